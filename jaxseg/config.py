@@ -1,0 +1,272 @@
+"""What a run is and what a study is: frozen values with a digest. Importing this touches no device."""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from jaxseg.errors import UsageError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+DEPTHS = (18, 34, 50, 101, 152)
+RANDOM = "random"  # the initial weights that need no file
+
+
+def check_name(kind: str, name: str) -> None:
+    """Names become parts of run ids and folders: lower case, digits, underscores."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"not a usable name of {kind}", found=repr(name), expected="lower-case letters, digits, underscores"
+        )
+
+
+def _require(condition: bool, name: str, found: object, expected: str) -> None:
+    if not condition:
+        raise UsageError(f"bad value for {name}", found=repr(found), expected=expected)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A U-Net on a ResNet encoder.
+
+    Attributes:
+        depth: layers of the ResNet: 18, 34, 50, 101 or 152.
+        width: channels relative to the published ResNet, whose stem has 64; 1/8 makes a narrow net for CPUs.
+        decoder: channels of the five decoder blocks, from the deepest; scaled by `width` as well.
+        classes: foreground classes; 1 is the binary case.
+    """
+
+    depth: int = 50
+    width: float = 1.0
+    decoder: tuple[int, ...] = (256, 128, 64, 32, 16)
+    classes: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.depth in DEPTHS, "depth", self.depth, f"one of {DEPTHS}")
+        _require(self.width > 0 and float(64 * self.width).is_integer(), "width", self.width, "n/64, n = 1, 2, …")
+        _require(len(self.decoder) == 5 and min(self.decoder) > 0, "decoder", self.decoder, "five positive widths")
+        _require(self.classes >= 1, "classes", self.classes, "at least 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained and applied; the same for all weights, fractions and repeats of a study.
+
+    Attributes:
+        crop: side of the square training crops and inference windows, pixels; a multiple of 32.
+        stride: distance of inference windows, pixels (the paper: 128).
+        batch: crops per step, over all devices together.
+        learning_rate: of Adam, constant.
+        budgets: epoch budgets, ascending; each keeps the best model found so far, the last ends the run.
+            An epoch is as many crops as there are training images (paper: one crop per image per epoch).
+        validate_every: epochs between two measurements of the validation loss.
+        validation_share: part of the official training set kept for validation, (0, 1).
+        rotate: draw crops at any angle; otherwise only flips and place are random.
+        compute_dtype: of activations; "auto" is bfloat16 on GPUs and float32 on CPUs.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    crop: int = 256
+    stride: int = 128
+    batch: int = 16
+    learning_rate: float = 1e-4
+    budgets: tuple[int, ...] = (4000,)
+    validate_every: int = 10
+    validation_share: float = 0.2
+    rotate: bool = True
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        _require(self.crop > 0 and self.crop % 32 == 0, "crop", self.crop, "a positive multiple of 32 pixels")
+        _require(0 < self.stride <= self.crop, "stride", self.stride, "1 … crop")
+        _require(self.batch >= 1, "batch", self.batch, "at least 1")
+        _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
+        ascending = all(a < b for a, b in zip(self.budgets, self.budgets[1:], strict=False))
+        _require(
+            bool(self.budgets) and self.budgets[0] >= 1 and ascending, "budgets", self.budgets, "ascending epochs"
+        )
+        _require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
+        _require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
+        _require(
+            self.compute_dtype in ("auto", "float32", "bfloat16"),
+            "compute_dtype",
+            self.compute_dtype,
+            "auto, float32 or bfloat16",
+        )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training: a value whose digest names its folder.
+
+    Attributes:
+        dataset: name of a prepared dataset.
+        weights: name of converted weights, or "random".
+        fraction: part of the training images used, (0, 1].
+        repeat: 0, 1, …; decides split, subset, decoder initialisation and crops, never the weights.
+    """
+
+    dataset: str
+    weights: str = RANDOM
+    fraction: float = 1.0
+    repeat: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        check_name("dataset", self.dataset)
+        check_name("weights", self.weights)
+        _require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0, at most 1")
+        _require(self.repeat >= 0, "repeat", self.repeat, "0 or more")
+
+    @property
+    def digest(self) -> str:
+        """First 8 hex digits of the SHA-256 of the configuration's canonical JSON."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.dataset}-{self.weights}-f{100 * self.fraction:g}-r{self.repeat}-{self.digest}"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
+        try:
+            recipe = dict(value["recipe"])
+            model = dict(recipe.pop("model"))
+            model["decoder"] = tuple(model["decoder"])
+            recipe["budgets"] = tuple(recipe["budgets"])
+            rest = {key: item for key, item in value.items() if key != "recipe"}
+            return cls(recipe=Recipe(model=ModelConfig(**model), **recipe), **rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"not a run configuration: {error!r}", found=value) from error
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """Initial weights that a study makes for itself: the encoder of a run on another dataset.
+
+    Attributes:
+        name: how the study's `weights` refer to it.
+        run: the run whose best encoder is taken; it stands in the same study folder.
+    """
+
+    name: str
+    run: RunConfig
+
+    def __post_init__(self) -> None:
+        check_name("weights", self.name)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of runs and what is asked of it.
+
+    Attributes:
+        name: short name; title: one line for the report.
+        task: what is segmented, for instance "glands".
+        datasets: trained on, each with all weights, fractions and repeats.
+        weights: initial weights; the first is the reference that the others are compared with.
+        fractions: parts of the training images, ascending.
+        repeats: trainings with different split, subset, decoder and crops, paired over the weights.
+        test_datasets: scored with every run; empty means `datasets`.
+        trained_weights: weights that the study trains before the grid.
+        match: "epochs" gives every fraction the same number of epochs (the paper), so fewer images also mean
+            fewer steps; "steps" lengthens the budgets of small fractions so that all take equally many steps.
+    """
+
+    name: str
+    title: str
+    task: str
+    datasets: tuple[str, ...]
+    weights: tuple[str, ...]
+    fractions: tuple[float, ...]
+    repeats: int
+    recipe: Recipe = field(default_factory=Recipe)
+    test_datasets: tuple[str, ...] = ()
+    trained_weights: tuple[TrainedWeights, ...] = ()
+    match: Literal["epochs", "steps"] = "epochs"
+
+    def __post_init__(self) -> None:
+        check_name("study", self.name)
+        for kind, values in (
+            ("datasets", self.datasets),
+            ("weights", self.weights),
+            ("fractions", self.fractions),
+        ):
+            _require(bool(values) and len(set(values)) == len(values), kind, values, "at least one, none twice")
+        for kind, names in (("dataset", self.datasets + self.test_datasets), ("weights", self.weights)):
+            for name in names:
+                check_name(kind, name)
+        _require(list(self.fractions) == sorted(self.fractions), "fractions", self.fractions, "ascending")
+        _require(self.repeats >= 1, "repeats", self.repeats, "at least 1")
+        _require(self.match in ("epochs", "steps"), "match", self.match, "epochs or steps")
+
+    @property
+    def tested_on(self) -> tuple[str, ...]:
+        return self.test_datasets or self.datasets
+
+    def recipe_at(self, fraction: float) -> Recipe:
+        """The recipe at a data fraction: budgets lengthen by 1/fraction where steps are matched."""
+        if self.match == "epochs":
+            return self.recipe
+        budgets = tuple(math.ceil(budget / fraction) for budget in self.recipe.budgets)
+        return dataclasses.replace(self.recipe, budgets=budgets)
+
+    def runs(self) -> list[RunConfig]:
+        """The grid, repeats outermost so that an interrupted study is even over weights and fractions."""
+        return [
+            RunConfig(dataset, weights, fraction, repeat, self.recipe_at(fraction))
+            for dataset in self.datasets
+            for repeat in range(self.repeats)
+            for fraction in self.fractions
+            for weights in self.weights
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Where prepared data and converted weights lie."""
+
+    data: Path
+    weights: Path
+
+    @classmethod
+    def choose(cls, data_dir: Path | None, weights_dir: Path | None) -> Self:
+        """Options first, then JAXSEG_DATA and JAXSEG_WEIGHTS, then ./data and ./weights; absolute paths."""
+        data = data_dir or Path(os.environ.get("JAXSEG_DATA") or "data")
+        weights = weights_dir or Path(os.environ.get("JAXSEG_WEIGHTS") or "weights")
+        return cls(data.absolute(), weights.absolute())
+
+
+def load_study(path: Path) -> Study:
+    """Run a configuration file and return what its `get_study()` gives; `UsageError` says what is wrong."""
+    remedy = "see configs/demo.py for an example"
+    if not path.is_file():
+        raise UsageError("no such configuration file", file=path, remedy=remedy)
+    spec = importlib.util.spec_from_file_location(f"study_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError("is not a Python file", file=path, expected="NAME.py", remedy=remedy)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        study = module.get_study()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"cannot be loaded: {error!r}", file=path, remedy=remedy) from error
+    if not isinstance(study, Study):
+        raise UsageError("get_study() did not return a Study", file=path, found=type(study).__name__)
+    return study

@@ -1,0 +1,51 @@
+"""What can go wrong, said so that the reader can mend it: file, value found, value expected, remedy."""
+
+from pathlib import Path
+
+
+class JaxsegError(Exception):
+    """Base of all expected errors; `exit_code` is what the commands return (DESIGN: exit codes)."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: Path | str | None = None,
+        found: object = None,
+        expected: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        parts = [problem if file is None else f"{file}: {problem}"]
+        if found is not None:
+            parts.append(f"  found:    {found}")
+        if expected is not None:
+            parts.append(f"  expected: {expected}")
+        if remedy is not None:
+            parts.append(f"  remedy:   {remedy}")
+        super().__init__("\n".join(parts))
+
+
+class UsageError(JaxsegError):
+    """Wrong option, wrong configuration, unknown name."""
+
+    exit_code = 2
+
+
+class InputError(JaxsegError):
+    """Data or weights that are missing or bad."""
+
+    exit_code = 3
+
+
+class RunsFailedError(JaxsegError):
+    """Some runs of a study failed; the message names them."""
+
+    exit_code = 4
+
+
+class StoppedError(JaxsegError):
+    """Stopped on request; repeating the command resumes."""
+
+    exit_code = 75

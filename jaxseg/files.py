@@ -1,0 +1,97 @@
+"""Files that are either whole or absent: written aside, flushed, renamed."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxseg.errors import InputError
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "disk full" and "read-only" into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some space or choose another folder, then repeat the command: it resumes",
+            errno.EDQUOT: "your quota is used up: free some space, then repeat the command: it resumes",
+            errno.EROFS: "choose a folder that can be written",
+            errno.EACCES: "choose a folder that you may write to",
+        }
+        if error.errno not in remedies:
+            raise
+        raise InputError(
+            f"cannot be written: {os.strerror(error.errno)}", file=path, remedy=remedies[error.errno]
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: readers see the former content or the new one, never a part."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, remedy: str) -> Any:
+    """Read a JSON file; `InputError` with `remedy` where it is missing or is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError("no such file", file=path, remedy=remedy) from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"cannot be read as JSON: {error}", file=path, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder aside that becomes `path` when the block succeeds and vanishes when it does not.
+
+    A folder that stands at `path` already is replaced; between the two renames `path` is absent, never half.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with disk_errors(path):
+        try:
+            aside.mkdir(parents=True)
+            yield aside
+            if path.exists():
+                former = aside.with_suffix(".former")
+                path.replace(former)
+                aside.replace(path)
+                shutil.rmtree(former)
+            else:
+                aside.replace(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise

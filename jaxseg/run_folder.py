@@ -1,0 +1,107 @@
+"""The folder of a run: the only truth about it. What lies where, who holds it, whether it is done."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxseg.config import RunConfig
+from jaxseg.errors import InputError
+from jaxseg.files import disk_errors, read_json, write_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and state of one run below `path`."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, study: Path, run: RunConfig) -> "RunFolder":
+        return cls(study / "runs" / run.run_id)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def scores(self) -> Path:
+        """Parquet, one row per budget, test dataset and image."""
+        return self.path / "scores.parquet"
+
+    @property
+    def split(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def weights(self) -> Path:
+        """What the encoder started from: name, digest of the arrays, mean, std, source, licence."""
+        return self.path / "weights.json"
+
+    @property
+    def log(self) -> Path:
+        """One JSON line per validation."""
+        return self.path / "log.jsonl"
+
+    @property
+    def error(self) -> Path:
+        """Why the run failed last time; removed when it is taken up again."""
+        return self.path / "error.txt"
+
+    @property
+    def done(self) -> Path:
+        return self.path / "DONE.json"
+
+    def config(self) -> RunConfig:
+        remedy = "give the folder of a run, for instance studies/demo/runs/<run id>"
+        return RunConfig.from_json(read_json(self.path / "config.json", remedy=remedy))
+
+    def create(self, run: RunConfig) -> None:
+        """Make the folder and write its configuration; a folder of another configuration is refused."""
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "config.json"
+        if not file.exists():
+            write_json(file, run.to_json())
+        elif self.config() != run:
+            raise InputError(
+                "holds another run", file=file, expected=run.run_id, remedy="choose another output folder"
+            )
+
+    def is_done(self, test_datasets: tuple[str, ...] = ()) -> bool:
+        """True when the run ended and all of `test_datasets` are scored."""
+        if not self.done.exists():
+            return False
+        done = read_json(self.done, remedy=f"delete {self.path} and repeat the command")
+        return set(test_datasets) <= set(done["test_datasets"])
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[bool]:
+        """Hold the run; yields False where another process holds it. The lock dies with its holder."""
+        with disk_errors(self.path):
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(descriptor)
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Lines of the log; a last line that a kill cut short is left out."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def runs_of(study: Path) -> list[RunFolder]:
+    """All run folders of a study, sorted by run id."""
+    return [RunFolder(file.parent) for file in sorted((study / "runs").glob("*/config.json"))]
