@@ -1,0 +1,74 @@
+"""The receipt of initial weights: what they are, where they come from, how they want their images."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from jaxseg.errors import InputError
+from jaxseg.files import read_json, write_json
+
+FILE_NAME = "receipt.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was converted from what, and how far the two agree.
+
+    Attributes:
+        name: folder below the weights directory.
+        source: entry of the table of known weights, or how the file was described.
+        file, sha256, bytes: the source file as it was read.
+        layout: which arrangement of names was recognised in it.
+        depth, width: of the ResNet (see `ModelConfig`).
+        mean, std: statistics that images in [0, 1] are normalised with, RGB.
+        statistics_from: where these statistics are stated.
+        licence, citation, address: of the source.
+        used: source tensor name -> Flax path; dropped: source tensor name -> reason.
+        filled: number of Flax leaves, all of them written.
+        agreement: stage -> largest absolute difference from the source framework on a fixed input, divided by the
+            largest absolute activation.
+        arrays_sha256: digest of the converted arrays (`encoder_weights.digest`).
+    """
+
+    name: str
+    source: str
+    file: str
+    sha256: str
+    bytes: int
+    layout: str
+    depth: int
+    width: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    statistics_from: str
+    licence: str
+    citation: str
+    address: str
+    arrays_sha256: str
+    used: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    filled: int = 0
+    agreement: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, numbers)) or min(self.std) <= 0:
+            raise ValueError(f"mean and std must be three finite numbers, std positive: {self.mean} {self.std}")
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE_NAME, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read `<folder>/receipt.json`; `InputError` where it is missing or incomplete."""
+        remedy = "convert the weights again: python -m weights_convert convert FILE --source NAME --out WEIGHTS_DIR"
+        file = folder / FILE_NAME
+        if not folder.is_dir():
+            raise InputError("no such weights", file=folder, remedy=remedy)
+        value: dict[str, Any] = read_json(file, remedy=remedy)
+        try:
+            return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"is not a complete receipt: {error}", file=file, remedy=remedy) from error
