@@ -22,7 +22,9 @@ def check_name(kind: str, name: str) -> None:
     """Names become parts of run ids and folders: lower case, digits, underscores."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"not a usable name of {kind}", found=repr(name), expected="lower-case letters, digits, underscores"
+            f"not a usable name of {kind}",
+            found=repr(name),
+            expected="lower-case letters, digits, underscores",
         )
 
 
@@ -89,7 +91,10 @@ class Recipe:
         _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
         ascending = all(a < b for a, b in zip(self.budgets, self.budgets[1:], strict=False))
         _require(
-            bool(self.budgets) and self.budgets[0] >= 1 and ascending, "budgets", self.budgets, "ascending epochs"
+            bool(self.budgets) and self.budgets[0] >= 1 and ascending,
+            "budgets",
+            self.budgets,
+            "ascending epochs",
         )
         _require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
         _require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")

@@ -68,9 +68,7 @@ class RunFolder:
         if not file.exists():
             write_json(file, run.to_json())
         elif self.config() != run:
-            raise InputError(
-                "holds another run", file=file, expected=run.run_id, remedy="choose another output folder"
-            )
+            raise InputError("holds another run", file=file, expected=run.run_id, remedy="choose another output folder")
 
     def is_done(self, test_datasets: tuple[str, ...] = ()) -> bool:
         """True when the run ended and all of `test_datasets` are scored."""

@@ -1,0 +1,89 @@
+"""Trees of arrays on disk: Orbax checkpoints with a digest, written aside, read back, then renamed.
+
+Orbax restores flipped bits without a word and reports a save on a full disk as done; so each checkpoint carries the
+SHA-256 of its arrays, which is checked before it gets its name and whenever it is opened.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from jaxseg.errors import InputError
+from jaxseg.files import disk_errors, new_folder, read_json, write_json
+
+Tree = dict[str, Any]  # nested dicts with string keys and arrays as leaves
+MANIFEST = "manifest.json"
+
+
+def digest(tree: Tree) -> str:
+    """Hex SHA-256 over the names, types, shapes and bytes of all leaves."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf, order="C")
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape};".encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
+    """Write `tree` as `folder` and return its digest; `about` is JSON kept beside it.
+
+    Whatever stands at `folder` is replaced, and only by a checkpoint that was read back and found equal.
+    """
+    host = jax.tree.map(np.asarray, tree)
+    expected = digest(host)
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(folder) as aside:
+        ocp.save(aside.absolute() / "arrays", host)
+        write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}})
+        load(aside)
+    return expected
+
+
+def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
+    """Read a checkpoint as NumPy arrays, with what was kept about it.
+
+    Args:
+        folder: written by `save`.
+        like: tree of shapes that the checkpoint must have.
+
+    Raises:
+        InputError: missing, damaged, or of other shapes.
+    """
+    remedy = f"delete {folder} and repeat the command that wrote it"
+    manifest = read_json(folder / MANIFEST, remedy=remedy)
+    try:
+        tree = ocp.load((folder / "arrays").absolute())
+        found = digest(tree)
+    except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+        raise InputError(f"cannot be read: {error!r}", file=folder, remedy=remedy) from error
+    if found != manifest["sha256"]:
+        raise InputError("is damaged", file=folder, found=found, expected=manifest["sha256"], remedy=remedy)
+    if like is not None:
+        check_shapes(tree, like, folder)
+    return tree, manifest["about"]
+
+
+def check_shapes(tree: Tree, like: Tree, file: Path) -> None:
+    """`InputError` naming the first leaves that are missing, surplus or of another shape."""
+    found, expected = shapes(tree), shapes(like)
+    wrong = [name for name in sorted(found | expected) if found.get(name) != expected.get(name)]
+    if wrong:
+        raise InputError(
+            f"does not fit the model in {len(wrong)} tensors",
+            file=file,
+            found="; ".join(f"{name} {found.get(name, 'missing')}" for name in wrong[:5]),
+            expected="; ".join(f"{name} {expected.get(name, 'nothing')}" for name in wrong[:5]),
+            remedy="use weights of the same depth and width as the model",
+        )
+
+
+def shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    """Flat view: path such as "encoder/stem/conv/kernel" -> shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

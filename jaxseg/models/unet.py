@@ -1,0 +1,121 @@
+"""U-Net on a ResNet encoder, in the layout of the common PyTorch U-Net so that trained models go back to it."""
+
+import functools
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, lax
+
+from jaxseg.arrays import Tree
+from jaxseg.config import ModelConfig
+from jaxseg.models.layers import BatchNorm, Conv, relu, upsample
+from jaxseg.models.resnet import ResNet, stage_channels
+
+NARROWEST = 8  # channels of a decoder block that `width` does not go below
+
+
+def decoder_channels(config: ModelConfig) -> tuple[int, ...]:
+    """Channels of the five decoder blocks at the configured width."""
+    return tuple(max(NARROWEST, round(channels * config.width)) for channels in config.decoder)
+
+
+class DecoderBlock(nnx.Module):
+    """Upsample by 2, append the skip, then twice 3x3 convolution, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.conv1, self.bn1 = Conv(inputs, outputs, 3), BatchNorm(outputs)
+        self.conv2, self.bn2 = Conv(outputs, outputs, 3), BatchNorm(outputs)
+
+    def __call__(self, x: Array, skip: Array | None, train: bool) -> Array:
+        x = upsample(x)
+        if skip is not None:
+            x = jnp.concatenate([x, skip], axis=-1)
+        x = relu(self.bn1(self.conv1(x), train))
+        return relu(self.bn2(self.conv2(x), train))
+
+
+class Decoder(nnx.Module):
+    """Five blocks, `block1` the deepest; returns the output of each."""
+
+    def __init__(self, encoder: tuple[int, ...], outputs: tuple[int, ...]) -> None:
+        deepest, *skips = reversed(encoder)
+        inputs = deepest
+        for number, channels in enumerate(outputs, start=1):
+            skip = skips[number - 1] if number <= len(skips) else 0
+            setattr(self, f"block{number}", DecoderBlock(inputs + skip, channels))
+            inputs = channels
+
+    def __call__(self, maps: list[Array], train: bool) -> list[Array]:
+        x, *skips = reversed(maps)
+        outputs = []
+        for number in range(1, 6):
+            skip = skips[number - 1] if number <= len(skips) else None
+            x = getattr(self, f"block{number}")(x, skip, train)
+            outputs.append(x)
+        return outputs
+
+
+class Head(nnx.Module):
+    """3x3 convolution with bias to one logit a class, in float32."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        self.kernel = nnx.Param(jnp.zeros((3, 3, inputs, classes)))
+        self.bias = nnx.Param(jnp.zeros(classes))
+
+    def __call__(self, x: Array) -> Array:
+        logits = lax.conv_general_dilated(
+            x.astype(jnp.float32),
+            self.kernel[...],
+            window_strides=(1, 1),
+            padding=((1, 1), (1, 1)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return logits + self.bias[...]
+
+
+class UNet(nnx.Module):
+    """`UNet(...)(images) -> (logits, features)`.
+
+    Images are (B, H, W, 3), normalised, H and W multiples of 32; logits (B, H, W, classes) float32; features a dict
+    of the maps `encoder/stem`, `encoder/stage1`..`stage4`, `decoder/block1`..`block5`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.encoder = ResNet(config.depth, config.width)
+        widths = decoder_channels(config)
+        self.decoder = Decoder(stage_channels(config.depth, config.width), widths)
+        self.head = Head(widths[-1], config.classes)
+
+    def __call__(self, images: Array, train: bool = False) -> tuple[Array, dict[str, Array]]:
+        maps = self.encoder(images, train)
+        outputs = self.decoder(maps, train)
+        names = ["encoder/stem", *(f"encoder/stage{number}" for number in range(1, 5))]
+        features = dict(zip(names, maps, strict=True))
+        features |= {f"decoder/block{number}": x for number, x in enumerate(outputs, start=1)}
+        return self.head(outputs[-1]), features
+
+
+@dataclass(frozen=True)
+class Network:
+    """A U-Net split once into structure and shapes, for plain functions over dicts of arrays.
+
+    `params` and `stats` are trees of shapes; `apply` takes trees of arrays of these shapes.
+    """
+
+    graphdef: nnx.GraphDef
+    params: Tree
+    stats: Tree
+
+    def apply(self, params: Tree, stats: Tree, images: Array, *, train: bool) -> tuple[Array, dict[str, Array], Tree]:
+        """Logits, features, and the running statistics after this batch (unchanged unless `train`)."""
+        model = nnx.merge(self.graphdef, params, stats, copy=True)
+        logits, features = model(images, train)
+        return logits, features, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+
+@functools.cache
+def network(config: ModelConfig) -> Network:
+    """The network of a configuration; shapes only, no device memory."""
+    graphdef, params, stats = nnx.split(nnx.eval_shape(lambda: UNet(config)), nnx.Param, nnx.BatchStat)
+    return Network(graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
