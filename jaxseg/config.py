@@ -106,6 +106,14 @@ class Recipe:
         )
 
 
+def _recipe_from_json(value: dict[str, Any]) -> Recipe:
+    rest = dict(value)
+    model = dict(rest.pop("model"))
+    model["decoder"] = tuple(model["decoder"])
+    rest["budgets"] = tuple(rest["budgets"])
+    return Recipe(model=ModelConfig(**model), **rest)
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One training: a value whose digest names its folder.
@@ -146,12 +154,8 @@ class RunConfig:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
         try:
-            recipe = dict(value["recipe"])
-            model = dict(recipe.pop("model"))
-            model["decoder"] = tuple(model["decoder"])
-            recipe["budgets"] = tuple(recipe["budgets"])
             rest = {key: item for key, item in value.items() if key != "recipe"}
-            return cls(recipe=Recipe(model=ModelConfig(**model), **recipe), **rest)
+            return cls(recipe=_recipe_from_json(value["recipe"]), **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"not a run configuration: {error!r}", found=value) from error
 
@@ -239,6 +243,19 @@ class Study:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
+        try:
+            rest = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+            recipe = _recipe_from_json(rest.pop("recipe"))
+            trained = tuple(
+                TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in rest.pop("trained_weights")
+            )
+            return cls(recipe=recipe, trained_weights=trained, **rest)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"not a study: {error!r}", found=value) from error
 
 
 @dataclass(frozen=True)
