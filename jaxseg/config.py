@@ -248,7 +248,7 @@ class Study:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
         try:
-            rest = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+            rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
             recipe = _recipe_from_json(rest.pop("recipe"))
             trained = tuple(
                 TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in rest.pop("trained_weights")
