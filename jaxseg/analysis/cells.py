@@ -1,0 +1,74 @@
+"""Scores arranged for pairing: one cell per condition, a matrix of repeats × test images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+class Condition(NamedTuple):
+    """What was trained and where it was tested; the repeats of one condition are interchangeable."""
+
+    trained_on: str
+    weights: str
+    fraction: float
+    budget: int
+    tested_on: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Scores (R, I) of R repeats on I images; `patients` (I,) numbers the images' patients from 0."""
+
+    scores: Matrix
+    repeats: tuple[int, ...]
+    images: tuple[str, ...]
+    patients: NDArray[np.int64]
+
+    @property
+    def of_repeats(self) -> Matrix:
+        """(R,) mean over images."""
+        return cast(Matrix, self.scores.mean(axis=1))
+
+    @property
+    def of_images(self) -> Matrix:
+        """(I,) mean over repeats."""
+        return cast(Matrix, self.scores.mean(axis=0))
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
+
+
+Cells = Mapping[Condition, Cell]
+
+
+def cells_of(scores: pd.DataFrame, column: str = "dice") -> dict[Condition, Cell]:
+    """Arrange a table of scores; images and repeats ascend in every cell."""
+    cells = {}
+    for key, rows in scores.groupby(list(Condition._fields), sort=True):
+        trained_on, weights, fraction, budget, tested_on = key
+        condition = Condition(trained_on, weights, float(fraction), int(budget), tested_on)
+        matrix = rows.pivot(index="repeat", columns="image", values=column)
+        patient = rows.drop_duplicates("image").set_index("image")["patient"].reindex(matrix.columns)
+        cells[condition] = Cell(
+            matrix.to_numpy(np.float64),
+            tuple(int(repeat) for repeat in matrix.index),
+            tuple(str(image) for image in matrix.columns),
+            pd.factorize(patient)[0].astype(np.int64),
+        )
+    return cells
+
+
+def difference(one: Cell, other: Cell) -> Cell | None:
+    """`one` minus `other`, image by image, over the repeats that both have; None where they share none."""
+    shared = tuple(sorted(set(one.repeats) & set(other.repeats)))
+    if not shared or one.images != other.images:
+        return None
+    rows = [one.scores[one.repeats.index(r)] - other.scores[other.repeats.index(r)] for r in shared]
+    return Cell(np.stack(rows), shared, one.images, one.patients)

@@ -1,0 +1,201 @@
+"""Paired comparisons of initial weights: intervals, tests, verdicts.
+
+The plan is fixed by study.json before any score exists. For every dataset and fraction, at the last epoch budget, on
+the dataset's own test images, mean Dice per image is compared in two families:
+
+- "reference": every weights against the study's first weights;
+- "all pairs": every two weights, for the recommendation.
+
+Holm's correction runs within one family of one dataset and fraction, over the planned number of comparisons: those
+that cannot be made because runs are missing count as p = 1.
+"""
+
+import itertools
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
+
+from jaxseg.analysis.cells import Cell, Cells, Condition, difference
+from jaxseg.analysis.resampling import (
+    Interval,
+    equivalence_p,
+    interval,
+    least_p,
+    resampled_means,
+    sign_flip_p,
+)
+from jaxseg.config import Study
+from jaxseg.seeds import generator
+
+LEVEL = 0.05
+MARGIN = 0.01  # one Dice point
+
+Family = Literal["reference", "all pairs"]
+Verdict = Literal["better", "worse", "equivalent", "cannot tell", "no data"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`weights` minus `against` at one dataset and fraction; differences are in Dice, not in points.
+
+    Attributes:
+        repeats, images, patients: how many pairs of trainings, test images and patients.
+        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from.
+        p_sign_flip: over patients (images where patients are unknown), of differences averaged over repeats.
+        p_t, t: paired t-test over repeats; NaN with one repeat or without any spread.
+        p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; p_equivalence_t: over repeats, paired t.
+        *_holm: corrected within the family.
+        least_p_sign_flip: the least p that this many patients can give; least_p_repeats: the least
+            p of a sign-flip or signed-rank test over this many repeats.
+    """
+
+    family: Family
+    trained_on: str
+    fraction: float
+    budget: int
+    weights: str
+    against: str
+    repeats: int = 0
+    images: int = 0
+    patients: int = 0
+    difference: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    low_90: float = np.nan
+    high_90: float = np.nan
+    p_sign_flip: float = np.nan
+    p_sign_flip_holm: float = np.nan
+    least_p_sign_flip: float = np.nan
+    t: float = np.nan
+    p_t: float = np.nan
+    p_t_holm: float = np.nan
+    least_p_repeats: float = np.nan
+    p_equivalence: float = np.nan
+    p_equivalence_holm: float = np.nan
+    p_equivalence_t: float = np.nan
+    verdict: Verdict = "no data"
+    note: str = "runs are missing"
+
+
+def final_budget(study: Study, fraction: float) -> int:
+    return study.recipe_at(fraction).budgets[-1]
+
+
+def planned_pairs(study: Study, family: Family) -> list[tuple[str, str]]:
+    """(weights, against): written down by the study's own order of weights."""
+    if family == "reference":
+        return [(weights, study.weights[0]) for weights in study.weights[1:]]
+    return [(later, earlier) for earlier, later in itertools.combinations(study.weights, 2)]
+
+
+def compare(study: Study, cells: Cells) -> pd.DataFrame:
+    """All planned comparisons, one row each with the fields of `Comparison`; empty for a single weights."""
+    rows: list[Comparison] = []
+    families: tuple[Family, ...] = ("reference", "all pairs")
+    for family in families:
+        for dataset in study.datasets:
+            for fraction in study.fractions:
+                rows += _family(study, cells, family, dataset, fraction)
+    return pd.DataFrame([vars(row) for row in rows], columns=list(Comparison.__dataclass_fields__))
+
+
+def _family(study: Study, cells: Cells, family: Family, dataset: str, fraction: float) -> list[Comparison]:
+    budget = final_budget(study, fraction)
+    measured = []
+    for pair in planned_pairs(study, family):
+        one, other = (cells.get(Condition(dataset, name, fraction, budget, dataset)) for name in pair)
+        paired = None if one is None or other is None else difference(one, other)
+        measured.append(_measure(Comparison(family, dataset, fraction, budget, *pair), paired))
+    return [_judge(row) for row in _correct(measured)] if measured else []
+
+
+def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
+    if paired is None:
+        return plan
+    names = (plan.trained_on, plan.fraction, plan.weights, plan.against)
+    means = resampled_means(paired, generator("bootstrap", *names))
+    wide, narrow = interval(means), interval(means, 1 - 2 * LEVEL)
+    flips = generator("sign flip", *names)
+    patients = int(paired.patients.max()) + 1
+    t, p_t, p_equivalence_t = over_repeats(paired)
+    return replace(
+        plan,
+        repeats=len(paired.repeats),
+        images=len(paired.images),
+        patients=patients,
+        difference=paired.mean,
+        low=wide.low,
+        high=wide.high,
+        low_90=narrow.low,
+        high_90=narrow.high,
+        p_sign_flip=sign_flip_p(paired.of_images, paired.patients, flips),
+        least_p_sign_flip=least_p(patients),
+        t=t,
+        p_t=p_t,
+        least_p_repeats=least_p(len(paired.repeats)),
+        p_equivalence=equivalence_p(means, MARGIN),
+        p_equivalence_t=p_equivalence_t,
+        note=_note(len(paired.repeats), patients),
+    )
+
+
+def over_repeats(paired: Cell) -> tuple[float, float, float]:
+    """(t, p, p of equivalence) of paired t-tests over repeats; NaN where a t-test is not defined."""
+    values = paired.of_repeats
+    if len(values) < 2 or np.ptp(values) <= 1e-12:
+        return np.nan, np.nan, np.nan
+    result = stats.ttest_1samp(values, 0.0)
+    with warnings.catch_warnings():  # statsmodels: "Precision loss", for nearly equal values
+        warnings.simplefilter("ignore", RuntimeWarning)
+        equivalence = ttost_paired(values, np.zeros_like(values), -MARGIN, MARGIN)[0]
+    return float(result.statistic), float(result.pvalue), float(equivalence)
+
+
+def _note(repeats: int, patients: int) -> str:
+    if repeats == 1:
+        return "one repeat: the interval holds for these two trainings only, no test over repeats"
+    notes = []
+    if repeats == 2:
+        notes.append("two repeats: t has one degree of freedom, p < .05 needs |t| > 12.7")
+    if repeats < 6:
+        notes.append(
+            f"{repeats} pairs: a sign-flip or signed-rank test over repeats never gives p < {least_p(repeats):g}"
+        )
+    if least_p(patients) > LEVEL:
+        notes.append(f"{patients} patients or images: p is never below {least_p(patients):g}")
+    return "; ".join(notes)
+
+
+def _correct(rows: list[Comparison]) -> list[Comparison]:
+    """Add Holm's corrections; a comparison without a p keeps none but counts in the number of tests."""
+    corrected: dict[str, Any] = {}
+    for name in ("p_sign_flip", "p_t", "p_equivalence"):
+        raw = np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        holm = multipletests(np.where(np.isnan(raw), 1.0, raw), method="holm")[1]
+        corrected[f"{name}_holm"] = np.where(np.isnan(raw), np.nan, holm).tolist()
+    columns = zip(*corrected.values(), strict=True)
+    return [
+        replace(row, **dict(zip(corrected, values, strict=True))) for row, values in zip(rows, columns, strict=True)
+    ]
+
+
+def _judge(row: Comparison) -> Comparison:
+    return row if row.repeats == 0 else replace(row, verdict=verdict(row))
+
+
+def verdict(row: Comparison) -> Verdict:
+    """Equivalent: the difference is surely less than one Dice point, whatever its sign. Better, worse: the interval
+    leaves out 0 and the corrected sign-flip test agrees. Otherwise: cannot tell.
+    """
+    if row.p_equivalence_holm < LEVEL:
+        return "equivalent"
+    interval_95 = Interval(row.low, row.high)
+    if row.p_sign_flip_holm < LEVEL and (interval_95.low > 0 or interval_95.high < 0):
+        return "better" if row.difference > 0 else "worse"
+    return "cannot tell"

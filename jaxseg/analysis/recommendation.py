@@ -1,0 +1,168 @@
+"""Which weights to start from, for each dataset and number of images, and what else would help more."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from jaxseg.analysis.cells import Cell, Cells, Condition, difference
+from jaxseg.analysis.comparisons import MARGIN, final_budget
+from jaxseg.analysis.resampling import Interval, interval, resampled_means
+from jaxseg.config import Study
+from jaxseg.seeds import generator
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean Dice won by a change, with its 95 % interval; NaN where the study cannot say."""
+
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+
+    @property
+    def sure(self) -> bool:
+        """True where the interval lies above 0 and the gain is worth a Dice point."""
+        return self.low > 0 and self.value >= MARGIN
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """For one dataset and fraction.
+
+    Attributes:
+        answer: name of the weights, or "tied"; "no data" where no run has finished.
+        leader: the weights with the highest mean Dice; dice: that mean.
+        tied_with: the other weights that the leader is not shown to beat, best first.
+        tie: "equivalent" where all of these are within one Dice point, else "cannot tell"; empty without a tie.
+        over, gain: the leader against the next one; over_reference: against the study's reference.
+        next_fraction, more_images: going on to the next larger fraction with the same weights (at the largest: the
+            last step up to it).
+        last_budget, longer: what the last extension of training gave.
+        missing: weights without a finished run here.
+    """
+
+    trained_on: str
+    fraction: float
+    answer: str = "no data"
+    leader: str = ""
+    dice: float = np.nan
+    tied_with: tuple[str, ...] = ()
+    tie: str = ""
+    runner_up: str = ""
+    over_runner_up: Gain = Gain()
+    over_reference: Gain = Gain()
+    from_fraction: float = np.nan
+    to_fraction: float = np.nan
+    more_images: Gain = Gain()
+    from_budget: float = np.nan
+    to_budget: float = np.nan
+    longer: Gain = Gain()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def helps_more(self) -> str:
+        """The larger of the gains that are sure and exceed the choice of weights."""
+        choice = 0.0 if np.isnan(self.over_reference.value) else self.over_reference.value
+        options = {"more images": self.more_images, "longer training": self.longer}
+        sure = {name: g.value for name, g in options.items() if g.sure and g.value > choice}
+        return max(sure, key=lambda name: sure[name]) if sure else "nothing shown"
+
+
+def recommend(study: Study, cells: Cells, comparisons: pd.DataFrame) -> list[Recommendation]:
+    """One recommendation per dataset and fraction; verdicts come from the family "all pairs"."""
+    pairs = comparisons[comparisons["family"] == "all pairs"]
+    return [_recommend(study, cells, pairs, d, f) for d in study.datasets for f in study.fractions]
+
+
+def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, dataset: str, fraction: float) -> Recommendation:
+    budget = final_budget(study, fraction)
+    conditions = {name: Condition(dataset, name, fraction, budget, dataset) for name in study.weights}
+    present = [name for name in study.weights if conditions[name] in cells]
+    missing = tuple(name for name in study.weights if name not in present)
+    if not present:
+        return Recommendation(dataset, fraction, missing=missing)
+    ranked = sorted(present, key=lambda name: -cells[conditions[name]].mean)
+    leader, others = ranked[0], ranked[1:]
+    here = pairs[(pairs["trained_on"] == dataset) & (pairs["fraction"] == fraction)]
+    verdicts = {other: verdict_of(here, leader, other) for other in others}
+    tied = tuple(other for other in others if verdicts[other] != "better")
+    reference = study.weights[0]
+    lower, upper, images = _more_images(study, cells, dataset, leader, fraction)
+    before, after, longer = _longer(study, cells, dataset, leader, fraction)
+    return Recommendation(
+        dataset,
+        fraction,
+        answer="tied" if tied else leader,
+        leader=leader,
+        dice=cells[conditions[leader]].mean,
+        tied_with=tied,
+        tie=_tie([verdicts[other] for other in tied]),
+        runner_up=others[0] if others else "",
+        over_runner_up=_gain(cells, conditions[leader], conditions[others[0]]) if others else Gain(),
+        over_reference=_gain(cells, conditions[leader], conditions[reference]) if leader != reference else Gain(),
+        from_fraction=lower,
+        to_fraction=upper,
+        more_images=images,
+        from_budget=before,
+        to_budget=after,
+        longer=longer,
+        missing=missing,
+    )
+
+
+def _tie(verdicts: list[str]) -> str:
+    if not verdicts:
+        return ""
+    return "equivalent" if set(verdicts) == {"equivalent"} else "cannot tell"
+
+
+def verdict_of(pairs: pd.DataFrame, one: str, other: str) -> str:
+    """The verdict on `one` against `other`, whichever way the pair was planned."""
+    turned = {"better": "worse", "worse": "better"}
+    for first, second, turn in ((one, other, False), (other, one, True)):
+        row = pairs[(pairs["weights"] == first) & (pairs["against"] == second)]
+        if len(row):
+            verdict = str(row["verdict"].iloc[0])
+            return turned.get(verdict, verdict) if turn else verdict
+    return "no data"
+
+
+def _gain(cells: Cells, better: Condition, worse: Condition) -> Gain:
+    one, other = cells.get(better), cells.get(worse)
+    paired: Cell | None = None if one is None or other is None else difference(one, other)
+    if paired is None:
+        return Gain()
+    bounds: Interval = interval(resampled_means(paired, generator("gain", *better, *worse)))
+    return Gain(paired.mean, *bounds)
+
+
+def _more_images(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:
+    if len(study.fractions) == 1:
+        return np.nan, np.nan, Gain()
+    at = min(study.fractions.index(fraction), len(study.fractions) - 2)
+    lower, upper = study.fractions[at], study.fractions[at + 1]
+    few, many = (Condition(dataset, weights, f, final_budget(study, f), dataset) for f in (lower, upper))
+    return lower, upper, _gain(cells, many, few)
+
+
+def _longer(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:
+    epochs = study.recipe_at(fraction).budgets
+    if len(epochs) == 1:
+        return np.nan, np.nan, Gain()
+    short, long = (Condition(dataset, weights, fraction, budget, dataset) for budget in epochs[-2:])
+    return epochs[-2], epochs[-1], _gain(cells, long, short)
+
+
+def recommendation_table(recommendations: list[Recommendation]) -> pd.DataFrame:
+    """One row per recommendation; gains as value, low, high."""
+    rows = []
+    for item in recommendations:
+        row: dict[str, object] = {}
+        for name, value in vars(item).items():
+            if isinstance(value, Gain):
+                row |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+            else:
+                row[name] = " ".join(value) if isinstance(value, tuple) else value
+        rows.append(row | {"helps_more": item.helps_more})
+    return pd.DataFrame(rows)

@@ -1,0 +1,93 @@
+"""Tables of means: per condition over repeats, per epoch budget, in and out of domain."""
+
+import numpy as np
+import pandas as pd
+
+from jaxseg.analysis.cells import Cells, Condition
+from jaxseg.analysis.comparisons import final_budget
+from jaxseg.analysis.resampling import interval, resampled_means
+from jaxseg.config import Study
+from jaxseg.seeds import generator
+
+CONDITION = list(Condition._fields)
+METRICS = ("dice", "jaccard", "pooled_dice", "pooled_jaccard")
+
+
+def per_run(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, budget, test dataset and subset: mean per image, and pooled from summed counts."""
+    parts = [scores.assign(subset="all")]
+    several = scores.groupby("tested_on")["subset"].transform("nunique") > 1
+    if several.any():
+        parts.append(scores[several])
+    table = pd.concat(parts, ignore_index=True)
+    groups = table.groupby([*CONDITION, "repeat", "subset"], sort=True)
+    result = groups.agg(
+        images=("image", "size"),
+        dice=("dice", "mean"),
+        jaccard=("jaccard", "mean"),
+        hit=("true_positive", "sum"),
+        extra=("false_positive", "sum"),
+        missed=("false_negative", "sum"),
+    ).reset_index()
+    hit, errors = result.pop("hit"), result.pop("extra") + result.pop("missed")
+    empty = (hit + errors) == 0
+    result["pooled_dice"] = np.where(empty, 1.0, 2 * hit / (2 * hit + errors).where(~empty, 1))
+    result["pooled_jaccard"] = np.where(empty, 1.0, hit / (hit + errors).where(~empty, 1))
+    return result
+
+
+def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over repeats of every condition and subset, beside the all-foreground answer.
+
+    `*_sd` has n - 1 in the denominator and is NaN for one repeat. `low` and `high` bound the mean Dice per image (95 %
+    hierarchical bootstrap over patients and repeats; for "all" images only). `gain` is the mean Dice per image above
+    calling everything foreground.
+    """
+    runs = per_run(scores)
+    groups = runs.groupby([*CONDITION, "subset"], sort=True)
+    table = groups.agg(repeats=("repeat", "size"), images=("images", "first")).reset_index()
+    for metric in METRICS:
+        table[f"{metric}_mean"] = groups[metric].mean().to_numpy()
+        table[f"{metric}_sd"] = groups[metric].std(ddof=1).to_numpy()
+    bounds = {condition: _interval(condition, cells) for condition in cells}
+    keys = [Condition(*row) for row in table[CONDITION].itertuples(index=False, name=None)]
+    whole = table["subset"] == "all"
+    table["low"] = np.where(whole, [bounds[key][0] for key in keys], np.nan)
+    table["high"] = np.where(whole, [bounds[key][1] for key in keys], np.nan)
+    answers = baseline[["tested_on", "subset", "dice", "pooled_dice"]].rename(
+        columns={"dice": "all_foreground_dice", "pooled_dice": "all_foreground_pooled_dice"}
+    )
+    table = table.merge(answers, on=["tested_on", "subset"], how="left", validate="many_to_one")
+    table["gain"] = table["dice_mean"] - table["all_foreground_dice"]
+    return table
+
+
+def _interval(condition: Condition, cells: Cells) -> tuple[float, float]:
+    return interval(resampled_means(cells[condition], generator("mean", *condition), resamples=4000))
+
+
+def at_final_budget(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Rows of the last epoch budget of their fraction."""
+    last = {fraction: final_budget(study, fraction) for fraction in study.fractions}
+    return table[table["budget"] == table["fraction"].map(last)].reset_index(drop=True)
+
+
+def out_of_domain(summary: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Last budget, all images of each test dataset; `lost` is the mean Dice below the own test set's."""
+    table = at_final_budget(summary[summary["subset"] == "all"], study)
+    own = table[table["trained_on"] == table["tested_on"]]
+    key = ["trained_on", "weights", "fraction"]
+    table = table.merge(own[[*key, "dice_mean"]].rename(columns={"dice_mean": "own"}), on=key, how="left")
+    table["lost"] = table["own"] - table["dice_mean"]
+    kept = [*key, "tested_on", "repeats", "images", "dice_mean", "dice_sd", "low", "high", "lost"]
+    return table[[*kept, "all_foreground_dice"]]
+
+
+def budgets(summary: pd.DataFrame) -> pd.DataFrame:
+    """Own test images at every epoch budget: what training longer gave."""
+    own = summary[(summary["trained_on"] == summary["tested_on"]) & (summary["subset"] == "all")]
+    table = own.sort_values(["trained_on", "fraction", "weights", "budget"]).reset_index(drop=True)
+    groups = table.groupby(["trained_on", "fraction", "weights"])
+    table["gain_over_last_budget"] = groups["dice_mean"].diff()
+    kept = ["trained_on", "fraction", "weights", "budget", "repeats", "dice_mean", "dice_sd", "low", "high"]
+    return table[[*kept, "gain_over_last_budget", "all_foreground_dice"]]

@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxseg.analysis.cells import Cell, Condition, cells_of, difference
+from jaxseg.analysis.comparisons import compare, over_repeats, planned_pairs
+from jaxseg.analysis.scores import read_results
+from jaxseg.config import Recipe, Study
+from jaxseg.seeds import generator
+
+
+def holm_by_hand(p):
+    order = np.argsort(p)
+    adjusted, running = np.empty(len(p)), 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def study_of(*weights, repeats=5):
+    return Study("s", "t", "glands", ("a",), weights, (1.0,), repeats, Recipe(budgets=(10,)))
+
+
+def cells_with(shifts, *, repeats=5, images=40, noise=0.02, luck=0.004):
+    """Scores with known mean differences; images are equally hard for all weights."""
+    cells = {}
+    hard = generator("hard").normal(0.8, 0.05, images)
+    for name, shift in shifts.items():
+        rng = generator("cells", name)
+        scores = hard + shift + rng.normal(0, luck, (repeats, 1)) + rng.normal(0, noise, (repeats, images))
+        names = tuple(f"i{n}" for n in range(images))
+        condition = Condition("a", name, 1.0, 10, "a")
+        cells[condition] = Cell(scores, tuple(range(repeats)), names, np.arange(images))
+    return cells
+
+
+def row(table, weights, against, family="reference"):
+    found = table[(table.family == family) & (table.weights == weights) & (table.against == against)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_the_plan_comes_from_the_study_alone():
+    study = study_of("random", "x", "y")
+    assert planned_pairs(study, "reference") == [("x", "random"), ("y", "random")]
+    assert planned_pairs(study, "all pairs") == [("x", "random"), ("y", "random"), ("y", "x")]
+
+
+def test_verdicts_of_known_differences():
+    shifts = {"random": 0.0, "good": 0.05, "bad": -0.05, "same": 0.0, "unclear": 0.006}
+    study = study_of(*shifts)
+    cells = cells_with(shifts, noise=0.01, luck=0.001)
+    cells |= cells_with({"unclear": 0.006}, noise=0.02, luck=0.03)
+    table = compare(study, cells)
+    verdicts = {name: row(table, name, "random").verdict for name in shifts if name != "random"}
+    assert verdicts == {"good": "better", "bad": "worse", "same": "equivalent", "unclear": "cannot tell"}
+
+
+def test_numbers_of_one_comparison_against_scipy():
+    cells = cells_with({"random": 0.0, "x": 0.03})
+    one, other = cells[Condition("a", "x", 1.0, 10, "a")], cells[Condition("a", "random", 1.0, 10, "a")]
+    found = row(compare(study_of("random", "x"), cells), "x", "random")
+    assert found.difference == pytest.approx(np.mean(one.scores - other.scores))
+    paired = stats.ttest_rel(one.scores.mean(1), other.scores.mean(1))
+    assert (found.t, found.p_t) == pytest.approx((paired.statistic, paired.pvalue))
+    assert found.low < found.low_90 < found.difference < found.high_90 < found.high
+    assert (found.repeats, found.images, found.patients) == (5, 40, 40)
+    assert found.least_p_repeats == 0.0625
+    assert "never gives p < 0.0625" in found.note
+
+
+def test_interval_of_a_difference_keeps_the_pairs():
+    """Hard images are hard for both: the interval of the difference is far narrower than that of either mean."""
+    cells = cells_with({"random": 0.0, "x": 0.0})
+    found = row(compare(study_of("random", "x"), cells), "x", "random")
+    unpaired = np.sqrt(2) * 0.05 / np.sqrt(40)
+    assert (found.high - found.low) / 2 < unpaired
+
+
+def test_holm_against_a_loop_and_missing_comparisons_count():
+    shifts = {"random": 0.0, "x": 0.010, "y": 0.006, "gone": 0.0}
+    cells = cells_with(shifts, luck=0.006)
+    del cells[Condition("a", "gone", 1.0, 10, "a")]
+    table = compare(study_of(*shifts), cells)
+    rows = [row(table, name, "random") for name in ("x", "y", "gone")]
+    raw = np.array([1.0 if np.isnan(r.p_t) else r.p_t for r in rows])
+    expected = holm_by_hand(raw)
+    assert rows[0].p_t_holm == pytest.approx(expected[0])
+    assert rows[1].p_t_holm == pytest.approx(expected[1])
+    assert rows[0].p_t_holm >= 2 * rows[0].p_t or rows[1].p_t_holm >= 3 * rows[1].p_t
+    assert rows[2].verdict == "no data"
+    assert np.isnan(rows[2].p_sign_flip_holm)
+
+
+def test_families_are_corrected_apart(finished_study):
+    results = read_results(finished_study.folder)
+    table = compare(results.study, cells_of(results.scores))
+    assert len(table) == 2 * 3 * (2 + 3)
+    for (_, _, _), family in table.groupby(["family", "trained_on", "fraction"]):
+        np.testing.assert_allclose(family.p_sign_flip_holm, holm_by_hand(family.p_sign_flip.to_numpy()))
+
+
+def test_two_repeats_say_how_weak_they_are():
+    found = row(compare(study_of("random", "x"), cells_with({"random": 0.0, "x": 0.1}, repeats=2)), "x", "random")
+    assert np.isfinite(found.p_t)
+    assert "one degree of freedom" in found.note
+    assert found.least_p_repeats == 0.5
+
+
+def test_one_repeat_has_no_test_over_repeats():
+    found = row(compare(study_of("random", "x"), cells_with({"random": 0.0, "x": 0.1}, repeats=1)), "x", "random")
+    assert np.isnan(found.p_t)
+    assert np.isnan(found.p_equivalence_t)
+    assert found.p_sign_flip < 0.001
+    assert "one repeat" in found.note
+
+
+def test_equal_differences_leave_t_undefined():
+    cell = Cell(np.full((3, 4), 0.1), (0, 1, 2), ("a", "b", "c", "d"), np.arange(4))
+    assert all(np.isnan(value) for value in over_repeats(cell))
+
+
+def test_equivalence_over_repeats_against_two_t_tests():
+    values = np.array([0.001, -0.002, 0.003, 0.0, 0.002])
+    cell = Cell(values[:, None], tuple(range(5)), ("a",), np.zeros(1, int))
+    low = stats.ttest_1samp(values, -0.01, alternative="greater").pvalue
+    high = stats.ttest_1samp(values, 0.01, alternative="less").pvalue
+    assert over_repeats(cell)[2] == pytest.approx(max(low, high))
+
+
+def test_only_repeats_that_both_have_are_paired():
+    images = ("a", "b")
+    one = Cell(np.array([[0.9, 0.8], [0.7, 0.6]]), (0, 2), images, np.arange(2))
+    other = Cell(np.array([[0.5, 0.5], [0.1, 0.1]]), (2, 3), images, np.arange(2))
+    paired = difference(one, other)
+    assert paired is not None
+    assert paired.repeats == (2,)
+    np.testing.assert_allclose(paired.scores, [[0.2, 0.1]])
+    assert difference(one, Cell(other.scores, (5, 6), images, other.patients)) is None
+
+
+def test_a_single_weights_has_nothing_to_compare():
+    assert compare(study_of("random"), cells_with({"random": 0.0})).empty

@@ -1,0 +1,77 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxseg.analysis.cells import Condition, cells_of
+from jaxseg.analysis.comparisons import compare
+from jaxseg.analysis.recommendation import Gain, Recommendation, recommend, recommendation_table
+from jaxseg.analysis.scores import read_results
+
+
+@pytest.fixture(scope="module")
+def fabricated(finished_study):
+    results = read_results(finished_study.folder)
+    cells = cells_of(results.scores)
+    return results.study, cells, compare(results.study, cells)
+
+
+def at(recommendations, dataset, fraction):
+    return next(r for r in recommendations if (r.trained_on, r.fraction) == (dataset, fraction))
+
+
+def test_the_known_best_weights_win_where_images_are_few(fabricated):
+    found = at(recommend(*fabricated), "tissue_a", 0.1)
+    assert (found.answer, found.leader, found.tied_with) == ("pathology", "pathology", ())
+    assert found.over_reference.low < 0.088 < found.over_reference.high
+    assert found.over_reference.sure
+
+
+def test_equal_weights_are_tied(fabricated):
+    study, cells, _ = fabricated
+    double = dict(cells)
+    for condition, cell in cells.items():
+        if condition.weights == "pathology":
+            double[condition._replace(weights="imagenet")] = dataclasses.replace(cell, scores=cell.scores + 1e-4)
+    found = at(recommend(study, double, compare(study, double)), "tissue_a", 0.1)
+    assert (found.answer, found.leader, found.tied_with) == ("tied", "imagenet", ("pathology",))
+    assert found.tie == "equivalent"
+
+
+def test_gains_are_those_of_the_means(fabricated):
+    cells = fabricated[1]
+    found = at(recommend(*fabricated), "tissue_b", 0.3)
+
+    def mean(fraction, budget):
+        return np.mean(cells[Condition("tissue_b", found.leader, fraction, budget, "tissue_b")].scores)
+
+    assert (found.from_fraction, found.to_fraction) == (0.3, 1.0)
+    assert found.more_images.value == pytest.approx(mean(1.0, 80) - mean(0.3, 80))
+    assert (found.from_budget, found.to_budget) == (40, 80)
+    assert found.longer.value == pytest.approx(mean(0.3, 80) - mean(0.3, 40))
+    last = at(recommend(*fabricated), "tissue_b", 1.0)
+    assert (last.from_fraction, last.to_fraction) == (0.3, 1.0)
+
+
+def test_what_helps_more_needs_certainty():
+    sure, unsure = Gain(0.05, 0.03, 0.07), Gain(0.08, -0.01, 0.2)
+    base = Recommendation("a", 0.5, more_images=unsure, longer=sure)
+    assert base.helps_more == "longer training"
+    assert dataclasses.replace(base, over_reference=Gain(0.2, 0.1, 0.3)).helps_more == "nothing shown"
+    assert dataclasses.replace(base, longer=Gain(0.004, 0.003, 0.005)).helps_more == "nothing shown"
+
+
+def test_missing_weights_are_named(fabricated):
+    study, cells, _ = fabricated
+    fewer = {k: v for k, v in cells.items() if (k.weights, k.fraction) != ("imagenet", 0.1)}
+    found = at(recommend(study, fewer, compare(study, fewer)), "tissue_a", 0.1)
+    assert found.missing == ("imagenet",)
+    assert found.answer == "pathology"
+    nothing = recommend(study, {}, compare(study, {}))
+    assert {r.answer for r in nothing} == {"no data"}
+
+
+def test_table(fabricated):
+    table = recommendation_table(recommend(*fabricated))
+    assert len(table) == 6
+    assert {"answer", "leader", "over_reference_low", "more_images", "helps_more"} <= set(table.columns)

@@ -1,0 +1,114 @@
+import pandas as pd
+import pytest
+
+from jaxseg.analysis.scores import COLUMNS, read_results, training_images
+from jaxseg.config import RunConfig, TrainedWeights
+from jaxseg.errors import InputError
+from jaxseg.run_folder import RunFolder
+
+
+def test_all_finished_runs_are_read(finished_study):
+    results = read_results(finished_study.folder)
+    runs = finished_study.study.runs()
+    assert len(results.scores) == len(runs) * 3 * 2 * 20
+    assert tuple(results.scores.columns) == COLUMNS
+    assert {state.state for state in results.runs} == {"done"}
+    assert results.study == finished_study.study
+    assert results.strangers == ()
+
+
+def test_unfinished_failed_and_foreign_runs_are_listed(small_study):
+    made = small_study()
+    runs = made.study.runs()
+    folders = [RunFolder.of(made.folder, run) for run in runs]
+    folders[0].done.unlink()
+    folders[1].done.unlink()
+    folders[1].error.write_text("InputError: image_3.png: cannot be read\n")
+    stranger = RunConfig("elsewhere", recipe=made.study.recipe)
+    RunFolder.of(made.folder, stranger).create(stranger)
+    results = read_results(made.folder)
+    states = {state.run.run_id: state for state in results.runs}
+    assert states[runs[0].run_id].state == "unfinished"
+    assert states[runs[1].run_id].state == "failed"
+    assert "image_3.png" in states[runs[1].run_id].reason
+    assert results.strangers == (stranger.run_id,)
+    assert len(results.finished()) == len(runs) - 2
+    assert not (results.scores["repeat"].eq(0) & results.scores["fraction"].eq(0.5)).any()
+
+
+def test_runs_that_make_weights_are_listed_but_not_scored(small_study):
+    preparation = RunConfig("tissue_b")
+    made = small_study(trained_weights=(TrainedWeights("pathology", preparation),))
+    results = read_results(made.folder)
+    extra = [state for state in results.runs if state.part == "preparation"]
+    assert [(state.run, state.state) for state in extra] == [(preparation, "not started")]
+    assert "tissue_b" not in set(results.scores["trained_on"])
+
+
+def test_no_finished_run(small_study):
+    made = small_study()
+    for run in made.study.runs():
+        RunFolder.of(made.folder, run).done.unlink()
+    with pytest.raises(InputError, match="no run of the study has finished"):
+        read_results(made.folder)
+
+
+def test_no_study(tmp_path):
+    with pytest.raises(InputError, match=r"study\.json"):
+        read_results(tmp_path)
+
+
+def damage_text(table: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
+    table[column] = value
+    return table
+
+
+DAMAGES = {
+    "lacks columns: patient": lambda t: t.drop(columns="patient"),
+    "scores of another run: weights": lambda t: damage_text(t, "weights", "imagenet"),
+    "other epoch budgets": lambda t: t[t["budget"] < 80],
+    "an image is scored twice": lambda t: pd.concat([t, t.iloc[:1]]),
+    "dice does not agree with the counts": lambda t: damage_text(t, "dice", 0.123),
+    "jaccard does not agree with the counts": lambda t: damage_text(t, "jaccard", 0.123),
+    "negative counts": lambda t: damage_text(t, "true_negative", -1),
+}
+
+
+@pytest.mark.parametrize("problem", DAMAGES)
+def test_damaged_scores_name_the_file(small_study, problem):
+    made = small_study()
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    DAMAGES[problem](pd.read_parquet(folder.scores)).to_parquet(folder.scores)
+    with pytest.raises(InputError, match=problem) as caught:
+        read_results(made.folder)
+    assert str(folder.scores) in str(caught.value)
+
+
+def test_a_file_that_is_not_parquet(small_study):
+    made = small_study()
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    folder.scores.write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match="cannot be read as scores"):
+        read_results(made.folder)
+
+
+@pytest.mark.parametrize(("column", "problem"), [("true_negative", "ground truth"), (None, "different images")])
+def test_runs_scored_against_different_truth_are_refused(small_study, column, problem):
+    made = small_study()
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    table = pd.read_parquet(folder.scores)
+    if column is None:
+        table = table[table["image"] != "image_00"]
+    else:
+        table[column] += 1
+    table.to_parquet(folder.scores)
+    with pytest.raises(InputError, match=problem):
+        read_results(made.folder)
+
+
+def test_number_of_training_images(small_study):
+    made = small_study()
+    state = read_results(made.folder).find(fraction=0.5, weights="random", repeat=0)[0]
+    assert training_images(state) == 40
+    state.folder.split.unlink()
+    assert training_images(state) is None
