@@ -68,6 +68,8 @@ class Recipe:
         budgets: epoch budgets, ascending; each keeps the best model found so far, the last ends the run.
             An epoch is as many crops as there are training images (paper: one crop per image per epoch).
         validate_every: epochs between two measurements of the validation loss.
+        validate_gap: steps that lie between two measurements at least; where an epoch is a step or less,
+            measuring by epochs alone would cost more than training.
         validation_share: part of the official training set kept for validation, (0, 1).
         rotate: draw crops at any angle; otherwise only flips and place are random.
         compute_dtype: of activations; "auto" is bfloat16 on GPUs and float32 on CPUs.
@@ -80,6 +82,7 @@ class Recipe:
     learning_rate: float = 1e-4
     budgets: tuple[int, ...] = (4000,)
     validate_every: int = 10
+    validate_gap: int = 20
     validation_share: float = 0.2
     rotate: bool = True
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -97,6 +100,7 @@ class Recipe:
             "ascending epochs",
         )
         _require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
+        _require(self.validate_gap >= 1, "validate_gap", self.validate_gap, "at least 1 step")
         _require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
         _require(
             self.compute_dtype in ("auto", "float32", "bfloat16"),

@@ -117,5 +117,6 @@ class Network:
 @functools.cache
 def network(config: ModelConfig) -> Network:
     """The network of a configuration; shapes only, no device memory."""
-    graphdef, params, stats = nnx.split(nnx.eval_shape(lambda: UNet(config)), nnx.Param, nnx.BatchStat)
-    return Network(graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
+    graphdef, *states = nnx.split(nnx.eval_shape(lambda: UNet(config)), nnx.Param, nnx.BatchStat)
+    params, stats = map(nnx.to_pure_dict, states)
+    return Network(graphdef, params, stats)

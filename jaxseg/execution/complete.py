@@ -1,0 +1,69 @@
+"""One run from nothing to DONE.json: train or resume, score, say what was done."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from jaxseg.config import RunConfig
+from jaxseg.errors import StoppedError
+from jaxseg.evaluation.scoring import score_run
+from jaxseg.files import read_json, write_json
+from jaxseg.inference.trained import keep_encoder
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import BEST, Checkpoints
+from jaxseg.training.journal import median_speed
+from jaxseg.training.run import TrainOptions, train_run
+
+__all__ = ["complete", "keep_encoder"]
+
+
+def complete(
+    folder: RunFolder,
+    run: RunConfig,
+    test_datasets: tuple[str, ...],
+    data_dir: Path,
+    weights_dir: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
+) -> None:
+    """Bring a run to its end; the caller holds the folder's lock. A run that is done already is left alone.
+
+    A finished run that lacks scores of some test datasets is scored anew without being trained again.
+
+    Raises:
+        InputError: data or weights are missing or bad.
+        StoppedError: `should_stop` turned true; repeating the call resumes.
+    """
+    if folder.is_done(test_datasets):
+        return
+    if not (folder.checkpoints / BEST / "manifest.json").exists():
+        train_run(folder, run, data_dir, weights_dir, should_stop, options)
+    if should_stop():
+        raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
+    tested = tuple(dict.fromkeys((*_tested(folder), *test_datasets)))
+    score_run(folder, tested, data_dir)
+    _write_done(folder, run, tested)
+    Checkpoints(folder.checkpoints).finish()
+
+
+def _tested(folder: RunFolder) -> tuple[str, ...]:
+    remedy = f"delete {folder.done} and repeat the command"
+    return tuple(read_json(folder.done, remedy=remedy)["test_datasets"]) if folder.done.exists() else ()
+
+
+def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...]) -> None:
+    last = folder.read_log()[-1]
+    write_json(
+        folder.done,
+        {
+            "run_id": run.run_id,
+            "steps": last["step"],
+            "epochs": run.recipe.budgets[-1],
+            "seconds": last["seconds"],
+            "images_per_second": median_speed(folder),
+            "best_validation_loss": last["best_validation_loss"],
+            "device": jax.devices()[0].device_kind,
+            "test_datasets": list(tested),
+        },
+    )

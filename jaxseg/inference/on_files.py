@@ -1,0 +1,78 @@
+"""Predictions on image files: probabilities, masks and outlines."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+from skimage.segmentation import find_boundaries
+
+from jaxseg.datasets.image_files import SUFFIXES, read_pixels
+from jaxseg.errors import InputError, UsageError
+from jaxseg.files import disk_errors, write_bytes
+from jaxseg.inference.trained import TrainedModel, load
+
+OUTLINE = (0, 158, 115)  # bluish green of the Okabe-Ito palette: seen on pink and purple by colour-blind readers too
+
+
+def predict_files(
+    run: Path, images: Sequence[Path], out: Path, *, threshold: float = 0.5, budget: int | None = None
+) -> None:
+    """Write probability, mask and overlay of every image below `out`.
+
+    Raises:
+        InputError: no such run or image, or an image that cannot be read; those before it are written.
+        UsageError: two images would give results of the same name.
+    """
+    if not 0 < threshold < 1:
+        raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
+    files = list(_files(images))
+    _check_names(files)
+    model = load(run, budget)
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for file in track(files, "predicting"):
+        _predict_file(model, file, out, threshold)
+    print(f"{len(files)} images -> {out}")
+
+
+def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float) -> None:
+    image = read_pixels(file)
+    (probability,) = model.predict([image])
+    mask = probability >= threshold
+    overlay = np.where(find_boundaries(mask, mode="thick")[..., None], np.array(OUTLINE, np.uint8), image)
+    for name, pixels in (
+        ("probability", np.round(255 * probability).astype(np.uint8)),
+        ("mask", mask.astype(np.uint8) * 255),
+        ("overlay", overlay),
+    ):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        write_bytes(out / f"{file.stem}_{name}.png", stream.getvalue())
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise InputError("no such image or folder", file=path, remedy="check the path")
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def _check_names(files: list[Path]) -> None:
+    if not files:
+        raise InputError("no images there", expected=f"files ending in {', '.join(SUFFIXES)}")
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.stem in seen:
+            raise UsageError(
+                "gives results of the same name as another image",
+                file=file,
+                found=seen[file.stem],
+                remedy="predict them into different folders",
+            )
+        seen[file.stem] = file

@@ -1,0 +1,116 @@
+"""Sliding-window inference: windows batched across images, averaged on the device; any image size."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxseg.arrays import Tree
+from jaxseg.config import ModelConfig
+from jaxseg.input.placement import Placement, upright, windows
+from jaxseg.input.render import Stack, normalise, pack, render
+from jaxseg.models.layers import as_dtype
+from jaxseg.models.unet import network
+from jaxseg.training.losses import probabilities
+from jaxseg.training.step import Statistics
+
+BATCH = 16  # windows at once
+GROUP_PIXELS = 64_000_000  # of images that are segmented together; bounds the device's memory
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """How windows are laid (paper: side 256, stride 128, predictions averaged with equal weights).
+
+    Attributes:
+        crop: side of a window, pixels; stride: distance of windows, pixels.
+    """
+
+    model: ModelConfig
+    crop: int
+    stride: int
+    compute_dtype: str = "auto"
+
+    def __call__(
+        self, params: Tree, stats: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics
+    ) -> Iterator[np.ndarray]:
+        """Foreground classes' probabilities, float32 (height, width, classes), image by image.
+
+        Args:
+            images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
+        """
+        group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
+        for start in range(0, len(images), group):
+            rows = slice(start, start + group)
+            total = self._summed(params, stats, images[rows], sizes[rows], statistics)
+            for number, (height, width) in enumerate(sizes[rows]):
+                count = self._count(int(height), int(width))
+                yield np.asarray(total[number, :height, :width]) / count[..., None]
+
+    def _summed(
+        self, params: Tree, stats: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics
+    ) -> Array:
+        stack = jax.device_put(pack(images, np.zeros(images.shape[:3], np.uint8), sizes))
+        accumulate = _accumulator(self.model, self.crop, self.compute_dtype)
+        height, width = (max(side, self.crop) for side in images.shape[1:3])
+        total = jnp.zeros((len(images), height, width, self.model.classes))
+        for placement, corners, weights in _batches(sizes, self.crop, self.stride):
+            total = accumulate(total, params, stats, stack, placement, corners, weights, statistics)
+        return total
+
+    def _count(self, height: int, width: int) -> np.ndarray:
+        """Windows that cover each pixel."""
+        count = np.zeros((height, width), np.float32)
+        for top, left in windows(np.array([[height, width]]), self.crop, self.stride)[1]:
+            count[top : top + self.crop, left : left + self.crop] += 1
+        return count
+
+
+def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placement, np.ndarray, np.ndarray]]:
+    """Placements, corners and weights; the last batch is filled up with windows of weight 0."""
+    which, corners = windows(sizes, crop, stride)
+    for start in range(0, len(which), BATCH):
+        rows = np.minimum(np.arange(start, start + BATCH), len(which) - 1)
+        weights = (np.arange(start, start + BATCH) < len(which)).astype(np.float32)
+        yield upright(which[rows], corners[rows], crop), corners[rows], weights
+
+
+@functools.cache
+def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable[..., Array]:
+    net, dtype = network(config), as_dtype(compute_dtype)
+
+    def accumulate(
+        total: Array,
+        params: Tree,
+        stats: Tree,
+        stack: Stack,
+        placement: Placement,
+        corners: Array,
+        weights: Array,
+        statistics: Statistics,
+    ) -> Array:
+        images, _ = render(stack, placement, crop)
+        logits, _, _ = net.apply(params, stats, normalise(images, *statistics).astype(dtype), train=False)
+        predicted = probabilities(logits) * weights[:, None, None, None]
+
+        def add(number: int, total: Array) -> Array:
+            start = (placement.image[number], corners[number, 0], corners[number, 1], 0)
+            window = lax.dynamic_slice(total, start, (1, crop, crop, config.classes))
+            return lax.dynamic_update_slice(total, window + predicted[number][None], start)
+
+        return lax.fori_loop(0, BATCH, add, total)
+
+    return jax.jit(accumulate, donate_argnums=0)
+
+
+def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (h, w, 3) of any sizes as one padded (N, H, W, 3) with their sizes (N, 2)."""
+    sizes = np.array([image.shape[:2] for image in images], np.int32)
+    padded = np.zeros((len(images), *sizes.max(0), 3), np.uint8)
+    for number, image in enumerate(images):
+        padded[number, : image.shape[0], : image.shape[1]] = image
+    return padded, sizes

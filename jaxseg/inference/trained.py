@@ -1,0 +1,149 @@
+"""A trained run, opened anywhere: `model = jaxseg.load("studies/demo/runs/<run id>")`."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxseg import arrays
+from jaxseg.arrays import Tree
+from jaxseg.config import RANDOM, ModelConfig, RunConfig
+from jaxseg.errors import InputError, UsageError
+from jaxseg.files import read_json
+from jaxseg.inference.sliding_window import SlidingWindow, stacked
+from jaxseg.input.render import normalise
+from jaxseg.models.encoder_weights import EncoderWeights
+from jaxseg.models.receipt import Receipt
+from jaxseg.models.unet import network
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import BEST, budget_name
+from jaxseg.training.run import statistics_of
+from jaxseg.training.step import Statistics
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The best model of a run within an epoch budget.
+
+    Attributes:
+        run: its configuration; weights: what its encoder started from (name, statistics, source, licence).
+        about: epochs, step and validation loss of the checkpoint.
+        params, stats: float32 NumPy trees.
+    """
+
+    run: RunConfig
+    weights: dict[str, Any]
+    about: dict[str, Any]
+    params: Tree
+    stats: Tree
+
+    @property
+    def statistics(self) -> Statistics:
+        return statistics_of(self.weights)
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits float32 (B, H, W, classes) and features by name, each (B, h, w, channels).
+
+        Args:
+            images: uint8, or float in 0..255, (B, H, W, 3) RGB; H and W multiples of 32.
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] % 32 or images.shape[2] % 32:
+            raise UsageError(
+                "images of an unfit shape",
+                found=images.shape,
+                expected="(B, H, W, 3) with H and W multiples of 32",
+                remedy="crop them, or use predict(), which takes any size",
+            )
+        logits, features = _forward(self.run.recipe.model)(self.params, self.stats, images, self.statistics)
+        return np.asarray(logits), {name: np.asarray(feature) for name, feature in features.items()}
+
+    def probabilities(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
+        """Foreground classes' probabilities, float32 (h, w, classes), of uint8 (h, w, 3) images of any sizes."""
+        for number, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                raise UsageError(
+                    f"image {number} is not RGB", found=f"{image.dtype} {image.shape}", expected="uint8 (h, w, 3)"
+                )
+        recipe = self.run.recipe
+        window = SlidingWindow(recipe.model, recipe.crop, stride or recipe.stride, recipe.compute_dtype)
+        return list(window(self.params, self.stats, *stacked(images), self.statistics)) if images else []
+
+    def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
+        """Probability of foreground of any class, float32 (h, w), by sliding window."""
+        return [np.minimum(each.sum(-1), 1) for each in self.probabilities(images, stride)]
+
+
+@functools.cache
+def _forward(config: ModelConfig) -> Callable[..., tuple[Array, dict[str, Array]]]:
+    net = network(config)
+
+    def forward(params: Tree, stats: Tree, images: Array, statistics: Statistics) -> tuple[Array, dict[str, Array]]:
+        inputs = normalise(images.astype(jnp.float32), *statistics)
+        logits, features, _ = net.apply(params, stats, inputs, train=False)
+        return logits, features
+
+    return jax.jit(forward)
+
+
+def load(path: str | Path, budget: int | None = None) -> TrainedModel:
+    """Open the best model of a run, on a machine with or without accelerators.
+
+    Args:
+        path: folder of a run.
+        budget: epochs; the best model within that budget. None takes the whole run.
+
+    Raises:
+        InputError: no run there, no such checkpoint yet, or a damaged one.
+        UsageError: the run keeps no such budget.
+    """
+    folder = RunFolder(Path(path))
+    run = folder.config()
+    budgets = run.recipe.budgets
+    if budget is not None and budget not in budgets:
+        raise UsageError("no such epoch budget", file=folder.path, found=budget, expected=f"one of {budgets}")
+    name = BEST if budget is None else budget_name(budget, budgets[-1])
+    if not (folder.checkpoints / name).is_dir():
+        raise InputError(
+            f"has no checkpoint {name!r} yet", file=folder.path, remedy="wait for the run's end, or resume it"
+        )
+    shapes = network(run.recipe.model)
+    like = {"params": shapes.params, "stats": shapes.stats}
+    tree, about = arrays.load(folder.checkpoints / name, like)
+    weights = read_json(folder.weights, remedy=f"delete {folder.path} and train again")
+    return TrainedModel(run, weights, about, tree["params"], tree["stats"])
+
+
+def keep_encoder(folder: RunFolder, name: str, weights_dir: Path) -> Path:
+    """Write the best encoder of a finished run as initial weights `name`, with a receipt."""
+    model = load(folder.path)
+    checkpoint = folder.checkpoints / BEST
+    params, stats = model.params["encoder"], model.stats["encoder"]
+    started = model.weights
+    receipt = Receipt(
+        name=name,
+        source=f"encoder of run {model.run.run_id}, which started from {model.run.weights}",
+        file=f"{folder.path.name}/checkpoints/{BEST}",
+        sha256=read_json(checkpoint / arrays.MANIFEST, remedy=f"delete {folder.path} and train again")["sha256"],
+        bytes=sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
+        layout="jaxseg run",
+        depth=model.run.recipe.model.depth,
+        width=model.run.recipe.model.width,
+        mean=tuple(started["mean"]),
+        std=tuple(started["std"]),
+        statistics_from="the run's own initial weights",
+        licence=started["licence"] or "yours; the licence of the training images applies",
+        citation=started["citation"] or "",
+        address="",
+        arrays_sha256="",
+        used={f"encoder/{leaf}": leaf for leaf in arrays.shapes({"params": params, "stats": stats})},
+        dropped={"decoder/*, head/*": "initial weights are of the encoder alone"},
+        filled=len(jax.tree.leaves((params, stats))),
+        agreement={} if model.run.weights == RANDOM else {"copied": 0.0},
+    )
+    return EncoderWeights(params, stats, receipt).write(weights_dir)

@@ -1,0 +1,77 @@
+"""Grain: which crops a run sees. Every batch is a function of (stream, position); pixels are never touched here."""
+
+import functools
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from jaxseg import seeds
+from jaxseg.input.placement import Placement
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Random crops, one an image an epoch, in batches that run across the ends of epochs.
+
+    Attributes:
+        images: int (n,), the numbers within the stack of the images to train on.
+        sizes: int (N, 2), heights and widths of all images of the stack, pixels.
+        batch: crops a batch.
+        crop: side of a crop, pixels.
+        rotate: draw any angle; otherwise flips only.
+        stream: names of the random stream, such as (dataset, repeat).
+    """
+
+    images: np.ndarray
+    sizes: np.ndarray
+    batch: int
+    crop: int
+    rotate: bool
+    stream: tuple[object, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_order", functools.lru_cache(maxsize=4)(self._shuffled))
+
+    def dataset(self) -> grain.MapDataset:
+        """Endless dataset of batches; its iterators' state is `{"next_index": position}`."""
+        return grain.MapDataset.range(2**62).map(self.placement)
+
+    def iterate(self, position: int = 0) -> grain.DatasetIterator:
+        """Batches from `position` on, drawn ahead by one thread."""
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=64)
+        iterator = iter(self.dataset().to_iter_dataset(options))
+        iterator.set_state({"next_index": position})
+        return iterator
+
+    def placement(self, position: int) -> Placement:
+        """The batch at a position."""
+        index = self._images_at(position)
+        draw = seeds.generator("crops", *self.stream, position)
+        room = np.maximum(self.sizes[index] - self.crop, 0)
+        # an image smaller than the crop lies in its middle; reflection fills the rest
+        short = np.minimum(self.sizes[index] - self.crop, 0) // 2
+        corner = draw.integers(0, room + 1) + short
+        centre = (corner + (self.crop - 1) / 2).astype(np.float32)
+        return Placement(index.astype(np.int32), centre, self._matrices(draw))
+
+    def _matrices(self, draw: np.random.Generator) -> np.ndarray:
+        angle = draw.uniform(0, 2 * np.pi, self.batch) if self.rotate else np.zeros(self.batch)
+        flip = draw.integers(0, 2, (self.batch, 2)) * 2 - 1
+        cosine, sine = np.cos(angle), np.sin(angle)
+        rotation = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+        return (rotation * flip[:, None, :]).astype(np.float32)
+
+    def _images_at(self, position: int) -> np.ndarray:
+        places = np.arange(position * self.batch, (position + 1) * self.batch)
+        epochs, within = np.divmod(places, len(self.images))
+        orders = np.stack([self._order(int(epoch)) for epoch in range(epochs[0], epochs[-1] + 1)])  # type: ignore[attr-defined]
+        return self.images[orders[epochs - epochs[0], within]]
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return seeds.generator("shuffle", *self.stream, epoch).permutation(len(self.images))
+
+
+def steps_of(epochs: float, images: int, batch: int) -> int:
+    """Steps after which every image was seen `epochs` times: ceil(epochs x images / batch)."""
+    return int(-(-epochs * images // batch))

@@ -1,0 +1,175 @@
+"""Trains one run in its folder, from the first step or from where it was left."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg import datasets
+from jaxseg.config import RANDOM, ModelConfig, RunConfig
+from jaxseg.errors import InputError
+from jaxseg.files import read_json, write_json
+from jaxseg.input.feed import Feed, make_feed
+from jaxseg.input.plan import Plan
+from jaxseg.input.render import pack
+from jaxseg.models import encoder_weights
+from jaxseg.models.encoder_weights import EncoderWeights
+from jaxseg.models.initial import initial
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import Checkpoints
+from jaxseg.training.journal import Journal
+from jaxseg.training.loop import Collaborators, train
+from jaxseg.training.mesh import make_mesh, replicated, sharded
+from jaxseg.training.schedule import make_schedule
+from jaxseg.training.state import TrainState
+from jaxseg.training.step import Statistics, make_steps
+from jaxseg.training.validation import make_grid
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, for random weights too
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a run is carried out; nothing here changes its result.
+
+    Attributes:
+        devices: of this process to share a batch over; None takes all.
+        stack: where the images lie during training.
+        checkpoint_seconds: time between two checkpoints to resume from.
+        on_step: told (step, steps in all, line of the log or None) after each step.
+        say: told of what the user should know, such as a damaged checkpoint.
+    """
+
+    devices: int | None = None
+    stack: Literal["auto", "device", "host"] = "auto"
+    checkpoint_seconds: float = 300.0
+    on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
+    say: Callable[[str], None] = print
+
+
+def train_run(
+    folder: RunFolder,
+    run: RunConfig,
+    data_dir: Path,
+    weights_dir: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    options: TrainOptions = TrainOptions(),
+) -> TrainState:
+    """Train `run` in `folder` to its end and return the last state; the caller holds the folder's lock.
+
+    Raises:
+        InputError: data or weights are missing, bad, or not those that the run began with.
+        StoppedError: `should_stop` turned true; a checkpoint was saved.
+    """
+    folder.create(run)
+    recipe = run.recipe
+    mesh = make_mesh(recipe.batch, options.devices)
+    dataset = load_dataset(run.dataset, data_dir)
+    split = _split(folder, run, dataset)
+    encoder = read_encoder(run, weights_dir)
+    _remember_weights(folder, run.weights, encoder)
+    numbers = {image: number for number, image in enumerate(dataset.train.ids)}
+    chosen = np.array([numbers[image] for image in split["train"]])
+    held_out = np.array([numbers[image] for image in split["validation"]])
+    state, checkpoints = _begin(folder, run, encoder, options)
+    with Journal(folder, int(state.step)) as journal:
+        return train(
+            jax.device_put(state, replicated(mesh)),
+            Collaborators(
+                plan=Plan(
+                    chosen, dataset.train.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat)
+                ),
+                feed=_feed(run.dataset, data_dir, recipe.crop, mesh, options.stack),
+                grid=make_grid(held_out, dataset.train.sizes, recipe.crop, recipe.batch),
+                steps=make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh),
+                schedule=make_schedule(recipe, len(chosen)),
+                statistics=statistics_of(read_json(folder.weights, remedy=f"delete {folder.path}")),
+                learning_rate=np.float32(recipe.learning_rate),  # type: ignore[arg-type]
+                checkpoints=checkpoints,
+                journal=journal,
+                should_stop=should_stop,
+                on_step=options.on_step,
+                checkpoint_seconds=options.checkpoint_seconds,
+            ),
+        )
+
+
+@functools.lru_cache(maxsize=4)
+def load_dataset(name: str, data_dir: Path) -> datasets.Dataset:
+    """A prepared dataset, decoded once per process."""
+    return datasets.load(name, data_dir)
+
+
+@functools.lru_cache(maxsize=1)
+def _feed(name: str, data_dir: Path, crop: int, mesh: Mesh, place: Literal["auto", "device", "host"]) -> Feed:
+    images = load_dataset(name, data_dir).train
+    stack = pack(images.pixels, images.masks, images.sizes)
+    return make_feed(stack, crop, replicated(mesh), sharded(mesh), place)
+
+
+def statistics_of(weights: dict[str, Any]) -> Statistics:
+    """The statistics that go with the initial weights, from a run's weights.json."""
+    return Statistics(np.asarray(weights["mean"], np.float32), np.asarray(weights["std"], np.float32))  # type: ignore[arg-type]
+
+
+def read_encoder(run: RunConfig, weights_dir: Path) -> EncoderWeights | None:
+    """The run's converted weights; None for random ones."""
+    return None if run.weights == RANDOM else _encoder(weights_dir, run.weights, run.recipe.model)
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(weights_dir: Path, name: str, model: ModelConfig) -> EncoderWeights:
+    return encoder_weights.read(weights_dir, name, model)
+
+
+def _begin(
+    folder: RunFolder, run: RunConfig, encoder: EncoderWeights | None, options: TrainOptions
+) -> tuple[TrainState, Checkpoints]:
+    checkpoints = Checkpoints(folder.checkpoints)
+    fresh = TrainState.create(*initial(run.recipe.model, encoder, (run.dataset, run.repeat)))
+    restored = checkpoints.restore_latest(fresh)
+    if restored is None:
+        return fresh, checkpoints
+    state, _, messages = restored
+    for message in messages:
+        options.say(message)
+    return state, checkpoints
+
+
+def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict[str, Any]:
+    """Draw the split, write it down, and refuse to go on with data that has changed since."""
+    images = dataset.train
+    drawn = datasets.split(
+        run.dataset, images.ids, images.patients, run.repeat, run.fraction, run.recipe.validation_share
+    )
+    split = {"dataset": run.dataset, "fingerprint": dataset.fingerprint}
+    split |= {name: list(value) for name, value in dataclasses.asdict(drawn).items()}
+    _remember(folder.split, split, "the prepared data have changed since this run began")
+    return split
+
+
+def _remember_weights(folder: RunFolder, name: str, encoder: EncoderWeights | None) -> None:
+    about: dict[str, Any] = {"name": name, "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "source": name}
+    for key in ("sha256", "licence", "citation", "arrays_sha256"):
+        about[key] = None
+    if encoder is not None:
+        receipt = encoder.receipt
+        about |= {key: getattr(receipt, key) for key in about if key != "name"}
+    about |= {"mean": list(about["mean"]), "std": list(about["std"])}
+    _remember(folder.weights, about, "the initial weights have changed since this run began")
+
+
+def _remember(file: Path, value: dict[str, Any], problem: str) -> None:
+    """Write a value the first time; afterwards it must be the same."""
+    if not file.exists():
+        write_json(file, value)
+    elif read_json(file, remedy=f"delete {file.parent}") != value:
+        raise InputError(
+            problem, file=file, remedy=f"bring the former ones back, or delete {file.parent} and train anew"
+        )

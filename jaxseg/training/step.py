@@ -1,0 +1,85 @@
+"""The compiled functions of a run: train a step, measure a batch, judge. One set of shapes serves a whole dataset."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxseg.config import ModelConfig
+from jaxseg.input.feed import Crops, Source
+from jaxseg.input.placement import Placement
+from jaxseg.input.render import normalise, render
+from jaxseg.models.layers import as_dtype
+from jaxseg.models.unet import network
+from jaxseg.training.losses import LossSums, loss, loss_sums
+from jaxseg.training.mesh import replicated
+from jaxseg.training.state import TrainState
+
+
+class Statistics(NamedTuple):
+    """What images in 0..1 are normalised with, float32 (3,) each; it belongs to the initial weights."""
+
+    mean: Array
+    std: Array
+
+
+class Steps(NamedTuple):
+    """Jitted functions; `train` and `judge` consume the state that they are given.
+
+    Attributes:
+        train: (state, source, placement, statistics, learning_rate) -> (state, loss)
+        measure: (params, stats, source, placement, weights, statistics) -> LossSums
+        judge: (state, validation loss) -> state
+    """
+
+    train: Callable[[TrainState, Source, Placement, Statistics, np.ndarray | Array], tuple[TrainState, Array]]
+    measure: Callable[..., LossSums]
+    judge: Callable[[TrainState, Array], TrainState]
+
+
+@functools.cache
+def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -> Steps:
+    """Compiled on first use and kept for the life of the process, so that a warm worker compiles once."""
+    net, dtype = network(config), as_dtype(compute_dtype)
+
+    def train(
+        state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
+    ) -> tuple[TrainState, Array]:
+        images, masks = _cut(source, placement, crop)
+        inputs = normalise(images, *statistics).astype(dtype)
+
+        def objective(params: dict) -> tuple[Array, dict]:
+            logits, _, stats = net.apply(params, state.stats, inputs, train=True)
+            ones = jnp.ones(len(inputs), jnp.float32)
+            return loss(loss_sums(logits, masks, ones)), stats
+
+        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return state.moved(gradient, stats, value, learning_rate), value
+
+    def measure(
+        params: dict, stats: dict, source: Source, placement: Placement, weights: Array, statistics: Statistics
+    ) -> LossSums:
+        images, masks = _cut(source, placement, crop)
+        logits, _, _ = net.apply(params, stats, normalise(images, *statistics).astype(dtype), train=False)
+        return loss_sums(logits, masks, weights)
+
+    def judge(state: TrainState, validation_loss: Array) -> TrainState:
+        return state.judged(validation_loss)
+
+    whole = replicated(mesh)
+    return Steps(
+        train=jax.jit(train, out_shardings=whole, donate_argnums=0),
+        measure=jax.jit(measure, out_shardings=whole),
+        judge=jax.jit(judge, out_shardings=whole, donate_argnums=0),
+    )
+
+
+def _cut(source: Source, placement: Placement, crop: int) -> tuple[Array, Array]:
+    if isinstance(source, Crops):
+        return jnp.asarray(source.images), jnp.asarray(source.masks)
+    return render(source, placement, crop)

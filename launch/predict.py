@@ -1,0 +1,41 @@
+"""Segment images with a trained run: python launch/predict.py RUN IMAGES... --out DIR
+
+For each image: <stem>_probability.png (0 … 255), <stem>_mask.png (0 or 255) and <stem>_overlay.png (outlines).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from jaxseg.command import command
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options of the command.
+
+    Attributes:
+        run: folder of a finished run.
+        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size.
+        out: folder for the results.
+        threshold: probability from which a pixel is foreground.
+        budget: epochs; the best model within that budget, the whole run's where not given.
+    """
+
+    run: tyro.conf.Positional[Path]
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    threshold: float = 0.5
+    budget: int | None = None
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    from jaxseg.inference.on_files import predict_files
+
+    predict_files(flags.run, flags.images, flags.out, threshold=flags.threshold, budget=flags.budget)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,62 @@
+"""Train one run: python launch/train.py --dataset glas --weights ssl_pathology --fraction 0.1 --repeat 0
+
+The run's folder is <out>/runs/<run id>. Repeating the command resumes a run that was stopped and leaves a finished
+one alone. `--recipe.*` options change model and training, for instance --recipe.model.width 0.125 --recipe.batch 8.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from jaxseg.command import StopRequest, command
+from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options of the command.
+
+    Attributes:
+        dataset: prepared dataset to train on.
+        weights: converted weights to start from, or "random".
+        fraction: part of the training images, above 0, at most 1.
+        repeat: number of the repeat; decides split, decoder initialisation and crops.
+        test: datasets to score the run on; the training dataset where none is given.
+        out: study folder.
+        data_dir: prepared datasets (JAXSEG_DATA). weights_dir: converted weights (JAXSEG_WEIGHTS).
+        devices: accelerators to share each batch over; all of them where not given.
+        stack: where the images lie during training.
+        checkpoint_seconds: time between two checkpoints to resume from.
+    """
+
+    dataset: str
+    weights: str = RANDOM
+    fraction: float = 1.0
+    repeat: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
+    test: tuple[str, ...] = ()
+    out: Path = Path("studies/single")
+    data_dir: Path | None = None
+    weights_dir: Path | None = None
+    devices: int | None = None
+    stack: Literal["auto", "device", "host"] = "auto"
+    checkpoint_seconds: float = 300.0
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
+    places = Locations.choose(flags.data_dir, flags.weights_dir)
+    from jaxseg.evaluation.scoring import summarise
+    from jaxseg.execution.single import run_single
+    from jaxseg.training.run import TrainOptions
+
+    options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds)
+    folder = run_single(run, flags.out, places, flags.test or (flags.dataset,), StopRequest(), options)
+    print(f"{folder.path}\n{summarise(folder)}")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,93 @@
+"""The fused gather against scipy, and the device's way against the host's."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxseg.input.feed import make_feed
+from jaxseg.input.placement import Placement, upright, windows
+from jaxseg.input.plan import Plan
+from jaxseg.input.render import Stack, normalise, pack, render
+from jaxseg.training.mesh import make_mesh, replicated, sharded
+
+SIZES = np.array([[90, 120], [81, 70], [40, 50]], np.int32)
+CROP = 64
+
+
+def make_stack() -> tuple[np.ndarray, np.ndarray, Stack]:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (3, 90, 120, 3), dtype=np.uint8)
+    masks = draw.integers(0, 3, (3, 90, 120), dtype=np.uint8)
+    return images, masks, pack(images, masks, SIZES)
+
+
+def expected(image: np.ndarray, mask: np.ndarray, centre: np.ndarray, matrix: np.ndarray) -> tuple:
+    offset = np.stack(np.meshgrid(*[np.arange(CROP) - (CROP - 1) / 2] * 2, indexing="ij"))
+    where = np.einsum("ij,jyx->iyx", matrix.astype(float), offset) + centre[:, None, None]
+    colours = [
+        ndimage.map_coordinates(image[..., c].astype(float), where, order=1, mode="mirror") for c in range(3)
+    ]
+    return np.stack(colours, -1), ndimage.map_coordinates(mask, where, order=0, mode="mirror")
+
+
+def test_rotated_crops_are_those_of_scipy() -> None:
+    images, masks, stack = make_stack()
+    placement = Plan(np.arange(3), SIZES, 12, CROP, True, ("test",)).placement(0)
+    crops, classes = render(stack, placement, CROP)
+    for number, image in enumerate(placement.image):
+        height, width = SIZES[image]
+        colours, labels = expected(
+            images[image, :height, :width],
+            masks[image, :height, :width],
+            placement.centre[number],
+            placement.matrix[number],
+        )
+        np.testing.assert_allclose(crops[number], colours, atol=0.01)
+        assert (np.asarray(classes[number]) != labels).mean() < 1e-3  # ties of rounding
+
+
+def test_upright_crops_are_cut_exactly() -> None:
+    images, masks, stack = make_stack()
+    placement = upright(np.array([0, 1]), np.array([[3, 40], [17, 6]]), CROP)
+    crops, classes = render(stack, placement, CROP)
+    np.testing.assert_array_equal(crops[0], images[0, 3:67, 40:104])
+    np.testing.assert_array_equal(classes[1], masks[1, 17:81, 6:70])
+
+
+def test_what_lies_beyond_a_small_image_is_its_reflection_never_padding() -> None:
+    images, _, stack = make_stack()
+    crops, _ = render(stack, upright(np.array([2]), np.array([[0, 0]]), CROP), CROP)
+    mirrored = np.pad(images[2, :40, :50], ((0, 24), (0, 14), (0, 0)), mode="reflect")
+    np.testing.assert_array_equal(crops[0], mirrored)
+
+
+def test_host_and_device_give_the_same_crops() -> None:
+    _, _, stack = make_stack()
+    mesh = make_mesh(4)
+    placement = Plan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(5)
+    host = make_feed(stack, CROP, replicated(mesh), sharded(mesh), "host")
+    device = make_feed(stack, CROP, replicated(mesh), sharded(mesh), "device")
+    crops, _ = host(placement)
+    source, placed = device(placement)
+    images, masks = jax.jit(render, static_argnums=2)(source, placed, CROP)
+    np.testing.assert_allclose(crops.images, images, atol=1e-3)
+    np.testing.assert_array_equal(crops.masks, masks)
+
+
+@pytest.mark.parametrize(("size", "corners"), [((64, 64), [(0, 0)]), ((40, 100), [(0, 0), (0, 32), (0, 36)])])
+def test_windows_cover_an_image_with_the_last_one_flush(size: tuple, corners: list) -> None:
+    which, found = windows(np.array([size]), CROP, 32)
+    assert [tuple(corner) for corner in found] == corners
+    assert (which == 0).all()
+
+
+def test_normalise_by_hand() -> None:
+    values = normalise(np.full((1, 1, 1, 3), 255.0), np.array([0.5, 0.0, 1.0]), np.array([0.25, 0.5, 2.0]))
+    np.testing.assert_allclose(np.ravel(values), [2, 2, 0])
+
+
+def test_placement_rows_stay_together() -> None:
+    placement = Plan(np.arange(3), SIZES, 5, CROP, True, ("test",)).placement(0)
+    assert isinstance(placement, Placement)
+    assert (placement.image.shape, placement.centre.shape, placement.matrix.shape) == ((5,), (5, 2), (5, 2, 2))
