@@ -81,6 +81,7 @@ class RunFolder:
     def hold(self) -> Iterator[bool]:
         """Hold the run; yields False where another process holds it. The lock dies with its holder."""
         with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
