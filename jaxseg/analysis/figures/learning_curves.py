@@ -1,0 +1,71 @@
+"""Dice against the part of the training images: where do initial weights stop to matter?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from jaxseg.analysis.figures.style import (
+    GREY,
+    Look,
+    drawing,
+    grid_shape,
+    key_of,
+    label_panels,
+    legend_below,
+    looks,
+    panels,
+    percent,
+)
+from jaxseg.config import Study
+
+
+def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str, float], int]) -> Figure:
+    """One panel per dataset, own test images, last budget; band: ± 1 sd over repeats.
+
+    Args:
+        final: rows of `summary.at_final_budget`.
+        images: (dataset, fraction) -> number of training images, where known.
+    """
+    rows, columns = grid_shape(len(study.datasets))
+    styles = looks(study.weights)
+    with drawing(max(4.6, 4.1 * columns), 3.4 * rows + 0.3) as figure:
+        axes = panels(figure, rows, columns, sharey=True)
+        for axis, dataset in zip(axes.flat, study.datasets, strict=False):
+            own = final[(final["trained_on"] == dataset) & (final["tested_on"] == dataset)]
+            _panel(axis, own[own["subset"] == "all"], styles)
+            axis.set_title(dataset)
+            axis.set_xticks(study.fractions, [_tick(dataset, f, images) for f in study.fractions])
+            axis.set_xlim(*_limits(study.fractions))
+        for axis in axes.flat[len(study.datasets) :]:
+            axis.set_visible(False)
+        label_panels(axes, "training images used", "Dice (mean per test image)")
+        baseline = Line2D([], [], color=GREY, linestyle=":", label="everything foreground")
+        legend_below(figure, [*key_of(styles), baseline])
+    return figure
+
+
+def _panel(axis: Axes, own: pd.DataFrame, styles: dict[str, Look]) -> None:
+    for name, look in styles.items():
+        line = own[own["weights"] == name].sort_values("fraction")
+        x, mean = line["fraction"].to_numpy(), line["dice_mean"].to_numpy()
+        sd = np.nan_to_num(line["dice_sd"].to_numpy())
+        axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
+        axis.plot(x, mean, **look.line())
+        if len(x) == 1:
+            axis.errorbar(x, mean, sd, color=look.colour, capsize=3)
+    for answer in own["all_foreground_dice"].unique():
+        axis.axhline(answer, color=GREY, linestyle=":")
+
+
+def _limits(fractions: tuple[float, ...]) -> tuple[float, float]:
+    margin = max(0.06 * (fractions[-1] - fractions[0]), 0.05 * fractions[-1])
+    return fractions[0] - margin, fractions[-1] + margin
+
+
+def _tick(dataset: str, fraction: float, images: Mapping[tuple[str, float], int]) -> str:
+    count = images.get((dataset, fraction))
+    return percent(fraction) if count is None else f"{percent(fraction)}\nn = {count}"
