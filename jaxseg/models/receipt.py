@@ -29,7 +29,10 @@ class Receipt:
         filled: number of Flax leaves, all of them written.
         agreement: stage -> largest absolute difference from the source framework on a fixed input, divided by the
             largest absolute activation.
-        arrays_sha256: digest of the converted arrays (`encoder_weights.digest`).
+        arrays_sha256: digest of the converted arrays (`arrays.digest`).
+        golden: stage -> largest absolute activation, then eight activations of the source framework on that input;
+            empty where no source framework was at hand.
+        remarks: what a reader should know, for instance that the file is not the published one.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Receipt:
     dropped: dict[str, str] = field(default_factory=dict)
     filled: int = 0
     agreement: dict[str, float] = field(default_factory=dict)
+    golden: dict[str, list[float]] = field(default_factory=dict)
+    remarks: str = ""
 
     def __post_init__(self) -> None:
         numbers = (*self.mean, *self.std)

@@ -1,0 +1,1 @@
+"""PyTorch weights to Flax and back, with a receipt: `python -m weights_convert --help`."""

@@ -1,0 +1,11 @@
+"""`python -m weights_convert`: on the CPU, whatever else the machine has."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: a conversion must not take a GPU from a training
+
+from jaxseg.command import command
+from weights_convert.cli import main
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,81 @@
+"""Measures how far the converted encoder agrees with PyTorch, and how a folder is rechecked without PyTorch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxseg.arrays import Tree
+from jaxseg.errors import InputError
+from weights_convert import forward
+from weights_convert.extra import check_torch
+from weights_convert.mapping import Tensors
+
+TOLERANCE = 1e-4  # largest difference of a stage, relative to its largest activation
+GOLDEN = 8  # activations kept of each stage
+
+Maps = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the two frameworks differ on a fixed image, and what PyTorch gave."""
+
+    differences: dict[str, float]
+    golden: dict[str, list[float]]
+
+
+def measure(tensors: Tensors, tree: Tree, depth: int, width: float, file: Path) -> Agreement:
+    """Compare our encoder `tree` with PyTorch's on `tensors` (torchvision names), stage by stage.
+
+    Raises:
+        InputError: a stage differs by more than `TOLERANCE` of its largest activation, or is not finite.
+        UsageError: PyTorch is missing.
+    """
+    check_torch("convert weights: every conversion is compared with it")
+    from weights_convert import reference
+
+    image = forward.image()
+    theirs = reference.encoder(tensors, image)
+    ours = forward.encoder(depth, width, tree, image)
+    differences = {stage: relative_difference(ours[stage], theirs[stage]) for stage in theirs}
+    refuse_disagreement(differences, file)
+    return Agreement(differences, {stage: _samples(x) for stage, x in theirs.items()})
+
+
+def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest absolute difference over the largest absolute expected value; infinite where one is not finite."""
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        return float("inf")
+    scale = float(np.abs(expected).max())
+    return float(np.abs(found - expected).max() / (scale or 1.0))
+
+
+def refuse_disagreement(differences: dict[str, float], file: Path) -> None:
+    """`InputError` naming the stages where the frameworks do not give the same."""
+    wrong = [f"{stage} {value:.1e}" for stage, value in differences.items() if not value <= TOLERANCE]
+    if wrong:
+        raise InputError(
+            "converted weights do not compute what PyTorch computes",
+            file=file,
+            found="; ".join(wrong),
+            expected=f"relative differences of at most {TOLERANCE:g} (infinite: values overflow)",
+            remedy="do not use these weights; check the file, and report it with `inspect`'s output if it is sound",
+        )
+
+
+def recheck(golden: dict[str, list[float]], depth: int, width: float, tree: Tree, file: Path) -> dict[str, float]:
+    """Differences of our activations from the golden ones of PyTorch; `InputError` where they are too large."""
+    maps = forward.encoder(depth, width, tree, forward.image())
+    differences = {}
+    for stage, (scale, *expected) in golden.items():
+        found = np.array(_samples(maps[stage])[1:])
+        differences[stage] = float(np.abs(found - np.array(expected)).max() / (scale or 1.0))
+    refuse_disagreement(differences, file)
+    return differences
+
+
+def _samples(x: np.ndarray) -> list[float]:
+    """The largest absolute value, then values spread evenly over the map."""
+    places = np.linspace(0, x.size - 1, GOLDEN).round().astype(int)
+    return [float(np.abs(x).max()), *x.reshape(-1)[places].tolist()]
