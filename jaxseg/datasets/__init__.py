@@ -1,0 +1,29 @@
+"""Datasets: official files become prepared data, prepared data becomes stacks, stacks are split."""
+
+from jaxseg.datasets.catalogue import DESCRIPTIONS, describe
+from jaxseg.datasets.checks import summary
+from jaxseg.datasets.description import Description
+from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, instances, load
+from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card, task_of
+from jaxseg.datasets.preparing import prepare, prepare_folder
+from jaxseg.datasets.split import Split, split
+
+__all__ = [
+    "DESCRIPTIONS",
+    "Dataset",
+    "Description",
+    "Images",
+    "InstanceMaps",
+    "Split",
+    "describe",
+    "instances",
+    "is_prepared",
+    "load",
+    "prepare",
+    "prepare_folder",
+    "prepared_folder",
+    "read_card",
+    "split",
+    "summary",
+    "task_of",
+]

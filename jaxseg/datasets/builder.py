@@ -1,0 +1,128 @@
+"""The one TensorFlow Datasets builder: any list of examples becomes ArrayRecord files, without TensorFlow."""
+
+import contextlib
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow_datasets as tfds
+
+from jaxseg.datasets.card import Row
+from jaxseg.datasets.description import Description
+from jaxseg.datasets.example import Example
+from jaxseg.datasets.image_files import png
+
+Encoded = tuple[Row, dict[str, Any]]
+
+
+class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Features: image (PNG), instances (int32, zlib), id, patient, subset; splits train and test.
+
+    Attributes:
+        rows: facts of the images written so far, in the order of the records.
+    """
+
+    name = "pathology"
+
+    def __init__(
+        self, description: Description, examples: Sequence[Example], advance: Callable[[], None], **options: Any
+    ) -> None:
+        self.description, self.examples, self.advance = description, examples, advance
+        self.rows: list[Row] = []
+        self.failure: Exception | None = None
+        super().__init__(file_format="array_record", **options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "instances": tfds.features.Tensor(shape=(None, None), dtype=np.int32, encoding="zlib"),
+                "id": tfds.features.Text(),
+                "patient": tfds.features.Text(),
+                "subset": tfds.features.Text(),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.description.title,
+            citation=self.description.citation,
+            features=features,
+            disable_shuffling=True,  # records keep the order of the examples
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        return {split: self._generate_examples(split) for split in ("train", "test")}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        examples = [example for example in self.examples if example.split == split]
+        with contextlib.closing(_encoded(examples)) as stream:
+            try:
+                for index, (row, features) in enumerate(stream):
+                    self.rows.append(row)
+                    yield index, features
+                    self.advance()
+            except Exception as error:
+                self.failure = error  # TFDS rewrites messages; ours name the remedy
+                raise
+
+
+def write_records(
+    folder: Path, version: str, description: Description, examples: Sequence[Example], advance: Callable[[], None]
+) -> tuple[Path, list[Row]]:
+    """Write the examples below `folder`; returns the TFDS folder and a row per image.
+
+    Every example is read once, several at a time; `advance` is called after each.
+    """
+    kind = type("Builder", (PathologyBuilder,), {"name": description.name, "VERSION": tfds.core.Version(version)})
+    builder = kind(description, examples, advance, data_dir=folder)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(None):
+            builder.download_and_prepare()
+    except Exception as error:
+        raise builder.failure or error from error
+    return Path(builder.data_path), builder.rows
+
+
+def _encoded(examples: Sequence[Example]) -> Generator[Encoded, None, None]:
+    """Examples read and encoded in order by a few threads, at most two per thread ahead."""
+    count = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(count) as threads:
+        waiting: deque[Future[Encoded]] = deque()
+        try:
+            for example in examples:
+                waiting.append(threads.submit(_encode, example))
+                if len(waiting) > 2 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _encode(example: Example) -> Encoded:
+    pixels, instances = example.read()
+    texts = {"id": example.id, "patient": example.patient, "subset": example.subset}
+    row = Row(
+        **texts,
+        split=example.split,
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        objects=int(np.count_nonzero(np.unique(instances))),
+        foreground=round(float((instances > 0).mean()), 6),
+        pixels_sha256=_digest(pixels),
+        instances_sha256=_digest(instances),
+    )
+    return row, {**texts, "image": png(pixels), "instances": instances}
+
+
+def _digest(array: npt.NDArray[Any]) -> str:
+    content = hashlib.sha256(f"{array.shape}".encode())
+    content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()

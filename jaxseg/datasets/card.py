@@ -1,0 +1,91 @@
+"""The card beside prepared data: what it holds, image by image, readable without any builder.
+
+Its presence means that the data is whole: it is written last into a folder that is renamed into place.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from jaxseg.errors import InputError
+from jaxseg.files import read_json, write_json
+
+FILE_NAME = "jaxseg.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image.
+
+    Attributes:
+        id, split, subset, patient: as in `Example`.
+        height, width: pixels.
+        objects: number of objects; foreground: their share of the pixels, 0 … 1.
+        pixels_sha256, instances_sha256: digests of shape and content.
+    """
+
+    id: str
+    split: str
+    subset: str
+    patient: str
+    height: int
+    width: int
+    objects: int
+    foreground: float
+    pixels_sha256: str
+    instances_sha256: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A prepared dataset.
+
+    Attributes:
+        name, title, task, licence, citation: from the description.
+        complete: False where counts differ from the official ones and that was allowed.
+        fingerprint: digest of the task and of all images, their annotations, splits and patients.
+        files: name -> bytes of each file of the folder.
+        warnings: what the checks found odd.
+        images: rows in the order of the records, training images first.
+    """
+
+    name: str
+    title: str
+    task: str
+    licence: str
+    citation: str
+    complete: bool
+    fingerprint: str
+    files: dict[str, int]
+    warnings: tuple[str, ...]
+    images: tuple[Row, ...]
+
+    def rows(self, split: str) -> list[Row]:
+        return [row for row in self.images if row.split == split]
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE_NAME, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the card of a prepared folder; `InputError` where it is missing or damaged."""
+        file = folder / FILE_NAME
+        remedy = f"delete {folder} and prepare the dataset again"
+        value: dict[str, Any] = read_json(file, remedy=remedy)
+        try:
+            images = tuple(Row(**row) for row in value["images"])
+            return cls(**{**value, "images": images, "warnings": tuple(value["warnings"])})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"is not a complete card: {error}", file=file, remedy=remedy) from error
+
+
+def fingerprint(task: str, rows: Sequence[Row]) -> str:
+    """Hex SHA-256 of what training and scoring depend on; the same for the same content on every machine."""
+    digest = hashlib.sha256(f"jaxseg dataset\n{task}\n".encode())
+    for row in rows:
+        parts = (row.id, row.split, row.subset, row.patient, row.pixels_sha256, row.instances_sha256)
+        digest.update("\t".join(parts).encode() + b"\n")
+    return digest.hexdigest()

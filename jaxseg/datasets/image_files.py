@@ -1,0 +1,103 @@
+"""Image files that come from elsewhere: read with a list of formats and a limit of size, or refused by name."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from jaxseg.errors import InputError
+
+FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")  # told from the content: a JPEG named .png is read
+LABEL_FORMATS = ("PNG", "TIFF", "BMP")  # lossless ones
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".webp")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+_GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
+_REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
+
+
+@contextlib.contextmanager
+def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """The decoded image; whatever Pillow objects to becomes an `InputError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=formats) as image:
+                image.load()
+                yield image
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        remedy = "cut it into tiles first"
+        raise InputError(f"has too many pixels: {error}", file=file, remedy=remedy) from error
+    except FileNotFoundError:
+        raise InputError("no such file", file=file, remedy=_REPLACE) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        expected = f"an undamaged image ({', '.join(formats)})"
+        raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=_REPLACE) from error
+
+
+def read_pixels(file: Path) -> npt.NDArray[np.uint8]:
+    """RGB pixels, (H, W, 3) uint8; an alpha channel is dropped, not blended; grey becomes RGB."""
+    with _opened(file, FORMATS) as image:
+        if image.mode.startswith(("I", "F")):
+            raise InputError(
+                "is not an 8-bit colour image", file=file, found=f"mode {image.mode}", expected="RGB", remedy=_REPLACE
+            )
+        return np.array(image.convert("RGB"))
+
+
+def read_labels(file: Path) -> npt.NDArray[np.int32]:
+    """Label values as stored, (H, W) int32: palette indices, 8- and 16-bit greys, or an RGB image that is grey."""
+    with _opened(file, LABEL_FORMATS) as image:
+        values = np.array(image)
+        mode = image.mode
+    if mode == "LA":
+        values = values[..., 0]
+    elif mode in ("RGB", "RGBA"):
+        values = _only_channel(values[..., :3], file)
+    elif mode not in _GREY:
+        raise InputError("is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel")
+    return whole_numbers(values, file)
+
+
+def _only_channel(values: npt.NDArray[np.generic], file: Path) -> npt.NDArray[np.generic]:
+    if (values != values[..., :1]).any():
+        raise InputError(
+            "is a coloured image, not a label image",
+            file=file,
+            expected="one value per pixel: 0 background, and the foreground or a number per object",
+            remedy="export the annotation as a grey or 16-bit image",
+        )
+    return values[..., 0]
+
+
+def whole_numbers(values: npt.NDArray[np.generic], file: Path) -> npt.NDArray[np.int32]:
+    """Labels as int32; `InputError` where they are fractional, negative or too large."""
+    numbers = np.asarray(values)
+    if numbers.ndim != 2 or numbers.dtype.kind not in "biuf":
+        found = f"{numbers.dtype} array of shape {numbers.shape}"
+        raise InputError("is not a label map", file=file, found=found, expected="one whole number per pixel")
+    if numbers.size == 0:
+        raise InputError("holds no pixels", file=file, expected="one whole number per pixel", remedy=_REPLACE)
+    if numbers.dtype.kind == "f" and not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):
+        raise InputError("has labels that are no whole numbers", file=file, remedy=_REPLACE)
+    if numbers.min() < 0 or numbers.max() > np.iinfo(np.int32).max:
+        found = f"{numbers.min()} … {numbers.max()}"
+        raise InputError("has labels out of range", file=file, found=found, expected="0 … 2147483647")
+    return numbers.astype(np.int32)
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """The pixels as PNG bytes, lossless; compressed lightly, for speed."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def from_png(content: bytes) -> npt.NDArray[np.uint8]:
+    """The inverse of `png`."""
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        return np.array(image)

@@ -1,0 +1,143 @@
+"""A prepared dataset in memory: one padded stack per split, decoded once for all runs."""
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxseg.datasets.card import Card, Row
+from jaxseg.datasets.example import InstanceMap, Pixels
+from jaxseg.datasets.image_files import from_png
+from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.errors import InputError
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one split, padded with zeros at the bottom and on the right to one height and width.
+
+    Attributes:
+        pixels: (N, H, W, 3) uint8, RGB.
+        masks: (N, H, W) uint8, 0 background, 1 foreground.
+        sizes: (N, 2) int32, true (height, width).
+        ids: unique within the dataset; patients: the id where the patient is not known; subsets: such as "testA".
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int32]
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    subsets: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset; `fingerprint` is the digest of its whole content."""
+
+    name: str
+    task: str
+    train: Images
+    test: Images
+    fingerprint: str
+
+
+def load(name: str, data_dir: Path) -> Dataset:
+    """Decode a prepared dataset; `InputError` or `UsageError` where there is none (see `read_card`)."""
+    card = read_card(name, data_dir)
+    folder = prepared_folder(name, data_dir)
+    train, test = (_images(card, folder, split) for split in SPLITS)
+    return Dataset(card.name, card.task, train, test, card.fingerprint)
+
+
+def _images(card: Card, folder: Path, split: str) -> Images:
+    rows = card.rows(split)
+    height, width = max(row.height for row in rows), max(row.width for row in rows)
+    pixels = np.zeros((len(rows), height, width, 3), np.uint8)
+    masks = np.zeros((len(rows), height, width), np.uint8)
+    records = _records(folder, split)
+
+    def decode(index: int, record: dict[str, Any]) -> None:
+        row = rows[index]
+        image, instances = _decoded(record, row, folder)
+        pixels[index, : row.height, : row.width] = image
+        masks[index, : row.height, : row.width] = instances > 0
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for _ in threads.map(decode, range(len(rows)), (records[index] for index in range(len(rows)))):
+            pass
+    return Images(
+        pixels,
+        masks,
+        sizes=np.array([(row.height, row.width) for row in rows], np.int32),
+        ids=tuple(row.id for row in rows),
+        patients=tuple(row.patient for row in rows),
+        subsets=tuple(row.subset for row in rows),
+    )
+
+
+class InstanceMaps(Mapping[str, InstanceMap]):
+    """Image id -> instance map (H, W) int32, not padded; decoded when asked for."""
+
+    def __init__(self, card: Card, folder: Path) -> None:
+        self._folder = folder
+        self._sources = {split: _records(folder, split) for split in SPLITS}
+        self._places = {row.id: (split, index, row) for split in SPLITS for index, row in enumerate(card.rows(split))}
+
+    def __getitem__(self, image: str) -> InstanceMap:
+        split, index, row = self._places[image]
+        return _decoded(self._sources[split][index], row, self._folder)[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def instances(name: str, data_dir: Path) -> InstanceMaps:
+    """Instance maps of all images of a prepared dataset, training images first."""
+    return InstanceMaps(read_card(name, data_dir), prepared_folder(name, data_dir))
+
+
+def _records(folder: Path, split: str) -> Any:
+    """Records of a split, still compressed: decoding is left to our threads."""
+    import tensorflow_datasets as tfds  # half a second that the launcher does not pay
+
+    skip = tfds.decode.SkipDecoding()
+    builder = tfds.builder_from_directory(folder)
+    return builder.as_data_source(split, decoders={"image": skip, "instances": skip})
+
+
+def _decoded(record: dict[str, Any], row: Row, folder: Path) -> tuple[Pixels, InstanceMap]:
+    try:
+        image = from_png(record["image"])
+        packed = record["instances"]
+        labels = np.frombuffer(zlib.decompress(packed["value"]), np.int32).reshape(packed["shape"])
+    except (ValueError, OSError, zlib.error) as error:
+        raise _changed(row, folder, str(error)) from error
+    size = (row.height, row.width)
+    if record["id"].decode() != row.id or image.shape != (*size, 3) or labels.shape != size:
+        raise _changed(row, folder, f"image {record['id'].decode()} of shape {image.shape}")
+    return image, labels
+
+
+def _changed(row: Row, folder: Path, found: str) -> InputError:
+    return InputError(
+        "prepared data does not fit its card",
+        file=folder,
+        found=found,
+        expected=f"image {row.id}, height {row.height}, width {row.width}",
+        remedy=f"delete {folder} and prepare the dataset again",
+    )

@@ -1,0 +1,60 @@
+"""Where prepared data lies and what its card says; cheap enough for the launcher to ask about all datasets."""
+
+import json
+from pathlib import Path
+
+from jaxseg.config import check_name
+from jaxseg.datasets.card import FILE_NAME, Card
+from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.errors import InputError, UsageError
+
+VERSION = "1.0.0"  # of the prepared form; another number keeps older data apart
+
+
+def prepared_folder(name: str, data_dir: Path) -> Path:
+    """`<data_dir>/<name>/<version>`, whether it exists or not."""
+    check_name("dataset", name)
+    return data_dir / name / VERSION
+
+
+def is_prepared(name: str, data_dir: Path) -> bool:
+    """True when the card can be read and every file that it lists has its size."""
+    folder = prepared_folder(name, data_dir)
+    try:
+        files = json.loads((folder / FILE_NAME).read_bytes())["files"]
+        return all((folder / file).stat().st_size == size for file, size in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def read_card(name: str, data_dir: Path) -> Card:
+    """Card of a prepared dataset.
+
+    Raises:
+        InputError: a built-in dataset is not prepared, or prepared files are missing or cut short.
+        UsageError: the name is neither built in nor prepared.
+    """
+    folder = prepared_folder(name, data_dir)
+    if is_prepared(name, data_dir):
+        return Card.read(folder)
+    if folder.exists():
+        remedy = f"delete {folder} and prepare the dataset again"
+        raise InputError("is incomplete or damaged", file=folder, remedy=remedy)
+    if name not in DESCRIPTIONS:
+        raise UsageError(
+            "no such dataset",
+            found=name,
+            expected=f"a built-in one ({', '.join(DESCRIPTIONS)}) or one prepared in {data_dir}",
+            remedy="python launch/prepare.py folder --name NAME --source DIR --task TASK prepares your own images",
+        )
+    manual = "" if name.startswith("synthetic_") else " --manual-dir DIR"
+    raise InputError(
+        f"dataset {name} is not prepared",
+        file=folder,
+        remedy=f"python launch/prepare.py {name}{manual} --data-dir {data_dir}",
+    )
+
+
+def task_of(name: str, data_dir: Path) -> str:
+    """What the dataset annotates, from its own card, so that datasets of the user work as well."""
+    return read_card(name, data_dir).task

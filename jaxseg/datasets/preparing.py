@@ -1,0 +1,141 @@
+"""Official files become prepared data: checked, written aside, renamed into place."""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxseg.config import check_name
+from jaxseg.datasets import synthetic
+from jaxseg.datasets.card import Card, fingerprint
+from jaxseg.datasets.catalogue import DESCRIPTIONS, READERS, describe
+from jaxseg.datasets.checks import check_examples, oddities
+from jaxseg.datasets.description import Description
+from jaxseg.datasets.example import Example
+from jaxseg.datasets.folder import Masks, folder_description, folder_examples
+from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
+from jaxseg.errors import InputError, UsageError
+from jaxseg.files import disk_errors, new_folder
+
+
+def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_incomplete: bool = False) -> Path:
+    """Prepare a built-in dataset and return its folder; at once if that has been done.
+
+    Args:
+        manual_dir: the folder that holds the official files, `<manual_dir>/<name>` or any folder up to three levels
+            above them; not used by synthetic datasets.
+        allow_incomplete: take other numbers of images than the official ones; the card remembers it.
+
+    Raises:
+        UsageError: unknown name. InputError: files missing, damaged or not the official number.
+    """
+    description = describe(name)
+    with _held(name, data_dir) as done:
+        if done:
+            return prepared_folder(name, data_dir)
+        if name not in READERS:
+            return _write(description, synthetic.examples(name), data_dir, allow_incomplete)
+        examples = READERS[name](_manual(description, manual_dir))
+        return _write(description, examples, data_dir, allow_incomplete)
+
+
+def prepare_folder(
+    name: str,
+    source: Path,
+    data_dir: Path,
+    *,
+    task: str,
+    table: Path | None = None,
+    masks: Masks = "auto",
+    title: str | None = None,
+) -> Path:
+    """Prepare a user's own `source/images` and `source/masks` under a name of their choice.
+
+    Args:
+        task: what the masks show; datasets of one task are tested on each other.
+        table: CSV with the columns image, mask, split, patient; all but the first may be missing.
+        masks: "binary" makes objects of connected regions, "instances" takes each value as an object, "auto" looks.
+    """
+    check_name("dataset", name)
+    check_name("task", task)
+    if name in DESCRIPTIONS:
+        raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
+    with _held(name, data_dir) as done:
+        if done:
+            return prepared_folder(name, data_dir)
+        examples = folder_examples(name, source, table, masks)
+        description = folder_description(name, task, title)
+        return _write(description, examples, data_dir, allow_incomplete=False)
+
+
+def _manual(description: Description, manual_dir: Path | None) -> Path:
+    if manual_dir is not None and manual_dir.is_dir():
+        own = manual_dir / description.name
+        return own if own.is_dir() else manual_dir
+    raise InputError(
+        f"the files of dataset {description.name} are needed",
+        file=manual_dir,
+        found="no such folder" if manual_dir else "no --manual-dir",
+        expected=description.layout,
+        remedy=f"{description.how_to_get} Then give that folder as --manual-dir.",
+    )
+
+
+@contextlib.contextmanager
+def _held(name: str, data_dir: Path) -> Iterator[bool]:
+    """Hold the dataset's place, waiting for another process that prepares it; yields True where it is prepared.
+
+    The lock dies with its holder, so what lies aside while we hold it was left by a process that was killed.
+    """
+    folder = prepared_folder(name, data_dir)
+    if is_prepared(name, data_dir):
+        yield True
+        return
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield is_prepared(name, data_dir)
+    finally:
+        os.close(descriptor)
+
+
+def _write(description: Description, examples: Sequence[Example], data_dir: Path, allow_incomplete: bool) -> Path:
+    differences = check_examples(description, examples, allow_incomplete)
+    from jaxseg.datasets.builder import write_records  # TFDS takes half a second to import
+
+    folder = prepared_folder(description.name, data_dir)
+    with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
+        written, rows = write_records(aside, VERSION, description, examples, advance)
+        for file in written.iterdir():
+            file.replace(aside / file.name)
+        shutil.rmtree(aside / description.name)
+        kept = ("name", "title", "task", "licence", "citation")
+        Card(
+            **{key: value for key, value in dataclasses.asdict(description).items() if key in kept},
+            complete=not differences,
+            fingerprint=fingerprint(description.task, rows),
+            files={file.name: file.stat().st_size for file in sorted(aside.iterdir())},
+            warnings=(*differences, *oddities(rows)),
+            images=tuple(rows),
+        ).write(aside)
+    return folder
+
+
+@contextlib.contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar while the block runs; yields what moves it on by one."""
+    columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=total)
+        yield functools.partial(progress.advance, task)
