@@ -1,0 +1,45 @@
+"""Which data and weights lie ready, told cheaply: no device, no JAX, no TFDS."""
+
+from pathlib import Path
+
+from jaxseg.config import RANDOM, ModelConfig
+from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.datasets.prepared import is_prepared, read_card
+from jaxseg.errors import InputError, JaxsegError
+from jaxseg.models.receipt import Receipt
+
+
+def data_problem(name: str, task: str | None, data_dir: Path) -> str | None:
+    """What is wrong with a dataset and the remedy; None where it is prepared, for `task` if one is given."""
+    try:
+        found = read_card(name, data_dir).task
+    except JaxsegError as error:
+        source = DESCRIPTIONS[name].how_to_get if name in DESCRIPTIONS else ""
+        return f"{error}\n  source:   {source}" if source else str(error)
+    if task is not None and found != task:
+        return f"dataset {name} in {data_dir} is for another task\n  found:    {found}\n  expected: {task}"
+    return None
+
+
+def weights_problem(name: str, model: ModelConfig, weights_dir: Path) -> str | None:
+    """What is wrong with initial weights and the remedy; None where they fit the model."""
+    if name == RANDOM:
+        return None
+    try:
+        receipt = Receipt.read(weights_dir / name)
+    except InputError as error:
+        return str(error)
+    if (receipt.depth, receipt.width) != (model.depth, model.width):
+        return (
+            f"{weights_dir / name}: are weights of another ResNet\n"
+            f"  found:    ResNet{receipt.depth}, width {receipt.width:g}\n"
+            f"  expected: ResNet{model.depth}, width {model.width:g}"
+        )
+    return None
+
+
+def training_images(name: str, data_dir: Path) -> int | None:
+    """Images of the training set: as prepared, else as published, else None."""
+    if is_prepared(name, data_dir):
+        return len(read_card(name, data_dir).rows("train"))
+    return DESCRIPTIONS[name].counts.get("train") if name in DESCRIPTIONS else None

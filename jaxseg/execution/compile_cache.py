@@ -1,0 +1,61 @@
+"""JAX's compilation cache on disk: compiled once, read by every later worker. What lies in it is run as code."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from jaxseg.errors import InputError
+from jaxseg.files import disk_errors
+
+SETTINGS = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+}
+
+
+def cache_folder() -> Path:
+    """JAXSEG_CACHE, or jaxseg/xla in the user's cache folder."""
+    if chosen := os.environ.get("JAXSEG_CACHE"):
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxseg" / "xla"
+
+
+def check() -> Path:
+    """Make the folder if it is missing; `InputError` where others could have written into it."""
+    folder = cache_folder()
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.getuid():
+        raise InputError(
+            "compilation cache belongs to another user",
+            file=folder,
+            found=f"user {status.st_uid}",
+            expected=f"user {os.getuid()}",
+            remedy="set JAXSEG_CACHE to a folder of your own",
+        )
+    if mode & 0o077:
+        raise InputError(
+            "compilation cache is open to other users, and what lies in it is run as code",
+            file=folder,
+            found=f"mode {mode:04o}",
+            expected="mode 0700",
+            remedy=f"empty it if you share this host, then: chmod 700 {folder}",
+        )
+    return folder
+
+
+def enable() -> Path:
+    """Let JAX keep its compiled functions in the folder, in this process and its children."""
+    folder = check()
+    values = {**SETTINGS, "JAX_COMPILATION_CACHE_DIR": str(folder)}
+    os.environ.update(values)
+    if "jax" in sys.modules:  # it has read the environment already
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder

@@ -1,0 +1,160 @@
+"""What a study will need, without building a model: parameters, arithmetic, disk, time."""
+
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.execution.available import training_images
+from jaxseg.execution.plan import Item, Plan
+from jaxseg.execution.resources import usable_cores
+from jaxseg.files import read_json
+from jaxseg.run_folder import RunFolder
+
+# Repeated from jaxseg.models, which imports JAX; the tests compare every depth with the real model.
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+NARROWEST = 8
+
+# Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
+# that goes with the size of the maps. CPU: two cores, from .79 s at full width and .070 s at an eighth of it (both
+# measured). GPU: an H100 in bfloat16, bound by memory, 2,000 crops a second (an expectation).
+CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.263, 0.527, 2
+GPU_MAPS = 1 / 2000
+REFERENCE = ModelConfig()
+REFERENCE_CROP = 256
+BESIDES = 1.25  # validation and scoring, relative to training alone
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution with batch normalisation; `shrink`: side of the image over side of the output map."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    shrink: int
+
+
+def layers(model: ModelConfig) -> Iterator[Layer]:
+    """All normalised convolutions of the U-Net; the head comes on top."""
+    stem = round(64 * model.width)
+    yield Layer(3, stem, 7, 2)
+    maps, inputs, expansion = [stem], stem, 4 if model.depth >= 50 else 1
+    for stage, blocks in enumerate(BLOCKS[model.depth]):
+        inner, shrink = stem * 2**stage, 4 * 2**stage
+        for block in range(blocks):
+            before = shrink // 2 if block == 0 and stage > 0 else shrink
+            yield from _block(inputs, inner, expansion, before, shrink)
+            inputs = inner * expansion
+        maps.append(inputs)
+    _, *skips = reversed(maps)
+    for number, channels in enumerate(model.decoder):
+        outputs, shrink = max(NARROWEST, round(channels * model.width)), 16 >> number
+        yield Layer(inputs + (skips[number] if number < len(skips) else 0), outputs, 3, shrink)
+        yield Layer(outputs, outputs, 3, shrink)
+        inputs = outputs
+
+
+def _block(inputs: int, inner: int, expansion: int, before: int, shrink: int) -> Iterator[Layer]:
+    outputs = inner * expansion
+    if expansion == 4:
+        yield Layer(inputs, inner, 1, before)
+        yield Layer(inner, inner, 3, shrink)
+        yield Layer(inner, outputs, 1, shrink)
+    else:
+        yield Layer(inputs, inner, 3, shrink)
+        yield Layer(inner, outputs, 3, shrink)
+    if before != shrink or inputs != outputs:
+        yield Layer(inputs, outputs, 1, shrink)
+
+
+def parameters(model: ModelConfig) -> int:
+    """Trained numbers: kernels, scales and offsets of the normalisations, the head with its bias."""
+    head = (9 * max(NARROWEST, round(model.decoder[-1] * model.width)) + 1) * model.classes
+    return head + sum(layer.inputs * layer.outputs * layer.kernel**2 + 2 * layer.outputs for layer in layers(model))
+
+
+def statistics_kept(model: ModelConfig) -> int:
+    """Running means and variances."""
+    return sum(2 * layer.outputs for layer in layers(model))
+
+
+def multiplications(model: ModelConfig, crop: int) -> float:
+    """Multiply-adds of one forward pass of one crop, without the head."""
+    return sum(layer.inputs * layer.outputs * layer.kernel**2 * (crop / layer.shrink) ** 2 for layer in layers(model))
+
+
+def map_numbers(model: ModelConfig, crop: int) -> float:
+    """Numbers in the maps that the convolutions give for one crop."""
+    return sum(layer.outputs * (crop / layer.shrink) ** 2 for layer in layers(model))
+
+
+def disk_needed(plan: Plan, workers: int) -> int:
+    """Bytes that the runs still to come will add: models in float32, two `latest` a running run, a megabyte of logs."""
+    items = plan.to_come
+    if not items:
+        return 0
+    ended = sum(len(item.run.recipe.budgets) * model_bytes(item.run.recipe.model) + 2**20 for item in items)
+    # a `latest` holds the model, both moments of Adam, and the best model so far
+    return ended + min(workers, len(items)) * 2 * 4 * max(model_bytes(item.run.recipe.model) for item in items)
+
+
+def model_bytes(model: ModelConfig) -> int:
+    return 4 * (parameters(model) + statistics_kept(model))
+
+
+def crops(run: RunConfig, images: int) -> int:
+    """Crops that a run trains on; `images` is the size of the official training set."""
+    recipe = run.recipe
+    used = max(1, round(images * (1 - recipe.validation_share) * run.fraction))
+    return math.ceil(recipe.budgets[-1] * used / recipe.batch) * recipe.batch
+
+
+def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
+    """An estimate, from figures of other machines."""
+    maps = map_numbers(recipe.model, recipe.crop) / map_numbers(REFERENCE, REFERENCE_CROP)
+    if gpu:
+        return GPU_MAPS * maps
+    multiply = multiplications(recipe.model, recipe.crop) / multiplications(REFERENCE, REFERENCE_CROP)
+    return (CPU_MULTIPLY * multiply + CPU_MAPS * maps) * CPU_CORES / cores
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds until the runs still to come are done; None where the number of images is not known."""
+
+    measured: float | None  # from the finished runs of this study
+    gpu: float | None  # estimates
+    cpu: float | None
+
+
+def time_needed(plan: Plan, workers: int) -> Time:
+    """Measured speed where the study has finished runs, and estimates for a GPU and for this host's cores."""
+    work = [(item, crops_of(item, plan)) for item in plan.to_come]
+    if any(count is None for _, count in work):
+        return Time(None, None, None)
+    known = [(item.run.recipe, count) for item, count in work if count is not None]
+    parallel = max(1, min(workers, len(work)))
+    cores = usable_cores()
+    gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in known) * BESIDES / parallel
+    cpu = sum(count * seconds_per_crop(recipe, False, cores) for recipe, count in known) * BESIDES
+    speed = measured_speed(plan)
+    measured = sum(count for _, count in known) / speed * BESIDES / parallel if speed else None
+    return Time(measured, gpu, cpu)
+
+
+def crops_of(item: Item, plan: Plan) -> int | None:
+    images = training_images(item.run.dataset, plan.locations.data)
+    return None if images is None else crops(item.run, images)
+
+
+def measured_speed(plan: Plan) -> float | None:
+    """Median images a second of one run, over the finished runs."""
+    speeds = [_speed(RunFolder.of(plan.folder, item.run).done) for item in plan.of("done")]
+    return statistics.median(speeds) if speeds else None
+
+
+def _speed(done: Path) -> float:
+    return float(read_json(done, remedy=f"delete {done} and repeat the command")["images_per_second"])

@@ -1,0 +1,155 @@
+"""The lease of a study: held by one sweep, watched by everything that the sweep starts.
+
+`<study>/.sweep.lock` is locked (flock) as long as the sweep lives; the kernel frees it however the sweep ends. Its
+first line names the sweep by a random token; a line "stop" after it asks the workers to save and end. Whoever works
+for a sweep polls the file: lock free, another token, or no file means that the sweep is gone.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxseg.errors import UsageError
+from jaxseg.files import disk_errors
+
+FILE_NAME = ".sweep.lock"
+BEAT = 5.0  # seconds between signs of life for watchers on other hosts
+PATIENCE = 180.0  # seconds without one: file attributes on network file systems are cached for up to a minute
+WATCHERS_PEEK = 3.0  # seconds to retry: a watcher's look at a free lock holds it for an instant
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A held study: where its lock lies, the token in it, the locked descriptor."""
+
+    path: Path
+    token: str
+    descriptor: int
+
+    def ask_to_stop(self) -> None:
+        """Ask all workers to save and end at their next safe point."""
+        os.pwrite(self.descriptor, b"stop\n", os.fstat(self.descriptor).st_size)
+
+
+def guarded(lease: Lease, log: Path) -> list[str]:
+    """Start of a command line whose rest ends with the sweep (see `jaxseg.execution.guard`)."""
+    return [sys.executable, "-m", "jaxseg.execution.guard", str(lease.path), lease.token, str(log), "--"]
+
+
+@contextlib.contextmanager
+def hold_study(study: Path) -> Iterator[Lease]:
+    """Hold a study folder for this process; `UsageError` where another sweep holds it."""
+    path = study / FILE_NAME
+    with disk_errors(study):
+        study.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    ended = threading.Event()
+    try:
+        _lock(descriptor, path)
+        token = secrets.token_hex(16)
+        line = json.dumps({"token": token, "host": socket.gethostname(), "pid": os.getpid()}) + "\n"
+        with disk_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, line.encode(), 0)
+        threading.Thread(target=_beat, args=(path, ended), daemon=True, name="lease").start()
+        yield Lease(path, token, descriptor)
+    finally:
+        ended.set()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    deadline = time.monotonic() + WATCHERS_PEEK
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = _read(path)
+                raise UsageError(
+                    "another sweep is at work on this study",
+                    file=path.parent,
+                    found=f"process {holder.pid} on {holder.host}" if holder else None,
+                    remedy="wait for it, look at it with --status, or stop it with Ctrl-C where it runs",
+                ) from None
+            time.sleep(0.1)
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+@dataclass(frozen=True)
+class _Holder:
+    token: str
+    host: str
+    pid: int
+    stopping: bool
+
+
+def _read(path: Path) -> _Holder | None:
+    try:
+        first, *rest = path.read_text().splitlines()
+        value = json.loads(first)
+        return _Holder(value["token"], value["host"], value["pid"], "stop" in rest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass
+class Watch:
+    """What the sweep's guards and workers see of its lease.
+
+    Attributes:
+        path: the lock file; token: of the sweep that is watched.
+        patience: seconds without a sign of life after which a sweep on another host counts as gone.
+    """
+
+    path: Path
+    token: str
+    patience: float = PATIENCE
+    _last: tuple[float | None, float] = field(default=(None, 0.0), repr=False)  # time stamp seen, when it was first seen
+
+    def gone(self) -> bool:
+        """True when the sweep has ended, however it ended."""
+        holder = _read(self.path)
+        if holder is None or holder.token != self.token:
+            return True
+        return self._lock_is_free() if holder.host == socket.gethostname() else self._silent()
+
+    def stopping(self) -> bool:
+        """True when the sweep asks to stop or is gone."""
+        holder = _read(self.path)
+        return holder is None or holder.stopping or self.gone()
+
+    def _lock_is_free(self) -> bool:
+        try:
+            with self.path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _silent(self) -> bool:
+        """Locks may not reach over to other hosts, time stamps do."""
+        try:
+            stamp = self.path.stat().st_mtime
+        except OSError:
+            return True
+        now = time.monotonic()
+        if stamp != self._last[0]:
+            self._last = (stamp, now)
+        return now - self._last[1] > self.patience

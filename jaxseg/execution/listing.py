@@ -1,0 +1,67 @@
+"""What `--dry-run` and `--status` print: runs and their states, what is missing, disk and time. Writes nothing."""
+
+from rich.console import Console
+
+from jaxseg.execution.estimate import disk_needed, measured_speed, parameters, time_needed
+from jaxseg.execution.plan import STATES, Item, Plan
+from jaxseg.execution.progress import duration, last_entry
+from jaxseg.execution.resources import Resources
+from jaxseg.run_folder import RunFolder
+
+
+def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
+    """All runs, the line `N runs`, what is missing and how to get it, disk and time."""
+    _print_runs(plan, console)
+    console.print(f"{len(plan.items)} runs", highlight=False)
+    makers = sum(1 for item in plan.items if item.keeps)
+    if makers:
+        _say(console, f"{makers} of them train initial weights for the others")
+    _say(console, _counts(plan))
+    for note in plan.notes:
+        _say(console, f"\nmissing: {note}")
+    _say(console, "")
+    _print_needs(plan, resources, console)
+
+
+def print_status(plan: Plan, console: Console) -> None:
+    """All runs and how far they are."""
+    _print_runs(plan, console)
+    _say(console, f"{len(plan.items)} runs: {_counts(plan)}")
+
+
+def _print_runs(plan: Plan, console: Console) -> None:
+    width = max(len(item.id) for item in plan.items)
+    for item in plan.items:
+        _say(console, f"{item.id:<{width}}  {item.state:<8} {_note(plan, item)}".rstrip())
+
+
+def _note(plan: Plan, item: Item) -> str:
+    if item.state == "partial":
+        epoch = last_entry(RunFolder.of(plan.folder, item.run).log).get("epoch", 0)
+        return f"epoch {epoch:g} of {item.run.recipe.budgets[-1]}"
+    return item.why.partition("\n")[0]
+
+
+def _counts(plan: Plan) -> str:
+    return ", ".join(f"{len(plan.of(state))} {state}" for state in STATES if plan.of(state))
+
+
+def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
+    model = plan.study.recipe.model
+    _say(console, f"model:  ResNet{model.depth} U-Net, {parameters(model) / 1e6:.1f} M parameters")
+    _say(console, f"disk:   {disk_needed(plan, resources.workers) / 1e9:.1f} GB for the runs still to come")
+    time = time_needed(plan, resources.workers)
+    if time.cpu is None:
+        _say(console, "time:   unknown until the data are prepared")
+        return
+    if time.measured is not None:
+        speed = measured_speed(plan)
+        _say(console, f"time:   {duration(time.measured)} at the {speed:.1f} images/s that finished runs here measured")
+    label = "time:   " if time.measured is None else "        "
+    gpus = f"{resources.workers} workers" if resources.gpus else "one GPU"
+    _say(console, f"{label}{duration(time.gpu)} on {gpus} (estimate for an H100, not measured here)")
+    _say(console, f"        {duration(time.cpu)} on this host's CPU cores (estimate, not measured here)")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,190 @@
+"""What a study still has to do: all its runs, their state, and why some cannot start."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jaxseg.config import Locations, RunConfig, Study, TrainedWeights
+from jaxseg.errors import UsageError
+from jaxseg.execution import available
+from jaxseg.files import read_json
+from jaxseg.models.receipt import FILE_NAME as RECEIPT
+from jaxseg.run_folder import RunFolder
+
+State = Literal["done", "partial", "ready", "waiting", "missing", "failed"]
+STATES: tuple[State, ...] = ("done", "partial", "ready", "waiting", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One run of a study.
+
+    Attributes:
+        tested_on: prepared datasets that it is scored on.
+        keeps: names under which its encoder becomes initial weights of other runs.
+        weights_dir: where its own initial weights lie.
+        after: id of the run that makes its initial weights, where they are not there yet.
+        state: done; partial (resumes); ready; waiting for `after`; failed last time (is tried again); missing
+            (data or weights are not there or do not fit: cannot start).
+        why: what is missing, or why it failed.
+    """
+
+    run: RunConfig
+    tested_on: tuple[str, ...]
+    keeps: tuple[str, ...]
+    weights_dir: Path
+    after: str | None = None
+    state: State = "ready"
+    why: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.run.run_id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a study, makers of weights first, then by dataset, so that warm workers keep compiled functions."""
+
+    study: Study
+    folder: Path
+    locations: Locations
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]  # missing data and weights, each with its remedy
+
+    def of(self, *states: State) -> list[Item]:
+        return [item for item in self.items if item.state in states]
+
+    @property
+    def startable(self) -> list[Item]:
+        return self.of("ready", "partial", "failed", "waiting")
+
+    @property
+    def to_come(self) -> list[Item]:
+        """All that is not done, also what cannot start yet."""
+        return [item for item in self.items if item.state != "done"]
+
+
+def study_weights(folder: Path) -> Path:
+    """Where the weights lie that the study trains for itself."""
+    return folder / "weights"
+
+
+def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
+    """Look at the study folder, the data and the weights; reads a few small files and writes nothing."""
+    makers = _makers(study)
+    problems = {
+        name: available.data_problem(name, study.task, locations.data)
+        for name in dict.fromkeys(study.datasets + study.tested_on)
+    }
+    items: dict[str, Item] = {}
+    for run in _in_order([*(maker.run for maker in study.trained_weights), *study.runs()], makers):
+        tested_on = _tested_on(study, run, problems)
+        keeps = tuple(name for name, maker in makers.items() if maker.run == run)
+        weights_dir = study_weights(folder) if run.weights in makers else locations.weights
+        item = Item(run, tested_on, keeps, weights_dir)
+        items[item.id] = _judge(item, folder, locations, problems, makers, items)
+    notes = [*filter(None, problems.values()), *_missing(items, makers)]
+    return Plan(study, folder, locations, tuple(items.values()), tuple(dict.fromkeys(notes)))
+
+
+def _missing(items: dict[str, Item], makers: dict[str, TrainedWeights]) -> Iterator[str]:
+    """Why runs cannot start; weights are named as well where it is data that is missing first."""
+    for item in items.values():
+        if item.state == "missing":
+            yield item.why
+            if item.run.weights not in makers:
+                yield available.weights_problem(item.run.weights, item.run.recipe.model, item.weights_dir) or item.why
+
+
+def _makers(study: Study) -> dict[str, TrainedWeights]:
+    makers = {weights.name: weights for weights in study.trained_weights}
+    if len(makers) < len(study.trained_weights):
+        raise UsageError("two of the study's trained weights have one name", found=list(makers))
+    return makers
+
+
+def _in_order(runs: list[RunConfig], makers: dict[str, TrainedWeights]) -> list[RunConfig]:
+    """Each run once, after the one that makes its weights; `UsageError` where weights need themselves."""
+    ordered: dict[RunConfig, None] = {}
+    left = list(dict.fromkeys(runs))
+    while left:
+        able = [run for run in left if run.weights not in makers or makers[run.weights].run in ordered]
+        if not able:
+            raise UsageError("the study's trained weights need each other", found=sorted({r.weights for r in left}))
+        ordered.update(dict.fromkeys(able))
+        left = [run for run in left if run not in ordered]
+    return list(ordered)
+
+
+def _tested_on(study: Study, run: RunConfig, problems: dict[str, str | None]) -> tuple[str, ...]:
+    """Scored where data are there; a run outside the grid is scored on its own test set."""
+    if run not in study.runs():
+        return (run.dataset,)
+    return tuple(name for name in study.tested_on if problems[name] is None)
+
+
+def _judge(
+    item: Item,
+    folder: Path,
+    locations: Locations,
+    problems: dict[str, str | None],
+    makers: dict[str, TrainedWeights],
+    before: dict[str, Item],
+) -> Item:
+    run_folder = RunFolder.of(folder, item.run)
+    kept = all((study_weights(folder) / name / RECEIPT).is_file() for name in item.keeps)
+    if kept and run_folder.is_done(item.tested_on):
+        return dataclasses.replace(item, state="done")
+    if why := _data_problem(item.run, locations, problems):
+        return dataclasses.replace(item, state="missing", why=why)
+    maker = before[makers[item.run.weights].run.run_id] if item.run.weights in makers else None
+    if maker is not None and maker.state == "missing":
+        why = f"weights {item.run.weights} cannot be trained: the run {maker.id} cannot start"
+        return dataclasses.replace(item, state="missing", why=why)
+    if maker is not None and maker.state != "done":
+        return dataclasses.replace(item, state="waiting", after=maker.id, why=f"waits for {maker.id}")
+    if why := available.weights_problem(item.run.weights, item.run.recipe.model, item.weights_dir):
+        return dataclasses.replace(item, state="missing", why=why)
+    if run_folder.error.exists():
+        return dataclasses.replace(item, state="failed", why=_reason(run_folder.error))
+    return dataclasses.replace(item, state="partial" if run_folder.checkpoints.exists() else "ready")
+
+
+def _data_problem(run: RunConfig, locations: Locations, problems: dict[str, str | None]) -> str | None:
+    if run.dataset in problems:
+        return problems[run.dataset]
+    return available.data_problem(run.dataset, None, locations.data)
+
+
+def _reason(file: Path) -> str:
+    """First line of the last paragraph of an error.txt."""
+    return file.read_text().strip().rsplit("\n\n", 1)[-1].partition("\n")[0]
+
+
+def stored_study(folder: Path) -> Study | None:
+    """The study that the folder was made for; None for a new folder."""
+    file = folder / "study.json"
+    if not file.exists():
+        return None
+    return Study.from_json(read_json(file, remedy=f"delete {file}, it is written anew; the runs stay valid"))
+
+
+def check_same_study(study: Study, folder: Path) -> None:
+    """`UsageError` where the folder holds another study.
+
+    A study may grow or shrink in datasets, weights, fractions and repeats: what is there stays valid, because a run's
+    id is a digest of all that it depends on. So a folder is refused only when the study there has another name or
+    none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report.
+    """
+    former = stored_study(folder)
+    if former is None or former == study:
+        return
+    remedy = "choose another folder with --out"
+    if former.name != study.name:
+        raise UsageError("holds another study", file=folder, found=former.name, expected=study.name, remedy=remedy)
+    if not {run.run_id for run in former.runs()} & {run.run_id for run in study.runs()}:
+        problem = "holds a study of this name with another recipe: none of its runs is in this one"
+        raise UsageError(problem, file=folder, remedy=remedy)

@@ -1,0 +1,171 @@
+"""Warm workers through Parsl: one process per accelerator, on this host or on a Slurm cluster."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from jaxseg.errors import UsageError
+from jaxseg.execution.lease import Lease, guarded
+from jaxseg.execution.resources import Resources
+from jaxseg.execution.work import Assignment, Outcome, work
+
+if TYPE_CHECKING:
+    from parsl import Config
+    from parsl.executors import HighThroughputExecutor
+    from parsl.providers.base import ExecutionProvider
+
+RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
+HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
+FOLDER = ".parsl"
+PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
+
+
+class Pool(Protocol):
+    """Takes assignments; the futures give outcomes, or raise when a worker was lost too often."""
+
+    def submit(self, assignment: Assignment) -> "Future[Outcome]": ...
+
+
+OpenPool = Callable[[Lease], AbstractContextManager[Pool]]
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """Where to run on a cluster; one job holds all nodes, each with the workers of `Resources`.
+
+    Attributes:
+        partition, account: of Slurm; None leaves them to the cluster's defaults.
+        time: limit of a job, HH:MM:SS; a new job follows while runs are left, which resume.
+        nodes: per job.
+        address: of this host as the nodes see it; None takes the address of the host's name.
+        setup: shell line before the workers start, such as "module load cuda".
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    time: str = "24:00:00"
+    nodes: int = 1
+    address: str | None = None
+    setup: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(\d+-)?\d+:\d\d:\d\d", self.time) or self.nodes < 1:
+            raise UsageError("bad option for Slurm", found=(self.time, self.nodes), expected="HH:MM:SS, 1 node or more")
+
+
+@contextlib.contextmanager
+def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> Iterator[Pool]:
+    """Start workers for a held study and end them with the block.
+
+    An interrupt (a second Ctrl-C) ends this process at once: the guards then end everything that it started.
+    """
+    if slurm:
+        _check_cluster(study)
+    from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
+
+    kernel = DataFlowKernel(_config(study, resources, slurm, lease))
+    try:
+        yield _ParslPool(kernel)
+    except KeyboardInterrupt:
+        print("stopped; repeat the command to resume", file=sys.stderr, flush=True)
+        os._exit(75)
+    finally:
+        kernel.cleanup()
+
+
+def _check_cluster(study: Path) -> None:
+    if shutil.which("sbatch") is None:
+        raise UsageError("no sbatch on this host", remedy="run on a login node of the cluster, or --executor local")
+    if not PLAIN.fullmatch(str(study)):
+        raise UsageError("Slurm needs a plain path", found=study, expected="letters, digits and any of _ . / + -")
+
+
+@dataclass(frozen=True)
+class _ParslPool:
+    kernel: "DataFlowKernel"  # type: ignore[name-defined]  # noqa: F821
+
+    def submit(self, assignment: Assignment) -> "Future[Outcome]":
+        future: Future[Outcome] = self.kernel.submit(
+            work, app_args=(assignment,), executors="all", cache=False, ignore_for_cache=None, app_kwargs={}
+        )
+        return future
+
+
+def parsl_folder(study: Path) -> Path:
+    """Parsl's own files; it does not quote paths in its scripts, so odd ones are avoided."""
+    if PLAIN.fullmatch(str(study)):
+        return study / FOLDER
+    return Path(tempfile.gettempdir()) / f"jaxseg-{os.getuid()}-{os.getpid()}"
+
+
+def _config(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> "Config":
+    from parsl import Config
+
+    return Config(
+        executors=[_executor(study, resources, slurm, lease)],
+        retries=RETRIES,
+        run_dir=str(parsl_folder(study)),
+        strategy="simple",  # replaces a block of workers that ended, such as a Slurm job at its time limit
+        strategy_period=1,
+        usage_tracking=0,
+    )
+
+
+def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> "HighThroughputExecutor":
+    from parsl.addresses import address_by_hostname
+    from parsl.executors import HighThroughputExecutor
+    from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+
+    address = (slurm.address or address_by_hostname()) if slurm else "127.0.0.1"
+    pool = shlex.join([sys.executable, "-m", "parsl.executors.high_throughput.process_worker_pool"])
+    launch = DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool, 1)
+    logs = parsl_folder(study)
+    guard = shlex.join(guarded(lease, logs / "workers.out"))
+    guard = guard.replace("{", "{{{{").replace("}", "}}}}")  # Parsl formats the line twice
+    return HighThroughputExecutor(
+        label="workers",
+        # without an address Parsl asks a server on the internet for this host's
+        address=address,
+        provider=_provider(resources, slurm),
+        launch_cmd=f"{guard} {launch}",
+        interchange_launch_cmd=[
+            *guarded(lease, logs / "interchange.out"),
+            *(sys.executable, "-m", "parsl.executors.high_throughput.interchange"),
+        ],
+        cores_per_worker=1e-6,  # the number of workers alone decides
+        max_workers_per_node=resources.workers,
+        available_accelerators=list(resources.gpus),
+        cpu_affinity="block" if resources.pinned else "none",
+        heartbeat_period=HEARTBEAT,
+        heartbeat_threshold=120,
+    )
+
+
+def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
+    from parsl.launchers import SimpleLauncher, SrunLauncher
+    from parsl.providers import LocalProvider, SlurmProvider
+
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in resources.environment().items())
+    if slurm is None:
+        return LocalProvider(launcher=SimpleLauncher(), worker_init=exports)
+    return SlurmProvider(
+        partition=slurm.partition,
+        account=slurm.account,
+        walltime=slurm.time,
+        nodes_per_block=slurm.nodes,
+        gpus_per_node=len(set(resources.gpus)) or None,
+        worker_init=f"{slurm.setup}\n{exports}",
+        launcher=SrunLauncher(),
+        max_blocks=1,
+        cmd_timeout=60,
+    )

@@ -1,0 +1,55 @@
+"""Processes below this one: found through /proc wherever they moved, and ended."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, so that none gets out of sight (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _parents() -> dict[int, int]:
+    """Process -> parent, without zombies."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            # the name in parentheses may itself hold spaces and parentheses
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(entry.name)] = int(parent)
+    return parents
+
+
+def descendants(pid: int) -> list[int]:
+    """All living processes below `pid`, children first, whatever group or session they joined."""
+    parents = _parents()
+    found: list[int] = []
+    level = [pid]
+    while level:
+        level = [child for child, parent in parents.items() if parent in level]
+        found += level
+    return found
+
+
+def end_descendants(grace: float) -> None:
+    """Ask all processes below this one to end (SIGTERM) and kill what is left after `grace` seconds."""
+    _signal(descendants(os.getpid()), signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while left := descendants(os.getpid()):
+        if time.monotonic() > deadline:
+            _signal(left, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

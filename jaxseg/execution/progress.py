@@ -1,0 +1,117 @@
+"""How far a sweep is: counts, what the running runs last wrote into their logs, the time left."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxseg.execution.plan import Item
+from jaxseg.run_folder import RunFolder
+
+TAIL = 4096  # bytes; several lines of a log
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run at work, as its log tells it; the numbers are None before the first validation."""
+
+    id: str
+    epochs: int
+    epoch: float = 0.0
+    loss: float | None = None
+    dice: float | None = None
+    speed: float | None = None  # images a second
+
+
+def last_entry(log: Path) -> dict[str, Any]:
+    """Last whole line of a log.jsonl; {} where there is none."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - TAIL))
+            lines = stream.read().split(b"\n")[:-1]
+        return dict(json.loads(lines[-1])) if lines else {}
+    except (OSError, ValueError):
+        return {}
+
+
+@dataclass
+class Progress:
+    """State of a sweep, fed by it and shown by a view.
+
+    Attributes:
+        study: its folder; marks: folder where workers mark the run that they are at.
+        items: all runs by id; states: their states, updated by the sweep.
+        sizes: crops of each run, or any number that its duration goes with.
+    """
+
+    study: Path
+    marks: Path
+    items: Mapping[str, Item]
+    states: dict[str, str]
+    sizes: Mapping[str, float]
+    clock: Callable[[], float] = time.monotonic
+    stopping: bool = False
+    _began: float = field(init=False)
+    _at_start: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        self._at_start = self._worked()
+
+    def counts(self) -> Counter[str]:
+        """Runs by state; those at work count as running instead."""
+        running = {run.id for run in self.running()}
+        return Counter("running" if id in running else state for id, state in self.states.items())
+
+    def running(self) -> list[Running]:
+        """Runs that a worker is at now."""
+        marks = sorted(self.marks.glob("[!.]*")) if self.marks.exists() else []
+        return [self._look(mark.name) for mark in marks if self.states.get(mark.name) == "queued"]
+
+    def _look(self, id: str) -> Running:
+        run = self.items[id].run
+        entry = last_entry(RunFolder.of(self.study, run).log)
+        return Running(
+            id,
+            run.recipe.budgets[-1],
+            float(entry.get("epoch", 0.0)),
+            entry.get("training_loss"),
+            entry.get("validation_dice"),
+            entry.get("images_per_second"),
+        )
+
+    def share(self) -> float:
+        """Work done of all work that can be done, 0 … 1."""
+        total = sum(size for id, size in self.sizes.items() if self.states[id] in ("done", "queued", "waiting"))
+        return min(1.0, self._worked() / total) if total else 1.0
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the work done since the start; None before there is any."""
+        done, elapsed = self._worked() - self._at_start, self.clock() - self._began
+        if done <= 0:
+            return None
+        left = sum(size for id, size in self.sizes.items() if self.states[id] in ("queued", "waiting"))
+        left -= sum(self.sizes[run.id] * run.epoch / run.epochs for run in self.running())
+        return max(0.0, left) * elapsed / done
+
+    def _worked(self) -> float:
+        done = sum(size for id, size in self.sizes.items() if self.states[id] == "done")
+        # runs in the queue count too: a partial run keeps what an earlier sweep did
+        entries = ((id, self._look(id)) for id, state in self.states.items() if state == "queued")
+        return done + sum(self.sizes[id] * min(1.0, run.epoch / run.epochs) for id, run in entries)
+
+
+def duration(seconds: float | None) -> str:
+    """In words, such as "1 h 05 min"."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,64 @@
+"""The analysis of a finished study, in a process of its own: the sweep itself never imports JAX."""
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxseg.command import command
+from jaxseg.errors import RunsFailedError, StoppedError
+from jaxseg.execution import compile_cache
+from jaxseg.execution.lease import Lease, guarded
+from jaxseg.run_folder import RunFolder
+
+FILE_NAME = "report.html"
+
+
+def is_current(study: Path, finished: list[RunFolder]) -> bool:
+    """True when the report is younger than the youngest finished run."""
+    report = study / FILE_NAME
+    youngest = max((folder.done.stat().st_mtime_ns for folder in finished), default=0)
+    return report.is_file() and report.stat().st_mtime_ns >= youngest
+
+
+def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, should_stop: Callable[[], bool]) -> Path:
+    """Analyse the study in a child process on the CPU; returns the report's path.
+
+    Args:
+        program: module with `analyze(study, data_dir)`; log: file that takes its output.
+
+    Raises:
+        RunsFailedError: the analysis failed; its output is passed on. The runs stay as they are.
+        StoppedError: on request.
+    """
+    log.unlink(missing_ok=True)
+    arguments = [sys.executable, "-m", "jaxseg.execution.report", program, str(study), str(data_dir)]
+    child = subprocess.Popen([*guarded(lease, log), *arguments], env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    while child.poll() is None:
+        if should_stop():
+            child.terminate()
+            child.wait()
+            raise StoppedError("stopped during the analysis; repeat the command to resume")
+        time.sleep(0.1)
+    if child.returncode != 0:
+        print(log.read_text(errors="replace"), file=sys.stderr)
+        raise RunsFailedError(
+            "the runs are done, their analysis failed",
+            file=study,
+            found=f"exit code {child.returncode}",
+            remedy=f"see above, then: python launch/analyze.py {study}",
+        )
+    return study / FILE_NAME
+
+
+def main() -> None:
+    program, study, data_dir = sys.argv[1:]
+    compile_cache.enable()
+    importlib.import_module(program).analyze(Path(study), Path(data_dir))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,95 @@
+"""How many runs go on at once, and on what: GPUs and cores of a host, told without asking JAX."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxseg.errors import UsageError
+
+CORES_PER_WORKER = 2
+MEMORY_PER_WORKER = 4 * 2**30  # bytes; a run of a full-size net on a CPU needs more: choose --workers then
+GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+GPU_MEMORY = 0.9  # of a GPU, shared by its runs
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Workers of one host.
+
+    Attributes:
+        workers: runs at once.
+        gpus: for each worker the GPU that it sees, as in CUDA_VISIBLE_DEVICES; empty on CPUs.
+        runs_per_gpu: workers that share one GPU.
+        pinned: give each worker its own cores.
+    """
+
+    workers: int
+    gpus: tuple[str, ...] = ()
+    runs_per_gpu: int = 1
+    pinned: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """Variables that workers need before they import JAX."""
+        if not self.gpus:
+            return {"JAX_PLATFORMS": "cpu"}
+        return {
+            "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{GPU_MEMORY / self.runs_per_gpu:.3f}",
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # numbers as nvidia-smi gives them
+        }
+
+    def describe(self) -> str:
+        plural = "s" if self.workers > 1 else ""
+        where = f" on GPU {', '.join(dict.fromkeys(self.gpus))}" if self.gpus else " on the CPU"
+        return f"{self.workers} worker{plural}{where}"
+
+
+def choose(gpus: str | None, runs_per_gpu: int, workers: int | None) -> Resources:
+    """Resources from the options.
+
+    Args:
+        gpus: "0,2", "none", or None for those that this host offers.
+        runs_per_gpu: at least 1.
+        workers: runs at once on a CPU; None chooses by cores and memory.
+    """
+    if runs_per_gpu < 1 or (workers is not None and workers < 1):
+        raise UsageError("too few workers", found=(runs_per_gpu, workers), expected="at least 1")
+    if found := _visible_gpus() if gpus is None else _listed(gpus):
+        if workers is not None:
+            raise UsageError("--workers is for CPUs", found=workers, remedy="use --runs-per-gpu, or --gpus none")
+        each = tuple(gpu for gpu in found for _ in range(runs_per_gpu))
+        return Resources(len(each), each, runs_per_gpu)
+    if gpus is None and runs_per_gpu > 1:
+        raise UsageError("no GPU found for --runs-per-gpu", remedy="name them with --gpus, or use --workers")
+    cores = usable_cores()
+    count = workers or max(1, min(cores // CORES_PER_WORKER, memory() // MEMORY_PER_WORKER))
+    return Resources(count, pinned=1 < count <= cores)
+
+
+def _listed(gpus: str) -> tuple[str, ...]:
+    if gpus == "none":
+        return ()
+    names = tuple(name.strip() for name in gpus.split(","))
+    if len(set(names)) < len(names) or not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
+        raise UsageError("bad value for --gpus", found=gpus, expected="numbers such as 0,1,2,3, or none")
+    return names
+
+
+def _visible_gpus() -> tuple[str, ...]:
+    """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
+    if not any(importlib.util.find_spec(plugin) for plugin in GPU_PLUGINS):
+        return ()
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(name for name in visible.split(",") if name and name != "-1")
+    return tuple(str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of main memory of this host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,213 @@
+"""A study from its configuration to its report: what is done is skipped, what is half done resumes."""
+
+import concurrent.futures
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxseg.config import Locations, Study
+from jaxseg.errors import InputError, RunsFailedError, StoppedError
+from jaxseg.execution import available, compile_cache, report
+from jaxseg.execution.estimate import crops_of
+from jaxseg.execution.lease import Lease, hold_study
+from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
+from jaxseg.execution.pool import OpenPool, Pool, parsl_folder
+from jaxseg.execution.progress import Progress
+from jaxseg.execution.view import View, view_for
+from jaxseg.execution.work import Assignment, Outcome, failed
+from jaxseg.files import write_json
+from jaxseg.run_folder import RunFolder
+
+COMPLETE = "jaxseg.execution.complete"
+ANALYZE = "jaxseg.analysis.analyze"
+REFRESH = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Everything that a sweep needs.
+
+    Attributes:
+        study: what to run; folder: where; locations: of data and weights.
+        open_pool: gives the workers, see `jaxseg.execution.pool`.
+        gpus: for each worker of a host the GPU that it uses; empty on CPUs.
+        should_stop: asked often; true ends the sweep gently.
+        analyse: write tables, figures and report at the end.
+        complete, analyze: modules with the functions of these names.
+    """
+
+    study: Study
+    folder: Path
+    locations: Locations
+    open_pool: OpenPool
+    gpus: tuple[str, ...] = ()
+    should_stop: Callable[[], bool] = lambda: False
+    analyse: bool = True
+    complete: str = COMPLETE
+    analyze: str = ANALYZE
+    console: Console = field(default_factory=Console)
+
+    def run(self) -> None:
+        """Bring the study to its end.
+
+        A finished study is left as it is, to the byte.
+
+        Raises:
+            UsageError: the folder holds another study, or another sweep is at work on it.
+            InputError: no run could start, because data or weights are missing or bad.
+            RunsFailedError: some runs failed or could not start while others ran.
+            StoppedError: on request; repeating the command resumes.
+        """
+        check_same_study(self.study, self.folder)
+        plan = make_plan(self.study, self.folder, self.locations)
+        if not plan.startable and (self._report_is_current(plan) or not plan.of("done")):
+            return self._close(plan, {})
+        compile_cache.check()
+        with hold_study(self.folder) as lease:
+            plan = make_plan(self.study, self.folder, self.locations)  # another sweep may have ended meanwhile
+            self._write_study()
+            outcomes = self._work(plan, lease) if plan.startable else {}
+            self._analyse(lease)
+        return self._close(plan, outcomes)
+
+    def _write_study(self) -> None:
+        if stored_study(self.folder) != self.study:
+            write_json(self.folder / "study.json", self.study.to_json())
+
+    def _work(self, plan: Plan, lease: Lease) -> dict[str, Outcome]:
+        marks = self.folder / ".parsl" / "running"
+        shutil.rmtree(marks, ignore_errors=True)  # of a sweep that was killed
+        for note in plan.notes:
+            self._say(f"missing: {note}")
+        with self.open_pool(lease) as pool:
+            progress = _progress(plan, marks)
+            with view_for(self.console, progress) as view:
+                outcomes = _Loop(self, plan, lease, pool, progress, view).run()
+        if any(outcome.state == "stopped" for outcome in outcomes.values()):
+            raise StoppedError("stopped; all is saved. Repeat the command to resume")
+        return outcomes
+
+    def assignment(self, item: Item, lease: Lease, marks: Path) -> Assignment:
+        return Assignment(
+            study=self.folder,
+            run=item.run,
+            tested_on=item.tested_on,
+            keeps=item.keeps,
+            data_dir=self.locations.data,
+            weights_dir=item.weights_dir,
+            program=self.complete,
+            lock=lease.path,
+            token=lease.token,
+            marks=marks,
+            gpus=self.gpus,
+        )
+
+    def _analyse(self, lease: Lease) -> None:
+        plan = make_plan(self.study, self.folder, self.locations)
+        if self._report_is_current(plan) or not plan.of("done"):
+            return
+        self._say("analysing")
+        log = parsl_folder(self.folder) / "report.out"
+        report.write(self.folder, self.locations.data, self.analyze, lease, log, self.should_stop)
+
+    def _report_is_current(self, plan: Plan) -> bool:
+        done = [RunFolder.of(self.folder, item.run) for item in plan.of("done")]
+        return not self.analyse or report.is_current(self.folder, done)
+
+    def _close(self, plan: Plan, outcomes: dict[str, Outcome]) -> None:
+        """Say how it ended, and raise what the exit code is made of."""
+        bad = {id: outcome.message for id, outcome in outcomes.items() if outcome.state == "failed"}
+        missing = plan.of("missing")
+        if not bad:
+            shutil.rmtree(parsl_folder(self.folder), ignore_errors=True)
+        if (self.folder / report.FILE_NAME).exists():
+            self._say(f"report: {self.folder / report.FILE_NAME}")
+        if not bad and not missing:
+            return self._say(f"{len(plan.items)} runs done")
+        if not outcomes and not plan.of("done"):
+            raise InputError("no run could start:\n" + "\n".join(plan.notes))
+        lines = [f"{id}\n  {message}\n  see {self.folder}/runs/{id}/error.txt" for id, message in bad.items()]
+        lines += [f"{len(missing)} runs could not start:", *plan.notes] if missing else []
+        problem = "\n".join([f"{len(bad)} runs failed", *lines])
+        raise (RunsFailedError if outcomes else InputError)(problem, remedy="mend it and repeat the command")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _progress(plan: Plan, marks: Path) -> Progress:
+    queued = {"ready": "queued", "partial": "queued", "failed": "queued"}
+    items = {item.id: item for item in plan.items}
+    states = {id: queued.get(item.state, item.state) for id, item in items.items()}
+    sizes = {id: float(crops_of(item, plan) or item.run.recipe.budgets[-1]) for id, item in items.items()}
+    return Progress(plan.folder, marks, items, states, sizes)
+
+
+@dataclass
+class _Loop:
+    """Hands out runs as soon as they can start, until all have ended."""
+
+    sweep: Sweep
+    plan: Plan
+    lease: Lease
+    pool: Pool
+    progress: Progress
+    view: View
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    futures: "dict[Future[Outcome], Item]" = field(default_factory=dict)
+
+    def run(self) -> dict[str, Outcome]:
+        for item in self.plan.of("ready", "partial", "failed"):
+            self._submit(item)
+        waiting = self.plan.of("waiting")
+        while self.futures:
+            ended, _ = concurrent.futures.wait(
+                self.futures, timeout=REFRESH, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in ended:
+                self._end(self.futures.pop(future), future)
+            waiting = self._release(waiting)
+            if self.sweep.should_stop() and not self.progress.stopping:
+                self.progress.stopping = True
+                self.lease.ask_to_stop()
+            self.view.refresh()
+        return self.outcomes
+
+    def _submit(self, item: Item) -> None:
+        self.progress.states[item.id] = "queued"
+        future = self.pool.submit(self.sweep.assignment(item, self.lease, self.progress.marks))
+        self.futures[future] = item
+
+    def _end(self, item: Item, future: "Future[Outcome]") -> None:
+        error = future.exception()
+        if error is None:
+            self._note(item, future.result())
+        else:
+            lost = RuntimeError(f"the worker was lost again and again, killed or out of memory: {error}")
+            self._note(item, failed(RunFolder.of(self.plan.folder, item.run), lost))
+
+    def _note(self, item: Item, outcome: Outcome) -> None:
+        self.outcomes[item.id] = outcome
+        self.progress.states[item.id] = outcome.state
+        self.view.ended(item.id, outcome)
+
+    def _release(self, waiting: list[Item]) -> list[Item]:
+        """Submit the runs whose weights are there now; give up those whose weights will not come."""
+        left = []
+        for item in waiting:
+            maker = self.outcomes.get(item.after or "")
+            if maker is None:
+                left.append(item)
+            elif maker.state == "stopped":
+                self._note(item, Outcome("stopped"))
+            elif maker.state == "failed":
+                self._note(item, Outcome("failed", f"its weights could not be trained: {item.after} failed"))
+            elif why := available.weights_problem(item.run.weights, item.run.recipe.model, item.weights_dir):
+                self._note(item, Outcome("failed", why))
+            else:
+                self._submit(replace(item, after=None))
+        return left

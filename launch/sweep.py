@@ -1,0 +1,69 @@
+"""Run a study: `python launch/sweep.py configs/paper_glands.py --out studies/glands`. Repeating it resumes."""
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.console import Console
+
+from jaxseg.command import StopRequest, command
+from jaxseg.config import Locations, load_study
+from jaxseg.execution import listing, pool
+from jaxseg.execution.plan import check_same_study, make_plan
+from jaxseg.execution.resources import choose
+from jaxseg.execution.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Run a study over weights, datasets, fractions and repeats; what is done is skipped, what is begun resumes."""
+
+    config: tyro.conf.Positional[Path]
+    """Python file with get_study(), such as configs/paper_glands.py."""
+    out: Path
+    """Folder of the study; its runs, tables, figures and report go there."""
+    data_dir: Path | None = None
+    """Prepared data (else JAXSEG_DATA, else ./data)."""
+    weights_dir: Path | None = None
+    """Converted weights (else JAXSEG_WEIGHTS, else ./weights)."""
+    dry_run: bool = False
+    """List the runs, what is missing, disk and time; write nothing."""
+    status: bool = False
+    """List the runs and how far they are; write nothing."""
+    report: bool = True
+    """Write tables, figures and report.html at the end."""
+    gpus: str | None = None
+    """GPUs of a host, such as 0,1,2,3, or none; by default all that JAX can use."""
+    runs_per_gpu: int = 1
+    """Runs that share one GPU and its memory."""
+    workers: int | None = None
+    """Runs at once on a CPU; by default one for two cores."""
+    executor: Literal["local", "slurm"] = "local"
+    """This host, or a Slurm cluster that shares the folders with it."""
+    slurm: pool.Slurm = field(default_factory=pool.Slurm)
+    """Where to run on the cluster."""
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    study = load_study(flags.config)
+    folder = flags.out.absolute()
+    locations = Locations.choose(flags.data_dir, flags.weights_dir)
+    resources = choose(flags.gpus, flags.runs_per_gpu, flags.workers)
+    if flags.dry_run or flags.status:
+        check_same_study(study, folder)
+        plan = make_plan(study, folder, locations)
+        if flags.status:
+            listing.print_status(plan, Console())
+        else:
+            listing.print_plan(plan, resources, Console())
+        return
+    slurm = flags.slurm if flags.executor == "slurm" else None
+    open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)
+    Sweep(study, folder, locations, open_pool, resources.gpus, StopRequest(), flags.report).run()
+
+
+if __name__ == "__main__":
+    command(main)

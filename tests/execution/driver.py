@@ -1,0 +1,32 @@
+"""A sweep over fake runs with real workers: python driver.py OUT DATA [WORKERS]"""
+
+import functools
+import sys
+from pathlib import Path
+
+from studies import small_study
+
+from jaxseg.command import StopRequest, command
+from jaxseg.config import Locations
+from jaxseg.execution.pool import parsl_pool
+from jaxseg.execution.resources import Resources
+from jaxseg.execution.sweep import Sweep
+
+
+def main() -> None:
+    out, data, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    open_pool = functools.partial(parsl_pool, out, Resources(workers), None)
+    Sweep(
+        small_study(),
+        out,
+        Locations(data, data),
+        open_pool,
+        should_stop=StopRequest(),
+        complete="fake_program",
+        analyze="fake_program",
+    ).run()
+    assert "jax" not in sys.modules, "the sweep itself must not import JAX"
+
+
+if __name__ == "__main__":
+    command(main)

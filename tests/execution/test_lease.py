@@ -1,0 +1,84 @@
+"""One sweep holds a study; what it started sees when it is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxseg.errors import UsageError
+from jaxseg.execution import lease
+from jaxseg.execution.lease import Watch, hold_study
+
+HOLD = "import sys,time,pathlib\nfrom jaxseg.execution.lease import hold_study\n"
+HOLD += "with hold_study(pathlib.Path(sys.argv[1])) as held:\n print(held.token, flush=True)\n time.sleep(60)"
+
+
+def test_second_sweep_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "WATCHERS_PEEK", 0.2)
+    with (
+        hold_study(tmp_path),
+        pytest.raises(UsageError, match=f"another sweep is at work(.|\n)*process {os.getpid()} on"),
+        hold_study(tmp_path),
+    ):
+        pass
+    with hold_study(tmp_path):  # free again
+        pass
+
+
+def test_watcher_sees_the_end_of_a_killed_holder(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout is not None
+        watch = Watch(tmp_path / lease.FILE_NAME, holder.stdout.readline().strip())
+        assert not watch.gone()
+        assert not watch.stopping()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert watch.gone()
+        assert watch.stopping()
+
+
+def test_watcher_of_a_former_sweep_sees_another_token(tmp_path: Path) -> None:
+    with hold_study(tmp_path) as first:
+        former = Watch(first.path, first.token)
+        assert not former.gone()
+    with hold_study(tmp_path) as second:
+        assert former.gone()
+        assert not Watch(second.path, second.token).gone()
+    Path(second.path).unlink()
+    assert Watch(second.path, second.token).gone()
+
+
+def test_request_to_stop_is_seen_and_ends_with_the_sweep(tmp_path: Path) -> None:
+    with hold_study(tmp_path) as held:
+        watch = Watch(held.path, held.token)
+        held.ask_to_stop()
+        assert watch.stopping()
+        assert not watch.gone(), "workers save first, nobody may end them"
+    with hold_study(tmp_path) as held:
+        assert not Watch(held.path, held.token).stopping()
+
+
+def test_watcher_on_another_host_goes_by_signs_of_life(tmp_path: Path) -> None:
+    file = tmp_path / lease.FILE_NAME
+    file.write_text(json.dumps({"token": "t", "host": "elsewhere", "pid": 1}) + "\n")
+    watch = Watch(file, "t", patience=0.3)
+    for beat in range(4):
+        os.utime(file, (beat, beat))
+        assert not watch.gone()
+        time.sleep(0.15)
+    time.sleep(0.3)
+    assert watch.gone()
+
+
+def test_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    with hold_study(tmp_path) as held:
+        os.utime(held.path, (1, 1))
+        time.sleep(0.3)
+        assert held.path.stat().st_mtime > 1

@@ -1,0 +1,111 @@
+"""Sweeps with real workers: killed, stopped, with a worker that dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from studies import prepare_all, small_study
+
+DRIVER = Path(__file__).with_name("driver.py")
+RUNS = {run.run_id for run in small_study().runs()} | {small_study().trained_weights[0].run.run_id}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
+    prepare_all(tmp_path / "data")
+
+    def start(**environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, str(DRIVER), str(tmp_path / "study"), str(tmp_path / "data"), "2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environment},
+        )
+
+    return start
+
+
+def living(mark: str) -> dict[int, str]:
+    """Processes whose environment holds the mark, zombies left out."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"TEST_MARK={mark}".encode() in (entry / "environ").read_bytes():
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    return found
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "took too long"
+        time.sleep(0.05)
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    output, _ = process.communicate(timeout=60)
+    return output
+
+
+def test_killed_sweep_leaves_nothing_and_is_finished_by_the_next(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    mark, study = uuid.uuid4().hex, tmp_path / "study"
+    first = start(TEST_MARK=mark, FAKE_SECONDS="2")
+    wait_for(lambda: len(lines(study / "ended.txt")) >= 1 and len(lines(study / "started.txt")) >= 3, 60)
+    assert any("worker_pool" in command for command in living(mark).values())
+    assert any("interchange" in command for command in living(mark).values())
+    first.kill()
+    killed = time.monotonic()
+    second = start(FAKE_SECONDS="0.1")  # at once, while the workers of the first still end
+    wait_for(lambda: not living(mark), 10)
+    print(f"nothing left after {time.monotonic() - killed:.1f} s")
+    finish(first)
+    assert "5 runs done" in finish(second)
+    assert second.returncode == 0
+    assert Counter(lines(study / "ended.txt")) == Counter(RUNS), "each exactly once"
+    assert not (study / ".parsl").exists()
+
+
+def test_stop_saves_and_the_next_sweep_resumes(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    mark, study = uuid.uuid4().hex, tmp_path / "study"
+    first = start(TEST_MARK=mark, FAKE_SECONDS="60")
+    wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
+    first.send_signal(signal.SIGINT)
+    output = finish(first)
+    assert first.returncode == 75, output
+    assert "Repeat the command to resume" in output
+    assert living(mark) == {}
+    running = lines(study / "started.txt")
+    for id in running:
+        assert (study / "runs" / id / "checkpoints" / "latest").read_text() == "saved"
+    second = start(FAKE_SECONDS="0")
+    assert "5 runs done" in finish(second)
+    assert Counter(lines(study / "ended.txt")) == Counter(RUNS)
+
+
+def test_run_of_a_killed_worker_is_done_by_another(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    study = tmp_path / "study"
+    process = start(FAKE_KILL="site_a-random-f50")
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert Counter(lines(study / "ended.txt")) == Counter(RUNS)
+    (victim,) = (id for id in RUNS if id.startswith("site_a-random-f50"))
+    assert Counter(lines(study / "started.txt"))[victim] == 2
+    assert (study / "runs" / victim / "killed").exists()
