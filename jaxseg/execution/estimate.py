@@ -20,7 +20,7 @@ NARROWEST = 8
 # Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
 # that goes with the size of the maps. CPU: two cores, from .79 s at full width and .070 s at an eighth of it (both
 # measured). GPU: an H100 in bfloat16, bound by memory, 2,000 crops a second (an expectation).
-CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.263, 0.527, 2
+CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.454, 0.336, 2
 GPU_MAPS = 1 / 2000
 REFERENCE = ModelConfig()
 REFERENCE_CROP = 256

@@ -170,10 +170,10 @@ class _Loop:
             )
             for future in ended:
                 self._end(self.futures.pop(future), future)
-            waiting = self._release(waiting)
             if self.sweep.should_stop() and not self.progress.stopping:
                 self.progress.stopping = True
                 self.lease.ask_to_stop()
+            waiting = self._release(waiting)
             self.view.refresh()
         return self.outcomes
 
@@ -200,10 +200,10 @@ class _Loop:
         left = []
         for item in waiting:
             maker = self.outcomes.get(item.after or "")
-            if maker is None:
-                left.append(item)
-            elif maker.state == "stopped":
+            if self.progress.stopping:
                 self._note(item, Outcome("stopped"))
+            elif maker is None:
+                left.append(item)
             elif maker.state == "failed":
                 self._note(item, Outcome("failed", f"its weights could not be trained: {item.after} failed"))
             elif why := available.weights_problem(item.run.weights, item.run.recipe.model, item.weights_dir):

@@ -1,0 +1,209 @@
+"""Is this host ready? Each check says what it found and, where it is not well, what to do."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxseg.config import Locations
+from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.datasets.prepared import is_prepared, read_card
+from jaxseg.errors import JaxsegError
+from jaxseg.execution import compile_cache
+from jaxseg.execution.resources import memory, usable_cores
+from jaxseg.models.receipt import Receipt
+
+PYTHON = (3, 11)
+LEAST_MEMORY = 4e9  # bytes
+LEAST_DISK = 5e9
+PATIENCE = 120  # seconds for JAX to find its devices
+
+DEVICES = "import jax; print([f'{d.platform} {d.device_kind}' for d in jax.devices()])"
+DIGEST = """
+import json, sys, pathlib
+from jaxseg.config import ModelConfig
+from jaxseg.models.encoder_weights import read
+from jaxseg.models.receipt import Receipt
+for name in sys.argv[2:]:
+    receipt = Receipt.read(pathlib.Path(sys.argv[1]) / name)
+    try:
+        read(pathlib.Path(sys.argv[1]), name, ModelConfig(depth=receipt.depth, width=receipt.width))
+        print(json.dumps([name, None]))
+    except Exception as error:
+        print(json.dumps([name, str(error)]))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's table; `remedy` is set where `well` is false, or where something may be missing."""
+
+    what: str
+    well: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(locations: Locations, out: Path, constraints: Path | None) -> list[Finding]:
+    """All checks.
+
+    Args:
+        locations: of data and weights.
+        out: where studies would be written.
+        constraints: file of tested versions, `name==version` lines; None where it is not at hand.
+    """
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _python,
+        lambda: _packages(constraints),
+        _devices,
+        _machine,
+        lambda: _folder(out),
+        lambda: _datasets(locations.data),
+        lambda: _weights(locations.weights),
+        _cache,
+    )
+    return [finding for check in checks for finding in check()]
+
+
+def _python() -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("Python", sys.version_info >= PYTHON, found, f"install Python {PYTHON[0]}.{PYTHON[1]} or newer")
+
+
+def _packages(constraints: Path | None) -> Iterator[Finding]:
+    """Packages that the project asks for, against the tested versions."""
+    tested = _tested(constraints)
+    others = []
+    for name in _asked_for():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(f"package {name}", False, "not installed", "pip install -c constraints.txt -e .")
+            continue
+        if name in tested and version != tested[name]:
+            others.append(f"{name} {version} (tested: {tested[name]})")
+    found = "; ".join(others) or ("as tested" if tested else "no constraints.txt at hand to compare with")
+    yield Finding("packages", not others, found, "pip install -c constraints.txt -e . gives the tested versions")
+
+
+def _asked_for() -> list[str]:
+    lines = importlib.metadata.requires("jaxseg") or []
+    return [_canonical(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line]
+
+
+def _tested(constraints: Path | None) -> dict[str, str]:
+    if constraints is None or not constraints.is_file():
+        return {}
+    lines = constraints.read_text().splitlines()
+    pairs = (line.partition("#")[0].partition(";")[0].strip().split("==") for line in lines)
+    return {_canonical(pair[0]): pair[1] for pair in pairs if len(pair) == 2}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _devices() -> Iterator[Finding]:
+    """In a child process: a broken driver is then a line here, and no device stays taken."""
+    found, output = _child(DEVICES)
+    yield Finding("JAX devices", found, output, "check driver and jax plugin: pip install -e .[cuda12] or [cuda13]")
+
+
+def _child(code: str, *arguments: str, **environment: str) -> tuple[bool, str]:
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, **environment},
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no answer within {PATIENCE} s"
+    if result.returncode == 0:
+        return True, result.stdout.strip()
+    return False, (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("cores", True, str(usable_cores()))
+    yield Finding("memory", memory() >= LEAST_MEMORY, f"{memory() / 1e9:.1f} GB", "4 GB are needed at least")
+
+
+def _folder(out: Path) -> Iterator[Finding]:
+    above = next(path for path in (out, *out.parents) if path.exists())
+    free = shutil.disk_usage(above).free
+    well = free >= LEAST_DISK
+    yield Finding(f"disk at {above}", well, f"{free / 1e9:.1f} GB free", "free some; --dry-run tells a study's need")
+    writable = os.access(above, os.W_OK)
+    yield Finding(f"writing to {above}", writable, "yes" if writable else "no", "choose another --out")
+
+
+def _datasets(data_dir: Path) -> Iterator[Finding]:
+    """Built-in ones and those prepared by the user; one that was never prepared is no fault."""
+    own = [path.name for path in sorted(data_dir.glob("[a-z0-9]*")) if path.is_dir() and path.name not in DESCRIPTIONS]
+    for name in [*DESCRIPTIONS, *own]:
+        if is_prepared(name, data_dir):
+            card = read_card(name, data_dir)
+            counts = " + ".join(str(len(card.rows(split))) for split in ("train", "test"))
+            yield Finding(f"dataset {name}", True, f"{counts} images, {card.task}")
+        else:
+            begun = (data_dir / name).exists()
+            found = "incomplete or damaged" if begun else "not prepared"
+            remedy = f"python launch/prepare.py {name} --data-dir {data_dir}"
+            yield Finding(f"dataset {name}", not begun, found, remedy)
+
+
+def _weights(weights_dir: Path) -> Iterator[Finding]:
+    """Receipts, and the digests of the arrays."""
+    names = [path.name for path in sorted(weights_dir.glob("[a-z0-9]*")) if path.is_dir()]
+    if not names:
+        remedy = f"python -m weights_convert convert FILE --source NAME --out {weights_dir}"
+        yield Finding("weights", True, f"none in {weights_dir}; random ones need no file", remedy)
+        return
+    good = []
+    for name in names:
+        try:
+            Receipt.read(weights_dir / name)
+            good.append(name)
+        except JaxsegError as error:
+            yield Finding(f"weights {name}", False, *_split(str(error)))
+    yield from _digests(weights_dir, good)
+
+
+def _digests(weights_dir: Path, names: list[str]) -> Iterator[Finding]:
+    if not names:
+        return
+    ran, output = _child(DIGEST, str(weights_dir), *names, JAX_PLATFORMS="cpu")
+    if not ran:
+        yield Finding("weights", False, output, "see the line on JAX devices")
+        return
+    for name, problem in map(json.loads, output.splitlines()):
+        if problem is None:
+            source = Receipt.read(weights_dir / name).source
+            yield Finding(f"weights {name}", True, f"whole, from {source or 'an unnamed source'}")
+        else:
+            yield Finding(f"weights {name}", False, *_split(problem))
+
+
+def _split(message: str) -> tuple[str, str]:
+    """An error's first line and its remedy."""
+    return message.partition("\n")[0], message.partition("remedy:")[2].strip() or "convert the weights again"
+
+
+def _cache() -> Iterator[Finding]:
+    folder = compile_cache.cache_folder()
+    if not folder.exists():
+        yield Finding("compilation cache", True, f"{folder}, made at first use")
+        return
+    try:
+        yield Finding("compilation cache", True, f"{compile_cache.check()}, mode 0700")
+    except JaxsegError as error:
+        yield Finding("compilation cache", False, *_split(str(error)))

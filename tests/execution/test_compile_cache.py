@@ -1,0 +1,47 @@
+"""The compilation cache is refused where others could have written into it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxseg.errors import InputError
+from jaxseg.execution import compile_cache
+
+
+def test_made_with_mode_0700_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "a" / "b"))
+    former = os.umask(0)
+    try:
+        folder = compile_cache.check()
+    finally:
+        os.umask(former)
+    assert folder == tmp_path / "a" / "b"
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o755, 0o701])
+def test_wider_mode_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))
+    tmp_path.chmod(mode)
+    with pytest.raises(InputError, match=f"mode {mode:04o}(.|\n)*chmod 700 {tmp_path}"):
+        compile_cache.check()
+
+
+def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(InputError, match="another user"):
+        compile_cache.check()
+
+
+@pytest.mark.parametrize("first", ["", "import jax; "])
+def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str) -> None:
+    code = f"{first}from jaxseg.execution import compile_cache; compile_cache.enable(); import jax; "
+    code += "print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)"
+    environment = {**os.environ, "JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [str(tmp_path / "cache"), "0.5"]

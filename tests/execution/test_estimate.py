@@ -1,0 +1,69 @@
+"""Estimates against the real model, published figures and arithmetic by hand."""
+
+import math
+from pathlib import Path
+
+import jax
+import pytest
+from studies import small_study
+
+from jaxseg.config import DEPTHS, Locations, ModelConfig, Recipe, RunConfig
+from jaxseg.execution import estimate
+from jaxseg.execution.plan import make_plan
+from jaxseg.files import write_json
+from jaxseg.models.unet import network
+from jaxseg.run_folder import RunFolder
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("width", [1.0, 1 / 8, 3 / 64])
+def test_parameters_are_those_of_the_model(depth: int, width: float) -> None:
+    config = ModelConfig(depth=depth, width=width, classes=2)
+    model = network(config)
+    assert estimate.parameters(config) == sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model.params))
+    assert estimate.statistics_kept(config) == sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model.stats))
+
+
+def test_published_size_of_the_paper_model() -> None:
+    assert estimate.parameters(ModelConfig()) == 32_521_105  # the common PyTorch U-Net with ResNet50, one class
+    assert estimate.multiplications(ModelConfig(), 256) == pytest.approx(10.6e9, rel=0.02)
+
+
+def test_time_of_the_measured_nets() -> None:
+    full = Recipe()
+    assert estimate.seconds_per_crop(full, False, 2) == pytest.approx(0.79)
+    narrow = Recipe(model=ModelConfig(width=1 / 8))
+    assert estimate.seconds_per_crop(narrow, False, 2) == pytest.approx(0.070, rel=0.1)
+    assert estimate.seconds_per_crop(full, False, 8) == pytest.approx(0.79 / 4)
+    assert 1 / estimate.seconds_per_crop(full, True, 1) == pytest.approx(2000)
+
+
+def test_crops_of_a_run() -> None:
+    run = RunConfig("glas", fraction=0.1, recipe=Recipe(batch=16, budgets=(100,), validation_share=0.2))
+    assert estimate.crops(run, 85) == math.ceil(100 * 7 / 16) * 16  # 85 images, 68 to train on, 7 of them used
+    assert estimate.crops(RunConfig("x", fraction=0.1, recipe=Recipe(budgets=(1,))), 2) == 16, "at least one image"
+
+
+def test_disk_by_hand(tmp_path: Path, locations: Locations) -> None:
+    study = small_study()
+    plan = make_plan(study, tmp_path / "study", locations)
+    model = 4 * (estimate.parameters(study.recipe.model) + estimate.statistics_kept(study.recipe.model))
+    # five runs of two budgets, and two workers with two `latest` of four times the model
+    assert estimate.disk_needed(plan, 2) == 5 * (2 * model + 2**20) + 2 * 2 * 4 * model
+
+
+def test_measured_speed_replaces_nothing_but_stands_beside(tmp_path: Path, locations: Locations) -> None:
+    study, folder = small_study(), tmp_path / "study"
+    before = estimate.time_needed(make_plan(study, folder, locations), 1)
+    assert before.measured is None
+    assert before.gpu is not None
+    assert before.cpu is not None
+    assert before.gpu < before.cpu
+    run = RunFolder.of(folder, study.runs()[0])
+    run.create(study.runs()[0])
+    write_json(run.done, {"images_per_second": 4.0, "test_datasets": ["site_a", "site_b"]})
+    after = estimate.time_needed(make_plan(study, folder, locations), 1)
+    # 10 images, 8 to train on, 3 epochs of batch 4: three runs of 24 crops and one of 12
+    assert after.measured == pytest.approx((24 + 24 + 24 + 12) / 4.0 * estimate.BESIDES)
+    assert after.cpu is not None
+    assert after.cpu < before.cpu

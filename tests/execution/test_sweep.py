@@ -1,0 +1,149 @@
+"""What a sweep does with its runs, with workers in this process."""
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import open_none, sweep
+from studies import small_study
+
+from jaxseg.config import Locations, Study
+from jaxseg.errors import InputError, RunsFailedError, StoppedError
+from jaxseg.execution.lease import hold_study
+from jaxseg.run_folder import RunFolder
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_weights_first_then_the_grid_then_the_report(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    ended = lines(folder / "ended.txt")
+    runs = study.runs()
+    assert Counter(ended) == Counter([study.trained_weights[0].run.run_id, *(run.run_id for run in runs)])
+    assert all(RunFolder.of(folder, run).is_done(("site_a", "site_b")) for run in runs)
+    assert (folder / "weights" / "nuclei" / "receipt.json").is_file()
+    assert (folder / "report.html").is_file()
+    assert not (folder / ".parsl").exists()
+
+
+def test_repeating_a_finished_sweep_changes_no_byte(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    before = snapshot(folder)
+    sweep(study, folder, locations, open_none).run()
+    assert snapshot(folder) == before
+
+
+def test_grown_study_runs_only_what_is_new(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    before = set(lines(folder / "ended.txt"))
+    grown = small_study(repeats=2)
+    sweep(grown, folder, locations).run()
+    counts = Counter(lines(folder / "ended.txt"))
+    assert set(counts) - before == {run.run_id for run in grown.runs() if run.repeat == 1}
+    assert max(counts.values()) == 1
+    assert len(lines(folder / "analysed.txt")) == 2, "a new report"
+
+
+def test_failed_run_is_named_and_stops_no_other(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    monkeypatch.setenv("FAKE_FAIL", "site_a-random-f50")
+    with pytest.raises(RunsFailedError, match=r"1 runs failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded"):
+        sweep(study, folder, locations).run()
+    assert len(lines(folder / "ended.txt")) == 4
+    error = RunFolder.of(folder, study.runs()[0]).error.read_text()
+    assert "Traceback" in error
+    assert "remedy:   replace the image" in error
+    assert (folder / "report.html").exists(), "the others are analysed"
+    monkeypatch.delenv("FAKE_FAIL")
+    sweep(study, folder, locations).run()
+    assert not RunFolder.of(folder, study.runs()[0]).error.exists()
+    assert set(Counter(lines(folder / "ended.txt")).values()) == {1}
+
+
+def test_runs_whose_weights_failed_are_given_up(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAIL", "cells-random")
+    with pytest.raises(RunsFailedError, match=r"3 runs failed(.|\n)*its weights could not be trained"):
+        sweep(study, tmp_path / "study", locations).run()
+    assert len(lines(tmp_path / "study" / "ended.txt")) == 2
+
+
+def test_what_lacks_data_is_listed_and_the_rest_runs(study: Study, tmp_path: Path, locations: Locations) -> None:
+    shutil.rmtree(locations.data / "cells")
+    with pytest.raises(RunsFailedError, match=r"3 runs could not start(.|\n)*cells"):
+        sweep(study, tmp_path / "study", locations).run()
+    assert len(lines(tmp_path / "study" / "ended.txt")) == 2
+    with pytest.raises(InputError, match="3 runs could not start"):  # the rest is done, nothing ran
+        sweep(study, tmp_path / "study", locations, open_none).run()
+
+
+def test_nothing_can_start_without_data(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no run could start(.|\n)*prepare"):
+        sweep(study, tmp_path / "study", Locations(tmp_path / "none", tmp_path / "none"), open_none).run()
+    assert not (tmp_path / "study").exists()
+
+
+def test_stop_leaves_the_rest_for_the_next_time(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    with pytest.raises(StoppedError, match="resume"):
+        sweep(study, folder, locations, should_stop=lambda: True).run()
+    assert len(lines(folder / "ended.txt")) == 3, "what was waiting did not start"
+    sweep(study, folder, locations).run()
+    assert set(Counter(lines(folder / "ended.txt")).values()) == {1}
+    assert len(lines(folder / "ended.txt")) == 5
+
+
+def test_lost_report_is_written_again_without_workers(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations, analyse=False).run()
+    assert not (folder / "report.html").exists()
+    sweep(study, folder, locations, open_none).run()
+    assert (folder / "report.html").exists()
+
+
+def test_failed_analysis_is_told(
+    study: Study,
+    tmp_path: Path,
+    locations: Locations,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FAKE_FAIL", "analysis")
+    with pytest.raises(RunsFailedError, match=r"analysis failed(.|\n)*launch/analyze.py"):
+        sweep(study, tmp_path / "study", locations).run()
+    assert "no figure today" in capsys.readouterr().err
+
+
+def test_open_cache_is_refused_before_anything_starts(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "open").chmod(0o755)
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "open"))
+    with pytest.raises(InputError, match="chmod 700"):
+        sweep(study, tmp_path / "study", locations, open_none).run()
+
+
+def test_study_held_by_another_sweep(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxseg.execution.lease.WATCHERS_PEEK", 0.2)
+    with hold_study(tmp_path / "study"), pytest.raises(Exception, match=f"process {os.getpid()}"):
+        sweep(study, tmp_path / "study", locations, open_none).run()

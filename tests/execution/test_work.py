@@ -1,0 +1,84 @@
+"""One run in a worker: held, completed, its failure written down."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxseg.config import Locations, Study
+from jaxseg.execution import work as module
+from jaxseg.execution.lease import Lease, Watch, hold_study
+from jaxseg.execution.work import Assignment, StopCheck, work
+from jaxseg.run_folder import RunFolder
+
+
+def assignment(study: Study, folder: Path, locations: Locations, lease: Lease) -> Assignment:
+    return Assignment(
+        study=folder,
+        run=study.runs()[0],
+        tested_on=("site_a",),
+        keeps=("mine",),
+        data_dir=locations.data,
+        weights_dir=locations.weights,
+        program="fake_program",
+        lock=lease.path,
+        token=lease.token,
+        marks=folder / "marks",
+    )
+
+
+def test_completes_keeps_the_encoder_and_takes_its_mark_away(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+        assert work(given).state == "done"
+        assert RunFolder.of(tmp_path, given.run).config() == given.run
+        assert (tmp_path / "weights" / "mine" / "receipt.json").exists()
+        assert list((tmp_path / "marks").iterdir()) == []
+        assert work(given).state == "done", "a second time it is there already"
+        assert (tmp_path / "ended.txt").read_text().count("\n") == 1
+
+
+def test_waits_for_a_run_that_another_process_holds(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFTOVERS", 0.5)
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+        folder = RunFolder.of(tmp_path, given.run)
+        folder.create(given.run)
+        with folder.hold():
+            began = time.monotonic()
+            outcome = work(given)
+            assert time.monotonic() - began > 0.5
+        assert outcome.state == "failed"
+        assert "another process" in outcome.message
+        assert not (tmp_path / "started.txt").exists()
+
+
+def test_unexpected_errors_are_outcomes_too(study: Study, tmp_path: Path, locations: Locations) -> None:
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+        outcome = work(type(given)(**{**given.__dict__, "program": "no_such_program"}))
+    assert outcome.state == "failed"
+    assert "ModuleNotFoundError" in outcome.message
+    assert RunFolder.of(tmp_path, given.run).error.read_text().rstrip().endswith(outcome.message)
+
+
+def test_nothing_starts_for_a_sweep_that_is_gone(study: Study, tmp_path: Path, locations: Locations) -> None:
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+    assert work(given).state == "stopped"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_stop_check_looks_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.1)
+    with hold_study(tmp_path) as lease:
+        check = StopCheck(Watch(lease.path, lease.token))
+        assert not check()
+        lease.ask_to_stop()
+        assert not check(), "not looked yet"
+        time.sleep(0.15)
+        assert check()

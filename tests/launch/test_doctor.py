@@ -1,0 +1,121 @@
+"""The doctor finds what is wrong and says what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxseg.config import Locations
+from jaxseg.datasets.card import Card
+from jaxseg.datasets.prepared import prepared_folder
+from jaxseg.execution import doctor
+from jaxseg.execution.doctor import Finding, examine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Locations:
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "weights").mkdir()
+    return Locations(tmp_path / "data", tmp_path / "weights")
+
+
+def named(findings: list[Finding], what: str) -> Finding:
+    (finding,) = (finding for finding in findings if finding.what == what)
+    return finding
+
+
+def test_healthy_host(places: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    Card("mine", "", "glands", "", "", True, "", {}, (), ()).write(_made(prepared_folder("mine", places.data)))
+    findings = examine(places, tmp_path / "not" / "yet", None)
+    assert [finding for finding in findings if not finding.well] == []
+    assert "cpu" in named(findings, "JAX devices").found
+    assert named(findings, "dataset mine").found == "0 + 0 images, glands"
+    assert named(findings, "dataset glas").found == "not prepared"
+    assert named(findings, f"writing to {tmp_path}").found == "yes"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_other_versions_than_tested(places: Locations, tmp_path: Path) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text(f"# tested\nnumpy=={np.__version__}\nParsl==1.0  # old\n")
+    findings = list(doctor._packages(constraints))
+    assert named(findings, "packages").well is False
+    assert "parsl" in named(findings, "packages").found
+    assert "(tested: 1.0)" in named(findings, "packages").found
+    assert "numpy" not in named(findings, "packages").found
+
+
+def test_broken_devices_are_a_line_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "no_such_platform")
+    (finding,) = doctor._devices()
+    assert not finding.well
+    assert "no_such_platform" in finding.found
+
+
+def test_damaged_data_weights_and_cache(places: Locations, tmp_path: Path) -> None:
+    (places.data / "glas").mkdir()
+    (places.weights / "imagenet_v1").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o755)
+    findings = [*doctor._datasets(places.data), *doctor._weights(places.weights), *doctor._cache()]
+    assert [finding.what for finding in findings if not finding.well] == [
+        "dataset glas",
+        "weights imagenet_v1",
+        "compilation cache",
+    ]
+    assert "launch/prepare.py glas" in named(findings, "dataset glas").remedy
+    assert "weights_convert" in named(findings, "weights imagenet_v1").remedy
+    assert "chmod 700" in named(findings, "compilation cache").remedy
+
+
+def test_arrays_are_compared_with_the_receipt(places: Locations) -> None:
+    from jaxseg.config import ModelConfig
+    from jaxseg.models.encoder_weights import EncoderWeights
+    from jaxseg.models.receipt import Receipt
+    from jaxseg.models.unet import network
+
+    third = (0.5, 0.5, 0.5)
+    for name in ("whole", "broken"):
+        shapes = network(ModelConfig(depth=18, width=1 / 16))
+        receipt = Receipt(name, "drawn", "", "", 0, "", 18, 1 / 16, third, third, "", "", "", "", "")
+        EncoderWeights(_zeros(shapes.params["encoder"]), _zeros(shapes.stats["encoder"]), receipt).write(places.weights)
+    largest = max((places.weights / "broken" / "arrays").rglob("*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    findings = list(doctor._weights(places.weights))
+    assert named(findings, "weights whole").found == "whole, from drawn"
+    assert not named(findings, "weights broken").well
+
+
+def _zeros(tree: dict) -> dict:  # type: ignore[type-arg]
+    return {
+        key: _zeros(leaf) if isinstance(leaf, dict) else np.zeros(leaf.shape, np.float32) for key, leaf in tree.items()
+    }
+
+
+def test_command_exits_with_3_where_something_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    (tmp_path / "weights" / "bad").mkdir(parents=True)
+    (tmp_path / "cache").mkdir(mode=0o700)
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "doctor.py"), "--weights-dir", str(tmp_path / "weights")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 3
+    assert "!!  weights bad" in result.stdout
+    assert "weights bad" in result.stderr

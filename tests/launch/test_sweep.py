@@ -1,0 +1,87 @@
+"""The command: what it lists without touching a device, its exit codes."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxseg.config import load_study
+from jaxseg.files import write_json
+from jaxseg.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN = ("jax", "jaxlib", "flax", "tensorflow_datasets", "pandas", "matplotlib", "parsl")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Where importing a heavy library fails."""
+    for name in FORBIDDEN:
+        folder = tmp_path / "forbidden" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(f"raise AssertionError('{name} was imported')\n")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("JAXSEG_")}
+    return {**kept, "PYTHONPATH": str(tmp_path / "forbidden"), "JAXSEG_CACHE": str(tmp_path / "cache")}
+
+
+def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "launch" / "sweep.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> None:
+    began = time.monotonic()
+    config = str(ROOT / "configs" / "paper_glands.py")
+    result = sweep(environment, tmp_path, config, "--out", "studies/glands", "--dry-run")
+    assert time.monotonic() - began < 5
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines.count("250 runs") == 1
+    assert sum(line.startswith(("glas-", "crag-")) for line in lines) == 250
+    assert "launch/prepare.py glas" in result.stdout
+    assert "launch/prepare.py crag" in result.stdout
+    for name in ("imagenet_v1", "imagenet_v2", "ssl_image", "ssl_pathology"):
+        assert f"{tmp_path / 'weights' / name}: no such weights" in result.stdout
+    disk = float(re.search(r"disk: +([\d.]+) GB", result.stdout).group(1))  # type: ignore[union-attr]
+    assert disk == pytest.approx(250 * 5 * 32.6e6 * 4 / 1e9, rel=0.02)
+    assert "on one GPU (estimate for an H100, not measured here)" in result.stdout
+    assert not (tmp_path / "studies").exists(), "a dry run writes nothing"
+
+
+def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Path) -> None:
+    config = ROOT / "configs" / "demo.py"
+    done, half, *_ = load_study(config).runs()
+    write_json(RunFolder.of(tmp_path / "demo", done).done, {"test_datasets": []})
+    RunFolder.of(tmp_path / "demo", half).checkpoints.mkdir(parents=True)
+    result = sweep(environment, tmp_path, str(config), "--out", "demo", "--status")
+    assert result.returncode == 0, result.stderr
+    assert re.search(rf"^{done.run_id} +done$", result.stdout, re.MULTILINE)
+    assert re.search(r"17 runs: 1 done, 16 missing", result.stdout)
+
+
+def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: Path) -> None:
+    result = sweep(environment, tmp_path, str(ROOT / "configs" / "demo.py"), "--out", "demo")
+    assert result.returncode == 3
+    assert "no run could start" in result.stderr
+    assert "python launch/prepare.py synthetic_glands_a" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none.py", "--out", "x"), "no such configuration file"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--gpus", "all"), "--gpus"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--no-such-option"), "no-such-option"),
+        ((str(ROOT / "configs" / "demo.py"),), "--out"),
+    ],
+)
+def test_wrong_use_is_exit_code_2(
+    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = sweep(environment, tmp_path, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
