@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,7 @@ Cells = Mapping[Condition, Cell]
 def cells_of(scores: pd.DataFrame, column: str = "dice") -> dict[Condition, Cell]:
     """Arrange a table of scores; images and repeats ascend in every cell."""
     cells = {}
+    key: Any  # the stubs know only Hashable
     for key, rows in scores.groupby(list(Condition._fields), sort=True):
         trained_on, weights, fraction, budget, tested_on = key
         condition = Condition(trained_on, weights, float(fraction), int(budget), tested_on)

@@ -12,7 +12,6 @@ from jaxseg.seeds import seed
 
 NEIGHBOURS = 25
 MIN_DISTANCE = 0.1
-METRIC = "cosine"
 SPECTRAL_FROM = 20  # points; fewer leave no room for the spectral start
 
 
@@ -51,18 +50,31 @@ def embeddings(features: Sequence[RunFeatures], patches: Patches) -> list[Embedd
 
 
 def embed(vectors: NDArray[np.float64], neighbours: int, random_seed: int) -> NDArray[np.float64]:
-    """(P, 2) coordinates of (P, C) vectors; equal seeds give equal points."""
+    """(P, 2) coordinates of (P, C) vectors by cosine distance; equal seeds give equal points.
+
+    UMAP would take the same distances one pair at a time, in Python.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
+        warnings.filterwarnings("ignore", "using precomputed metric", UserWarning)
         import umap  # imports numba: seconds, paid only here
 
         reducer = umap.UMAP(
             n_neighbors=neighbours,
             min_dist=MIN_DISTANCE,
-            metric=METRIC,
+            metric="precomputed",
             random_state=random_seed % 2**31,
             n_jobs=1,  # what a fixed seed needs anyway
             init="spectral" if len(vectors) >= SPECTRAL_FROM else "random",
         )
-        return np.asarray(reducer.fit_transform(vectors), dtype=np.float64)
+        return np.asarray(reducer.fit_transform(cosine_distances(vectors)), dtype=np.float64)
+
+
+def cosine_distances(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, P) 1 - cosine; a vector of zeros is at distance 1 from all others."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(norms > 0, norms, 1)
+    distances = np.clip(1 - unit @ unit.T, 0, 2)
+    np.fill_diagonal(distances, 0)
+    return distances

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from jaxseg.analysis.study_file import read_study
 from jaxseg.config import RunConfig, Study
 from jaxseg.errors import InputError
 from jaxseg.files import read_json
@@ -57,12 +58,6 @@ class Results:
         """Finished grid runs whose configuration has these values, by repeat."""
         hits = [s for s in self.finished() if all(getattr(s.run, key) == v for key, v in wanted.items())]
         return sorted(hits, key=lambda state: state.run.repeat)
-
-
-def read_study(folder: Path) -> Study:
-    """The study of a study folder; `InputError` where study.json is missing or unreadable."""
-    remedy = "give the folder that launch/sweep.py was given with --out"
-    return Study.from_json(read_json(folder / "study.json", remedy=remedy))
 
 
 def read_results(folder: Path) -> Results:

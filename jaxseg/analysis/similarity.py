@@ -29,12 +29,18 @@ def debiased_cka(one: Vectors, other: Vectors) -> float:
     unrelated features, also where channels outnumber the N patches, for which the plain CKA is biased upwards.
     """
     first, second = (_centred_gram(x) for x in (one, other))
-    norm = np.sqrt(_hsic(first, first) * _hsic(second, second))
-    return float(_hsic(first, second) / norm) if norm > 0 else float("nan")
+    norm = _hsic(first, first) * _hsic(second, second)
+    return float(_hsic(first, second) / np.sqrt(norm)) if norm > 0 else float("nan")
+
+
+def _centred(x: Vectors) -> Vectors:
+    """Without its mean; exactly 0 where a dead layer gives every patch the same, up to rounding."""
+    shifted = x - x.mean(axis=0)
+    return shifted if np.linalg.norm(shifted) > 1e-9 * np.linalg.norm(x) else np.zeros_like(shifted)
 
 
 def _centred_gram(x: Vectors) -> Vectors:
-    shifted = x - x.mean(axis=0)  # CKA is blind to shifts; without the mean the sums below stay small
+    shifted = _centred(x)  # CKA is blind to shifts; without the mean the sums below stay small
     gram = shifted @ shifted.T
     np.fill_diagonal(gram, 0)
     return gram
@@ -48,8 +54,13 @@ def _hsic(k: Vectors, m: Vectors) -> float:
 
 
 def procrustes(one: Vectors, other: Vectors) -> float:
-    """Sum of squares left after the best shift, scale, rotation and reflection of one set onto the other, 0 … 1."""
-    overlap = np.linalg.svd(_shape(one).T @ _shape(other), compute_uv=False).sum()
+    """Sum of squares left after the best shift, scale, rotation and reflection of one set onto the other, 0 … 1;
+    NaN where one of them is a single point.
+    """
+    first, second = _shape(one), _shape(other)
+    if not first.any() or not second.any():
+        return float("nan")
+    overlap = np.linalg.svd(first.T @ second, compute_uv=False).sum()
     return float(max(0.0, 1 - overlap**2))
 
 
@@ -57,7 +68,7 @@ def _shape(x: Vectors) -> Vectors:
     """(channels or N, whichever is less, N)ᵀ coordinates of the centred, unit-size configuration; an own rotation of
     the channels, which Procrustes does not see, keeps the matrices no wider than the number of patches.
     """
-    shifted = x - x.mean(axis=0)
+    shifted = _centred(x)
     if shifted.shape[1] > len(shifted):
         left, values, _ = np.linalg.svd(shifted, full_matrices=False)
         shifted = left * values

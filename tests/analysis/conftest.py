@@ -153,3 +153,54 @@ def small_study(tmp_path: Path) -> Iterator[Callable[..., Fabricated]]:
         return fabricate(tmp_path / "study", study, images)
 
     return make
+
+
+@dataclass(frozen=True)
+class FakeImages:
+    """Test images in the form of `jaxseg.datasets`: pink tissue with dark discs."""
+
+    pixels: np.ndarray
+    masks: np.ndarray
+    sizes: np.ndarray
+    ids: tuple[str, ...]
+
+
+def fake_images(name: str, count: int = 20, sizes: tuple[tuple[int, int], ...] = ((96, 128), (112, 100))) -> FakeImages:
+    height, width = np.max(sizes, axis=0)
+    pixels = np.zeros((count, height, width, 3), np.uint8)
+    masks = np.zeros((count, height, width), np.uint8)
+    true_sizes = np.array([sizes[i % len(sizes)] for i in range(count)], np.int32)
+    rng = generator("fake images", name)
+    y, x = np.mgrid[:height, :width]
+    for i, (h, w) in enumerate(true_sizes):
+        for _ in range(4):
+            centre, radius = rng.uniform((0, 0), (h, w)), rng.uniform(8, 22)
+            masks[i] |= ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2).astype(np.uint8)
+        colour = np.where(masks[i][..., None] > 0, (110, 60, 140), (230, 170, 200))
+        pixels[i] = np.clip(colour + rng.normal(0, 12, (height, width, 3)), 0, 255)
+        masks[i, h:], masks[i, :, w:], pixels[i, h:], pixels[i, :, w:] = 0, 0, 0, 0
+    return FakeImages(pixels, masks, true_sizes, tuple(f"image_{i:02d}" for i in range(count)))
+
+
+class FakeModel:
+    """Pools random projections of the image; predicts by darkness. Differs by weights, a little by repeat."""
+
+    def __init__(self, folder: Path) -> None:
+        run = RunFolder(folder).config()
+        self._weights = generator("fake model", run.weights)
+        self._repeat = generator("fake model", run.run_id)
+        channels = (4, 32, 4)
+        names = ("encoder/stem", "encoder/stage4", "decoder/block5")
+        self._maps = {
+            name: self._weights.normal(size=(12, c)) + 0.1 * self._repeat.normal(size=(12, c))
+            for name, c in zip(names, channels, strict=True)
+        }
+        self._threshold = 130 + self._repeat.normal(0, 12)
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        blocks = images.reshape(len(images), 2, images.shape[1] // 2, 2, images.shape[2] // 2, 3) / 255.0
+        raw = blocks.mean(axis=(2, 4)).reshape(len(images), 1, 1, 12)
+        return np.zeros((*images.shape[:3], 1)), {k: np.abs(raw @ m) for k, m in self._maps.items()}
+
+    def predict(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        return [1 / (1 + np.exp((image.mean(axis=-1) - self._threshold) / 10)) for image in images]

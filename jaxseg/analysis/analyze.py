@@ -1,0 +1,113 @@
+"""The whole analysis of a study: tables, figures, report. Heavy imports wait until there is something to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record
+from jaxseg.analysis.study_file import read_study
+from jaxseg.files import write_text
+
+if TYPE_CHECKING:
+    from jaxseg.analysis.feature_vectors import Model, OpenModel, TestImages
+
+Progress = Callable[[str], None]
+
+
+def _silent(message: str) -> None:
+    """The default progress: none."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where models and test images come from.
+
+    Attributes:
+        open_model: run folder -> model; test_images: dataset -> its test split; prepared: whether a dataset can
+            be loaded.
+    """
+
+    open_model: "OpenModel"
+    test_images: "Callable[[str], TestImages]"
+    prepared: Callable[[str], bool]
+
+
+def default_sources(data_dir: Path) -> Sources:
+    """Models by `jaxseg.load`, images from prepared datasets in `data_dir`."""
+
+    def open_model(folder: Path) -> "Model":
+        import jaxseg
+
+        return jaxseg.load(folder)
+
+    def test_images(name: str) -> "TestImages":
+        from jaxseg import datasets
+
+        return datasets.load(name, data_dir).test
+
+    def prepared(name: str) -> bool:
+        from jaxseg import datasets
+
+        return datasets.is_prepared(name, data_dir)
+
+    return Sources(open_model, test_images, prepared)
+
+
+def analyze(
+    study_folder: Path,
+    data_dir: Path,
+    *,
+    features: bool = True,
+    progress: Progress = _silent,
+    sources: Sources | None = None,
+) -> Path:
+    """Write tables/, figures/ and report.html of a study folder, finished or not; returns the report's path.
+
+    Nothing is computed and no byte changes where neither the inputs nor the outputs have changed since last time.
+
+    Args:
+        data_dir: where prepared datasets lie; needed for features and pictures only.
+        features: also open models, for UMAP, similarity and pictures of test images.
+        progress: is told in a few words what is being done.
+
+    Raises:
+        InputError: no study there, no finished run, or damaged scores (the message names the file).
+    """
+    study_folder = study_folder.absolute()
+    sources = sources or default_sources(data_dir)
+    study = read_study(study_folder)
+    ready = [name for name in study.tested_on if features and sources.prepared(name)]
+    digest = inputs_digest(study_folder, (features, *ready))
+    report = study_folder / "report.html"
+    if is_current(study_folder, digest):
+        progress("nothing has changed since the last analysis")
+        return report
+    outputs, complete = _write(study_folder, sources, ready, progress)
+    keep_record(study_folder, digest if complete else None, outputs)
+    return report
+
+
+def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Progress) -> tuple[list[Path], bool]:
+    """Write all outputs; returns them, and whether models could be opened where they were asked for."""
+    from jaxseg.analysis import pictures, report
+    from jaxseg.analysis.findings import find
+    from jaxseg.analysis.models_opened import open_models
+    from jaxseg.analysis.scores import read_results
+
+    progress("reading scores")
+    results = read_results(study_folder)
+    progress(f"comparing weights, {len(results.finished())} finished runs")
+    findings = find(results)
+    findings, examples, complete = open_models(findings, sources, ready, progress)
+    progress("drawing figures")
+    drawn = pictures.draw_scores(findings, study_folder / "figures")
+    drawn += pictures.draw_models(findings, examples, study_folder / "figures")
+    files = [picture.file for picture in drawn]
+    outputs = [*files, *(file.with_suffix(".pdf") for file in files)]
+    for name, table in findings.tables().items():
+        outputs.append(study_folder / "tables" / f"{name}.csv")
+        write_text(outputs[-1], table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
+    outputs.append(study_folder / "report.html")
+    write_text(outputs[-1], report.render(findings, drawn))
+    return outputs, complete

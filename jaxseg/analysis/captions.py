@@ -1,0 +1,54 @@
+"""How to read each figure, in plain words."""
+
+from collections.abc import Sequence
+
+from jaxseg.analysis import embedding
+from jaxseg.analysis.feature_vectors import PATCHES
+
+LEARNING = (
+    "Each line is one initial weights, further right means more training images; the band is one "
+    "standard deviation over repeats to either side. Where the bands of two lines overlap, the choice "
+    "between them matters little. A line that still rises at the right end asks for more images. The "
+    "dotted line is the score of calling every pixel foreground."
+)
+BUDGET = (
+    "The best model found within so many epochs, by validation loss. A line that has become flat gains "
+    "nothing from longer training; a gap that closes to the right means that better weights only save "
+    "time. Fewer images also mean fewer steps per epoch, unless the study matches steps."
+)
+DOMAIN = (
+    "Rows: the dataset trained on; columns: the test images. On the diagonal stands the own test set, "
+    "beside it what is left on images of another origin without any fine-tuning. Brighter is better; ± "
+    "is one standard deviation over repeats."
+)
+FOREST = (
+    "How much better (right) or worse (left) than the reference, in Dice points. Thin line: 95 % "
+    "interval, thick line: 90 % interval. Within the grey band the difference is less than one point: a"
+    " thick line that lies wholly inside it means equivalent (before Holm's correction). A thin line "
+    "that crosses the zero line leaves open which of the two is better."
+)
+TRAINING = (
+    "One thin line per run: validation loss solid, training loss dotted. A validation loss that still "
+    "falls at the end asks for more epochs; one that rises while the training loss falls is over-"
+    "fitting, which the choice of the best model guards against. A lone line far from its fellows is a "
+    "run to look at."
+)
+OVERLAYS = (
+    "White: the annotation; yellow: what the network started from these weights found (first repeat, "
+    "all images used that the study offers). The images are chosen by rule, not by eye: the hardest, "
+    "the median and the easiest by mean Dice over all weights."
+)
+
+
+def umap_reading(neighbours: Sequence[int]) -> str:
+    """How to read the UMAP; says where n_neighbors had to be lowered."""
+    lowered = list(neighbours) != [embedding.NEIGHBOURS]
+    why = f" (the paper: {embedding.NEIGHBOURS}; lowered because there are fewer points)" if lowered else ""
+    return (
+        f"Each point is one of {PATCHES} random patches of the test images, seen by one network; near points are "
+        "seen alike. Colour: the weights that the network started from; marker: where the patch comes from. "
+        "Clouds apart by colour mean that networks still differ by their start; distances between clouds and the "
+        "shapes of clouds mean little in a UMAP, so take the table below for any claim. Globally mean-pooled "
+        f"features, one fit per layer over all weights, n_neighbors {', '.join(map(str, neighbours))}{why}, "
+        f"min_dist {embedding.MIN_DISTANCE}, cosine; first repeat, largest fraction."
+    )

@@ -1,0 +1,63 @@
+"""All tables of an analysis, computed once from the results of a study."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from jaxseg.analysis.baseline import all_foreground
+from jaxseg.analysis.cells import cells_of
+from jaxseg.analysis.comparisons import compare
+from jaxseg.analysis.embedding import Embedding
+from jaxseg.analysis.recommendation import Recommendation, recommend, recommendation_table
+from jaxseg.analysis.scores import Results
+from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Tables as their functions document them; `similarity` is None where no model was opened."""
+
+    results: Results
+    baseline: pd.DataFrame
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    out_of_domain: pd.DataFrame
+    budgets: pd.DataFrame
+    recommendations: list[Recommendation]
+    similarity: pd.DataFrame | None = None
+    embeddings: list[Embedding] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> pd.DataFrame:
+        return at_final_budget(self.summary, self.results.study)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Name of the CSV file -> table."""
+        named = {
+            "scores": self.results.scores,
+            "summary": self.summary,
+            "paired_tests": self.comparisons,
+            "out_of_domain": self.out_of_domain,
+            "budgets": self.budgets,
+            "baseline": self.baseline,
+            "recommendation": recommendation_table(self.recommendations),
+        }
+        return named if self.similarity is None else {**named, "features": self.similarity}
+
+
+def find(results: Results) -> Findings:
+    """Everything that follows from the scores alone."""
+    cells = cells_of(results.scores)
+    baseline = all_foreground(results.scores)
+    summary = summarise(results.scores, cells, baseline)
+    comparisons = compare(results.study, cells)
+    return Findings(
+        results,
+        baseline,
+        summary,
+        comparisons,
+        out_of_domain(summary, results.study),
+        budgets(summary),
+        recommend(results.study, cells, comparisons),
+    )

@@ -1,0 +1,66 @@
+"""Was this analysis done already? A digest of everything that went in, kept beside digests of what came out.
+
+Imports nothing heavy: repeating an analysis of unchanged inputs must cost nothing and change no byte.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jaxseg.errors import JaxsegError
+from jaxseg.files import read_json, sha256, write_json
+
+FILE_NAME = "analysis.json"
+RUN_FILES = ("config.json", "DONE.json", "error.txt", "weights.json", "split.json", "scores.parquet", "log.jsonl")
+
+
+def inputs_digest(study: Path, choices: Iterable[object]) -> str:
+    """Digest of study.json, all runs' small files, this package's own source, and what the caller chose.
+
+    Of runs that are not done only their state counts, so that a running one does not change the digest all the time.
+    """
+    lines = [repr(choice) for choice in choices]
+    here = Path(__file__).parent
+    for file in sorted(here.rglob("*")):
+        if file.suffix in (".py", ".j2", ".css"):
+            lines.append(f"source {file.relative_to(here)} {sha256(file)}")
+    if (study / "study.json").is_file():
+        lines.append(f"study {sha256(study / 'study.json')}")
+    for run in sorted((study / "runs").glob("*")):
+        done = (run / "DONE.json").exists()
+        wanted = RUN_FILES if done else ("config.json", "error.txt")
+        lines += [f"{run.name}/{name} {sha256(run / name)}" for name in wanted if (run / name).is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def is_current(study: Path, digest: str) -> bool:
+    """True when the last analysis had the same inputs and all that it wrote still stands unchanged."""
+    record = _record(study)
+    if record.get("inputs") != digest:
+        return False
+    files = {study / name: expected for name, expected in record["outputs"].items()}
+    return bool(files) and all(file.is_file() and sha256(file) == expected for file, expected in files.items())
+
+
+def keep_record(study: Path, digest: str | None, outputs: Iterable[Path]) -> None:
+    """Write down what went in and came out, and remove what only an earlier analysis had written.
+
+    Without a digest the next analysis starts afresh.
+    """
+    digests = {str(file.relative_to(study)): sha256(file) for file in sorted(outputs)}
+    for name in set(_record(study).get("outputs", {})) - set(digests):
+        file = (study / name).resolve()
+        if file.is_relative_to(study.resolve()):
+            file.unlink(missing_ok=True)
+    write_json(study / FILE_NAME, {"inputs": digest, "outputs": digests})
+
+
+def _record(study: Path) -> dict[str, Any]:
+    """The last record; empty where there is none or it is damaged: then the analysis is simply made again."""
+    try:
+        record = read_json(study / FILE_NAME, remedy="")
+    except JaxsegError:
+        return {}
+    complete = isinstance(record, dict) and isinstance(record.get("outputs"), dict)
+    return record if complete else {}

@@ -1,0 +1,92 @@
+"""What stands behind the numbers: weights, datasets, runs, versions."""
+
+from importlib import metadata
+from typing import Any
+
+import pandas as pd
+
+from jaxseg.analysis.scores import Results, training_images
+from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.files import read_json
+
+PACKAGES = (
+    "jaxseg",
+    "jax",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "scipy",
+    "statsmodels",
+    "pandas",
+    "umap-learn",
+    "matplotlib",
+)
+
+
+def weights_receipts(results: Results) -> list[dict[str, Any]]:
+    """weights.json per weights name; `several` where runs of one name started from different arrays."""
+    receipts: list[dict[str, Any]] = []
+    for name in results.study.weights:
+        found = [
+            read_json(state.folder.weights, remedy=f"delete {state.folder.path} and repeat the sweep")
+            for state in results.find(weights=name)
+        ]
+        if not found:
+            receipts.append({"name": name, "missing": True})
+            continue
+        digests = {item.get("arrays_sha256") for item in found}
+        receipts.append({**found[0], "name": name, "missing": False, "several": len(digests) > 1})
+    return receipts
+
+
+def dataset_facts(results: Results, baseline: pd.DataFrame) -> list[dict[str, Any]]:
+    """Counts as used, and the built-in description where there is one."""
+    study = results.study
+    facts = []
+    for name in dict.fromkeys((*study.datasets, *study.tested_on)):
+        runs = results.find(dataset=name, fraction=study.fractions[-1])
+        training = [count for count in map(training_images, runs) if count is not None]
+        tested = baseline[(baseline["tested_on"] == name) & (baseline["subset"] == "all")]
+        facts.append(
+            {
+                "name": name,
+                "description": DESCRIPTIONS.get(name),
+                "training_images": max(training) if training else None,
+                "test_images": int(tested["images"].iloc[0]) if len(tested) else None,
+                "foreground": float(tested["foreground"].iloc[0]) if len(tested) else None,
+            }
+        )
+    return facts
+
+
+def images_per_fraction(results: Results) -> dict[tuple[str, float], int]:
+    """(dataset, fraction) -> number of training images, where split.json says it."""
+    counts: dict[tuple[str, float], int] = {}
+    for state in results.finished():
+        count = training_images(state)
+        if count is not None:
+            counts.setdefault((state.run.dataset, state.run.fraction), count)
+    return counts
+
+
+def run_facts(results: Results) -> dict[str, Any]:
+    """How many runs came how far, on what, in how many seconds."""
+    done = [state.done for state in results.runs if state.state == "done"]
+    return {
+        "states": pd.Series([state.state for state in results.runs]).value_counts().to_dict(),
+        "total": len(results.runs),
+        "devices": sorted({str(item.get("device", "unknown")) for item in done}),
+        "seconds": sum(float(item.get("seconds") or 0) for item in done),
+        "steps": sum(int(item.get("steps") or 0) for item in done),
+        "incomplete": [state for state in results.runs if state.state != "done"],
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,132 @@
+"""One self-contained HTML page: the answer first, then what it rests on."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from jaxseg.analysis import comparisons, embedding, provenance, sentences
+from jaxseg.analysis.feature_vectors import LAYERS, PATCHES
+from jaxseg.analysis.findings import Findings
+from jaxseg.analysis.resampling import RESAMPLES, least_p
+from jaxseg.analysis.similarity import similarity_summary
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the report: `section` is where it stands, `reading` how to read it."""
+
+    section: str
+    file: Path
+    alternative: str
+    reading: str
+
+    @property
+    def data(self) -> str:
+        return base64.b64encode(self.file.read_bytes()).decode()
+
+
+def render(findings: Findings, pictures: Sequence[Picture]) -> str:
+    """The report as HTML; equal findings and pictures give equal text."""
+    study = findings.results.study
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, points=points, percent=percent, p=p_value)
+    by_section: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        by_section.setdefault(picture.section, []).append(picture)
+    return environment.get_template("report.html.j2").render(
+        style=(Path(__file__).parent / "report.css").read_text(),
+        study=study,
+        notes=findings.notes,
+        pictures=by_section,
+        recommendations=_recommendations(findings),
+        final=_final(findings),
+        comparisons=_records(findings.comparisons),
+        test_notes=findings.comparisons.loc[findings.comparisons["note"] != "", "note"].value_counts().to_dict(),
+        out_of_domain=_records(findings.out_of_domain),
+        baseline=_records(findings.baseline),
+        similarity=_similarity(findings),
+        layers=LAYERS,
+        patches=PATCHES,
+        umap=embedding,
+        neighbours=sorted({e.neighbours for e in findings.embeddings}),
+        weights=provenance.weights_receipts(findings.results),
+        datasets=provenance.dataset_facts(findings.results, findings.baseline),
+        runs=provenance.run_facts(findings.results),
+        strangers=findings.results.strangers,
+        least_p=least_p(study.repeats),
+        planned=len(comparisons.planned_pairs(study, "reference")),
+        margin=100 * comparisons.MARGIN,
+        resamples=RESAMPLES,
+    )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _recommendations(findings: Findings) -> list[dict[str, Any]]:
+    study = findings.results.study
+    images = provenance.images_per_fraction(findings.results)
+    return [
+        {
+            "dataset": item.trained_on,
+            "fraction": item.fraction,
+            "images": images.get((item.trained_on, item.fraction)),
+            "kind": item.answer if item.answer in ("tied", "no data") else "clear",
+            "dice": item.dice,
+            "answer": sentences.answer(item, study.weights[0]),
+            "helps": sentences.what_helps(item),
+        }
+        for item in findings.recommendations
+    ]
+
+
+def _final(findings: Findings) -> list[dict[str, Any]]:
+    """Own test images at the last budget, in the study's order; subsets below the whole."""
+    final = findings.final
+    own = final[final["trained_on"] == final["tested_on"]].copy()
+    order: Mapping[str, int] = {name: i for i, name in enumerate(findings.results.study.weights)}
+    own["order"] = own["weights"].map(order)
+    own["part"] = own["subset"] != "all"
+    return _records(own.sort_values(["trained_on", "fraction", "part", "subset", "order"]))
+
+
+def _similarity(findings: Findings) -> list[dict[str, Any]]:
+    if findings.similarity is None or findings.similarity.empty:
+        return []
+    return _records(similarity_summary(findings.similarity))
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def number(value: Any, digits: int = 3) -> str:
+    return "–" if _absent(value) else f"{value:.{digits}f}"
+
+
+def points(value: Any) -> str:
+    """Dice in points, signed, with a true minus."""
+    return "–" if _absent(value) else sentences.signed(value)
+
+
+def percent(value: Any) -> str:
+    return "–" if _absent(value) else f"{100 * value:g} %"
+
+
+def p_value(value: Any) -> str:
+    if _absent(value):
+        return "–"
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0") if value < 1 else "1"

@@ -1,0 +1,59 @@
+"""Recommendations and gains in words."""
+
+import math
+
+from jaxseg.analysis.comparisons import MARGIN
+from jaxseg.analysis.recommendation import Gain, Recommendation
+
+
+def points(gain: Gain) -> str:
+    """For instance "+2.1 points [0.4, 3.9]"; Dice points are hundredths."""
+    if math.isnan(gain.value):
+        return "not measured"
+    low, high = (signed(bound).removeprefix("+") for bound in (gain.low, gain.high))
+    return f"{signed(gain.value)} points [{low}, {high}]"
+
+
+def signed(dice: float) -> str:
+    """Dice as signed points, with a true minus and without a negative zero: "+2.1", "−0.4", "0.0"."""
+    value = round(100 * dice, 1)
+    return "0.0" if value == 0 else f"{value:+.1f}".replace("-", "−")
+
+
+def answer(item: Recommendation, reference: str) -> str:
+    """Which weights to start from, or that they are tied."""
+    if item.answer == "no data":
+        return "No run has finished here yet."
+    if item.answer != "tied":
+        text = f"Start from {item.leader}"
+        if item.runner_up:
+            text += f": {points(item.over_runner_up)} over the next best, {item.runner_up}"
+        return text + _missing(item) + "."
+    names = ", ".join(item.tied_with[:-1]) + (" and " if len(item.tied_with) > 1 else "") + item.tied_with[-1]
+    if item.tie == "equivalent":
+        text = f"Tied: {item.leader} is equivalent to {names}, within {100 * MARGIN:g} Dice point"
+    else:
+        text = f"Tied: {item.leader} has the highest mean, but is not shown to beat {names}"
+    if item.leader != reference:
+        text += f"; against {reference}: {points(item.over_reference)}"
+    return text + _missing(item) + "."
+
+
+def _missing(item: Recommendation) -> str:
+    return f" (no finished run of {', '.join(item.missing)})" if item.missing else ""
+
+
+def what_helps(item: Recommendation) -> list[str]:
+    """What more images and longer training gave, and whether either is worth more than the choice of weights."""
+    if not item.leader:
+        return []
+    lines = []
+    if not math.isnan(item.to_fraction):
+        step = f"from {100 * item.from_fraction:g} % to {100 * item.to_fraction:g} % of the images"
+        lines.append(f"More images, {step}: {points(item.more_images)}.")
+    if not math.isnan(item.to_budget):
+        step = f"from {item.from_budget:g} to {item.to_budget:g} epochs"
+        lines.append(f"Longer training, {step}: {points(item.longer)}.")
+    if item.helps_more != "nothing shown":
+        lines.append(f"{item.helps_more.capitalize()} gave more here than the choice of weights.")
+    return lines
