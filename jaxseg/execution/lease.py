@@ -119,7 +119,9 @@ class Watch:
     path: Path
     token: str
     patience: float = PATIENCE
-    _last: tuple[float | None, float] = field(default=(None, 0.0), repr=False)  # time stamp seen, when it was first seen
+    _last: tuple[float | None, float] = field(
+        default=(None, 0.0), repr=False
+    )  # time stamp seen, when it was first seen
 
     def gone(self) -> bool:
         """True when the sweep has ended, however it ended."""

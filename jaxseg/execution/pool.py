@@ -1,6 +1,7 @@
 """Warm workers through Parsl: one process per accelerator, on this host or on a Slurm cluster."""
 
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -59,7 +60,7 @@ class Slurm:
     setup: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"(\d+-)?\d+:\d\d:\d\d", self.time) or self.nodes < 1:
+        if not re.fullmatch(r"\d+:\d\d:\d\d", self.time) or self.nodes < 1:
             raise UsageError("bad option for Slurm", found=(self.time, self.nodes), expected="HH:MM:SS, 1 node or more")
 
 
@@ -101,11 +102,10 @@ class _ParslPool:
         return future
 
 
+@functools.cache
 def parsl_folder(study: Path) -> Path:
     """Parsl's own files; it does not quote paths in its scripts, so odd ones are avoided."""
-    if PLAIN.fullmatch(str(study)):
-        return study / FOLDER
-    return Path(tempfile.gettempdir()) / f"jaxseg-{os.getuid()}-{os.getpid()}"
+    return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))
 
 
 def _config(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> "Config":

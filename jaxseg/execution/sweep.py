@@ -15,7 +15,7 @@ from jaxseg.execution import available, compile_cache, report
 from jaxseg.execution.estimate import crops_of
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
-from jaxseg.execution.pool import OpenPool, Pool, parsl_folder
+from jaxseg.execution.pool import FOLDER, OpenPool, Pool, parsl_folder
 from jaxseg.execution.progress import Progress
 from jaxseg.execution.view import View, view_for
 from jaxseg.execution.work import Assignment, Outcome, failed
@@ -79,7 +79,7 @@ class Sweep:
             write_json(self.folder / "study.json", self.study.to_json())
 
     def _work(self, plan: Plan, lease: Lease) -> dict[str, Outcome]:
-        marks = self.folder / ".parsl" / "running"
+        marks = self.folder / FOLDER / "running"
         shutil.rmtree(marks, ignore_errors=True)  # of a sweep that was killed
         for note in plan.notes:
             self._say(f"missing: {note}")
@@ -123,7 +123,8 @@ class Sweep:
         bad = {id: outcome.message for id, outcome in outcomes.items() if outcome.state == "failed"}
         missing = plan.of("missing")
         if not bad:
-            shutil.rmtree(parsl_folder(self.folder), ignore_errors=True)
+            for folder in (self.folder / FOLDER, parsl_folder(self.folder)):
+                shutil.rmtree(folder, ignore_errors=True)
         if (self.folder / report.FILE_NAME).exists():
             self._say(f"report: {self.folder / report.FILE_NAME}")
         if not bad and not missing:

@@ -1,4 +1,4 @@
-"""A sweep over fake runs with real workers: python driver.py OUT DATA [WORKERS]"""
+"""A sweep over fake runs with real workers: python driver.py OUT DATA WORKERS [local|slurm]"""
 
 import functools
 import sys
@@ -8,14 +8,15 @@ from studies import small_study
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations
-from jaxseg.execution.pool import parsl_pool
+from jaxseg.execution.pool import Slurm, parsl_pool
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.sweep import Sweep
 
 
 def main() -> None:
     out, data, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    open_pool = functools.partial(parsl_pool, out, Resources(workers), None)
+    slurm = Slurm("short", "lab", "00:10:00", address="127.0.0.1") if "slurm" in sys.argv else None
+    open_pool = functools.partial(parsl_pool, out, Resources(workers), slurm)
     Sweep(
         small_study(),
         out,

@@ -21,9 +21,9 @@ RUNS = {run.run_id for run in small_study().runs()} | {small_study().trained_wei
 def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
     prepare_all(tmp_path / "data")
 
-    def start(**environment: str) -> "subprocess.Popen[str]":
+    def start(executor: str = "local", **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, str(DRIVER), str(tmp_path / "study"), str(tmp_path / "data"), "2"],
+            [sys.executable, str(DRIVER), str(tmp_path / "study"), str(tmp_path / "data"), "2", executor],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -109,3 +109,44 @@ def test_run_of_a_killed_worker_is_done_by_another(
     (victim,) = (id for id in RUNS if id.startswith("site_a-random-f50"))
     assert Counter(lines(study / "started.txt"))[victim] == 2
     assert (study / "runs" / victim / "killed").exists()
+
+
+# The commands of a cluster of one node: jobs run in sessions of their own and are known by their process.
+CLUSTER = {
+    "sbatch": """
+cp "${@: -1}" "$CLUSTER/script"
+setsid bash "${@: -1}" > "$CLUSTER/output" 2>&1 < /dev/null &
+echo "Submitted batch job $!"
+""",
+    "sacct": "exit 1",
+    "squeue": """
+for job in $(echo "${@: -1}" | tr , ' '); do kill -0 $job 2> /dev/null && echo "$job R"; done; true
+""",
+    "scancel": """
+echo "$@" >> "$CLUSTER/cancelled"
+for job in "$@"; do kill -- -$job; done
+""",
+    "srun": """
+while [[ $1 == -* ]]; do if [[ $1 == --ntasks ]]; then shift; fi; shift; done
+"$@"
+""",
+}
+
+
+def test_slurm(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    cluster = tmp_path / "cluster"
+    cluster.mkdir()
+    for name, script in CLUSTER.items():
+        (cluster / name).write_text(f"#!/bin/bash{script if script[0] == chr(10) else chr(10) + script}")
+        (cluster / name).chmod(0o755)
+    mark = uuid.uuid4().hex
+    process = start("slurm", PATH=f"{cluster}:{os.environ['PATH']}", CLUSTER=str(cluster), TEST_MARK=mark)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert Counter(lines(tmp_path / "study" / "ended.txt")) == Counter(RUNS)
+    script = (cluster / "script").read_text()
+    for line in ("--partition=short", "--account=lab", "--time=10", "--nodes=1"):
+        assert f"#SBATCH {line}" in script
+    assert "gpus-per-node" not in script
+    assert (cluster / "cancelled").exists(), "the job is given back"
+    wait_for(lambda: not living(mark), 10)
