@@ -1,8 +1,10 @@
 """The one TensorFlow Datasets builder: any list of examples becomes ArrayRecord files, without TensorFlow."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -79,15 +81,24 @@ def write_records(
 
     Every example is read once, several at a time; `advance` is called after each.
     """
-    kind = type("Builder", (PathologyBuilder,), {"name": description.name, "VERSION": tfds.core.Version(version)})
+    names = {"name": description.name, "VERSION": tfds.core.Version(version)}
+    kind = types.new_class("Builder", (PathologyBuilder,), {"skip_registration": True}, lambda body: body.update(names))
     builder = kind(description, examples, advance, data_dir=folder)
     tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(None):
             builder.download_and_prepare()
     except Exception as error:
-        raise builder.failure or error from error
+        raise builder.failure or _disk_error(error) from error
     return Path(builder.data_path), builder.rows
+
+
+def _disk_error(error: Exception) -> Exception:
+    """The error that the record writer reports in words only, as the operating system's own."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return error
 
 
 def _encoded(examples: Sequence[Example]) -> Generator[Encoded, None, None]:

@@ -99,12 +99,12 @@ def _from_table(table: Path, source: Path) -> list[_Pair]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
+            titles = tuple(reader.fieldnames or ())
             rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         raise InputError(
             f"cannot be read as a table: {error}", file=table, expected=f"CSV, columns {COLUMNS}"
         ) from error
-    titles = tuple(reader.fieldnames or ())
     if "image" not in titles or not set(titles) <= set(COLUMNS):
         expected = f"image, and any of {', '.join(COLUMNS[1:])}"
         raise InputError("has other columns", file=table, found=", ".join(titles), expected=expected)

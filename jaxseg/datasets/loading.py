@@ -66,7 +66,8 @@ def _images(card: Card, folder: Path, split: str) -> Images:
     height, width = max(row.height for row in rows), max(row.width for row in rows)
     pixels = np.zeros((len(rows), height, width, 3), np.uint8)
     masks = np.zeros((len(rows), height, width), np.uint8)
-    records = _records(folder, split)
+    source = _records(folder, split)
+    records = (_record(source, index, row, folder) for index, row in enumerate(rows))
 
     def decode(index: int, record: dict[str, Any]) -> None:
         row = rows[index]
@@ -75,7 +76,7 @@ def _images(card: Card, folder: Path, split: str) -> Images:
         masks[index, : row.height, : row.width] = instances > 0
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(decode, range(len(rows)), (records[index] for index in range(len(rows)))):
+        for _ in threads.map(decode, range(len(rows)), records):
             pass
     return Images(
         pixels,
@@ -97,7 +98,7 @@ class InstanceMaps(Mapping[str, InstanceMap]):
 
     def __getitem__(self, image: str) -> InstanceMap:
         split, index, row = self._places[image]
-        return _decoded(self._sources[split][index], row, self._folder)[1]
+        return _decoded(_record(self._sources[split], index, row, self._folder), row, self._folder)[1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -118,6 +119,13 @@ def _records(folder: Path, split: str) -> Any:
     skip = tfds.decode.SkipDecoding()
     builder = tfds.builder_from_directory(folder)
     return builder.as_data_source(split, decoders={"image": skip, "instances": skip})
+
+
+def _record(source: Any, index: int, row: Row, folder: Path) -> dict[str, Any]:
+    try:
+        return source[index]
+    except (RuntimeError, IndexError, ValueError) as error:  # ArrayRecord's checksums come as RuntimeError
+        raise _changed(row, folder, str(error)) from error
 
 
 def _decoded(record: dict[str, Any], row: Row, folder: Path) -> tuple[Pixels, InstanceMap]:

@@ -24,6 +24,8 @@ from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, new_folder
 
+_SCRATCH = "scratch"  # where TFDS works, within the folder aside
+
 
 def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_incomplete: bool = False) -> Path:
     """Prepare a built-in dataset and return its folder; at once if that has been done.
@@ -98,6 +100,8 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
     if is_prepared(name, data_dir):
         yield True
         return
+    if data_dir.exists() and not data_dir.is_dir():
+        raise InputError("is a file", file=data_dir, expected="a folder", remedy="choose another --data-dir")
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -116,10 +120,10 @@ def _write(description: Description, examples: Sequence[Example], data_dir: Path
 
     folder = prepared_folder(description.name, data_dir)
     with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
-        written, rows = write_records(aside, VERSION, description, examples, advance)
+        written, rows = write_records(aside / _SCRATCH, VERSION, description, examples, advance)
         for file in written.iterdir():
             file.replace(aside / file.name)
-        shutil.rmtree(aside / description.name)
+        shutil.rmtree(aside / _SCRATCH)
         kept = ("name", "title", "task", "licence", "citation")
         Card(
             **{key: value for key, value in dataclasses.asdict(description).items() if key in kept},

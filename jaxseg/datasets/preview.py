@@ -1,0 +1,58 @@
+"""A contact sheet of prepared images with the outlines of their annotation, for a look before training."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxseg.datasets.card import Row
+from jaxseg.datasets.loading import Images, instances, load
+from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.files import write_bytes
+
+COLUMNS = 4
+OUTLINE = (0, 255, 0)
+WINDOW = 400  # pixels shown of large images, from the middle: outlines vanish when they are shrunk
+
+
+def preview(name: str, data_dir: Path, count: int = 12) -> Path:
+    """Write `<data_dir>/<name>/preview.png` with `count` images spread over both splits; returns its path."""
+    from matplotlib.figure import Figure  # a second that only the preview pays
+
+    card, dataset, maps = read_card(name, data_dir), load(name, data_dir), instances(name, data_dir)
+    rows = _spread(card.images, count)
+    lines = -(-len(rows) // COLUMNS)
+    figure = Figure(figsize=(4 * COLUMNS, 4.2 * lines), layout="constrained")
+    axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, row in zip(axes, rows, strict=False):
+        axis.imshow(_outlined(_image(dataset.train if row.split == "train" else dataset.test, row), maps[row.id]))
+        axis.set_title(f"{row.id} ({row.split})\n{row.objects} objects, {row.foreground:.0%} foreground", fontsize=9)
+    figure.suptitle(card.title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    path = prepared_folder(name, data_dir).parent / "preview.png"
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def _spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """At most `count` rows, evenly spaced."""
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
+    return [rows[place] for place in places]
+
+
+def _image(images: Images, row: Row) -> np.ndarray:
+    return images.pixels[images.ids.index(row.id), : row.height, : row.width]
+
+
+def _outlined(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    from skimage.segmentation import find_boundaries
+
+    top, left = (max(size - WINDOW, 0) // 2 for size in labels.shape)
+    window = slice(top, top + WINDOW), slice(left, left + WINDOW)
+    drawn = pixels[window].copy()
+    drawn[find_boundaries(labels[window], mode="inner")] = OUTLINE
+    return drawn

@@ -1,0 +1,85 @@
+"""Prepare datasets: python launch/prepare.py glas kumar --manual-dir DOWNLOADS --data-dir DATA
+
+Built in: glas, crag, kumar, cpm17, tnbc (official files, see docs/datasets.md) and synthetic_{glands,nuclei}_{a,b}.
+Your own images: python launch/prepare.py folder --name mylab --source DIR --task glands --data-dir DATA
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from jaxseg.command import command
+from jaxseg.config import Locations
+from jaxseg.datasets import describe, is_prepared, prepare, prepare_folder, prepared_folder, read_card, summary
+from jaxseg.errors import UsageError
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options of the command.
+
+    Attributes:
+        datasets: names of built-in datasets, or the word folder.
+        manual_dir: where the official files lie, either all datasets' or one's.
+        data_dir: where prepared data goes (JAXSEG_DATA, ./data).
+        allow_incomplete: accept other numbers of images than the official ones.
+        preview: also draw a contact sheet with outlines.
+        name: folder only: name of your dataset.
+        source: folder only: holds images/ and masks/ with the same file names.
+        task: folder only: what is annotated, such as glands or nuclei.
+        table: folder only: CSV with columns image, mask, split, patient.
+        masks: folder only: binary, or one value per object; auto looks at the files.
+    """
+
+    datasets: tyro.conf.Positional[tuple[str, ...]]
+    manual_dir: Path | None = None
+    data_dir: Path | None = None
+    allow_incomplete: bool = False
+    preview: bool = False
+    name: str | None = None
+    source: Path | None = None
+    task: str | None = None
+    table: Path | None = None
+    masks: Literal["auto", "binary", "instances"] = "auto"
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    data_dir = Locations.choose(flags.data_dir, None).data
+    for name in flags.datasets:
+        if name != FOLDER:
+            describe(name)  # a misspelt name is said before hours of work on the others
+    if not flags.datasets:
+        raise UsageError("no dataset is named", remedy="python launch/prepare.py --help")
+    for name in flags.datasets:
+        _prepare(_own_name(flags) if name == FOLDER else name, name == FOLDER, flags, data_dir)
+
+
+def _own_name(flags: Flags) -> str:
+    if flags.name is None or flags.source is None or flags.task is None:
+        raise UsageError("folder needs --name, --source and --task", remedy="python launch/prepare.py --help")
+    return flags.name
+
+
+def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
+    if is_prepared(name, data_dir):
+        print(f"already prepared; delete {prepared_folder(name, data_dir)} to prepare it anew")
+    elif own:
+        assert flags.source
+        assert flags.task
+        prepare_folder(name, flags.source, data_dir, task=flags.task, table=flags.table, masks=flags.masks)
+    else:
+        prepare(name, data_dir, manual_dir=flags.manual_dir, allow_incomplete=flags.allow_incomplete)
+    print(summary(read_card(name, data_dir)))
+    if flags.preview:
+        from jaxseg.datasets.preview import preview  # draws, so imports a plotting library
+
+        print(f"preview: {preview(name, data_dir)}")
+
+
+if __name__ == "__main__":
+    command(main)

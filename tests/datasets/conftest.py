@@ -1,0 +1,59 @@
+"""Fabricated pictures, and what readers of official trees are held to."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import io
+
+from jaxseg.datasets.example import Example, InstanceMap, Pixels
+
+Pictured = tuple[Pixels, InstanceMap]
+
+
+class Pictures:
+    """Random pictures with their label maps, written the way archives hold them."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def draw(self, height: int = 9, width: int = 12, labels: Sequence[int] = (0, 1, 2, 3)) -> Pictured:
+        pixels = self._rng.integers(0, 256, (height, width, 3), np.uint8)
+        return pixels, self._rng.choice(np.array(labels, np.int32), (height, width))
+
+    def write(self, file: Path, array: np.ndarray, **options: object) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(file, **options)
+        return file
+
+    def pair(self, image: Path, annotation: Path, labels: Sequence[int] = (0, 1, 2, 3)) -> Pictured:
+        """Write a picture and its labels: .mat by its key, anything else as an 8-bit image."""
+        pixels, instances = self.draw(labels=labels)
+        self.write(image, pixels)
+        annotation.parent.mkdir(parents=True, exist_ok=True)
+        if annotation.suffix == ".mat":
+            io.savemat(annotation, {"inst_map": instances.astype(np.float64)})
+        else:
+            self.write(annotation, instances.astype(np.uint8))
+        return pixels, instances
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    return Pictures()
+
+
+@pytest.fixture
+def same() -> Callable[[list[Example], dict[str, Pictured]], None]:
+    """Assert that examples read exactly what was written, under the expected ids in the expected order."""
+
+    def compare(examples: list[Example], expected: dict[str, Pictured]) -> None:
+        assert [example.id for example in examples] == list(expected)
+        for example in examples:
+            pixels, instances = example.read()
+            np.testing.assert_array_equal(pixels, expected[example.id][0], strict=True)
+            np.testing.assert_array_equal(instances, expected[example.id][1], strict=True)
+
+    return compare

@@ -1,0 +1,42 @@
+"""Checks after reading: each oddity is said, and only that one."""
+
+import dataclasses
+
+from jaxseg.datasets.card import Card, Row, fingerprint
+from jaxseg.datasets.checks import oddities, summary
+
+ROWS = [
+    Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
+    Row("b", "train", "train", "p2", 12, 20, 1, 0.35, "01", "11"),
+    Row("c", "test", "testA", "p3", 10, 20, 2, 0.5, "02", "12"),
+]
+
+
+def _changed(index: int, **values: object) -> list[Row]:
+    return [dataclasses.replace(row, **values) if k == index else row for k, row in enumerate(ROWS)]
+
+
+def test_ordinary_data_has_no_warnings() -> None:
+    assert oddities(ROWS) == []
+
+
+def test_each_oddity_is_said() -> None:
+    assert oddities(_changed(1, objects=0, foreground=0.0)) == ["no foreground in 1 of 3 images: b"]
+    assert oddities(_changed(1, foreground=0.99)) == ["nearly no background in 1 of 3 images: b"]
+    assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
+    assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
+
+
+def test_fingerprint_changes_with_everything_that_counts() -> None:
+    changes = [{"id": "x"}, {"split": "test"}, {"subset": "x"}, {"patient": "x"}]
+    changes += [{"pixels_sha256": "x"}, {"instances_sha256": "x"}]
+    prints = {fingerprint("glands", _changed(0, **change)) for change in [{}, *changes]}
+    assert len(prints | {fingerprint("nuclei", ROWS)}) == 8
+
+
+def test_summary_shows_numbers_and_warnings() -> None:
+    card = Card("x", "X", "glands", "", "", True, "f" * 64, {}, ("odd",), tuple(ROWS))
+    text = summary(card)
+    assert "train: 2 images, 2 patients, height 10 … 12, width 20, 4 objects, foreground 0.300" in text
+    assert "test (testA): 1 images" in text
+    assert "warning: odd" in text

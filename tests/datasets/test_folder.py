@@ -1,0 +1,126 @@
+"""A lab's own folder of images and masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxseg.datasets.folder import folder_examples
+from jaxseg.errors import InputError
+
+
+def _fill(pictures, source: Path, count: int = 10, labels: tuple[int, ...] = (0, 1, 2)) -> dict:
+    return {
+        f"s{k}": pictures.pair(source / "images" / f"s{k}.tif", source / "masks" / f"s{k}.png", labels)
+        for k in range(count)
+    }
+
+
+def test_pairs_by_stem_and_a_fifth_for_testing(tmp_path: Path, pictures) -> None:
+    written = _fill(pictures, tmp_path)
+    found = folder_examples("mylab", tmp_path, None, "auto")
+    assert sorted(example.id for example in found) == sorted(written)
+    assert [example.split for example in found] == ["train"] * 8 + ["test"] * 2
+    for example in found:
+        pixels, instances = example.read()
+        np.testing.assert_array_equal(pixels, written[example.id][0], strict=True)
+        np.testing.assert_array_equal(instances, written[example.id][1], strict=True)
+
+
+def test_drawn_split_is_stable_and_depends_on_the_name(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 30)
+    tests = [
+        tuple(e.id for e in folder_examples(name, tmp_path, None, "instances") if e.split == "test")
+        for name in ("mylab", "mylab", "other")
+    ]
+    assert tests[0] == tests[1] != tests[2]
+
+
+def _square_mask(pictures, source: Path, value: int) -> None:
+    mask = np.zeros((9, 12), np.uint8)
+    mask[1:3, 1:3] = mask[5:8, 6:9] = value
+    pictures.write(source / "masks" / "s0.png", mask)
+
+
+@pytest.mark.parametrize(("masks", "objects"), [("auto", 2), ("binary", 2), ("instances", 1)])
+def test_binary_masks_become_connected_regions(tmp_path: Path, pictures, masks, objects: int) -> None:
+    _fill(pictures, tmp_path, 3, labels=(0, 255))
+    _square_mask(pictures, tmp_path, 255)
+    example = next(e for e in folder_examples("x", tmp_path, None, masks) if e.id == "s0")
+    assert np.count_nonzero(np.unique(example.read()[1])) == objects
+
+
+def test_one_mask_with_two_values_makes_all_of_them_instance_maps(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 3, labels=(0, 1, 2))
+    _square_mask(pictures, tmp_path, 7)  # an object in two pieces
+    example = next(e for e in folder_examples("x", tmp_path, None, "auto") if e.id == "s0")
+    assert np.unique(example.read()[1]).tolist() == [0, 7]
+
+
+def test_table_gives_masks_splits_and_patients(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 4)
+    (tmp_path / "masks" / "s3.png").rename(tmp_path / "masks" / "other.png")
+    table = tmp_path / "t.csv"
+    table.write_text("image,mask,split,patient\ns3.tif,other.png,train,p1\ns1.tif,,test,p2\nimages/s0.tif,,train,\n")
+    found = folder_examples("x", tmp_path, table, "auto")
+    assert [(e.id, e.split, e.patient) for e in found] == [
+        ("s3", "train", "p1"),
+        ("s0", "train", "s0"),
+        ("s1", "test", "p2"),
+    ]
+
+
+def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 12)
+    table = tmp_path / "t.csv"
+    table.write_text("image,patient\n" + "".join(f"s{k}.tif,p{k // 3}\n" for k in range(12)))
+    found = folder_examples("x", tmp_path, table, "auto")
+    train, test = ({e.patient for e in found if e.split == split} for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (3, 1, set())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("picture\ns0.tif\n", "(?s)other columns.*picture"),
+        ("image,colour\ns0.tif,red\n", "(?s)other columns.*colour"),
+        ("image\nnone.tif\n", r"(?s)t\.csv, line 2: names a file.*none\.tif"),
+        ("image,mask\ns0.tif,none.png\n", r"(?s)t\.csv, line 2: names a file.*none\.png"),
+        ("image,split\ns0.tif,validation\n", "(?s)line 2: unknown split.*validation.*train or test"),
+        ("image,split\ns0.tif,train\ns1.tif,\n", r"(?s)some images only.*s1\.tif"),
+        ("image\n", "holds no images"),
+        ("", "other columns"),
+    ],
+)
+def test_bad_tables_are_named(tmp_path: Path, pictures, text: str, message: str) -> None:
+    _fill(pictures, tmp_path, 2)
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        folder_examples("x", tmp_path, tmp_path / "t.csv", "auto")
+
+
+def test_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nix\.csv: cannot be read"):
+        folder_examples("x", tmp_path, tmp_path / "nix.csv", "auto")
+
+
+def test_image_without_mask_is_named(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 2)
+    (tmp_path / "masks" / "s1.png").unlink()
+    with pytest.raises(InputError, match=r"(?s)s1\.tif: has no mask.*masks/s1"):
+        folder_examples("x", tmp_path, None, "auto")
+
+
+@pytest.mark.parametrize("missing", ["images", "masks"])
+def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
+    for folder in {"images", "masks"} - {missing}:
+        (tmp_path / folder).mkdir()
+    with pytest.raises(InputError, match=f"{missing}: no such folder"):
+        folder_examples("x", tmp_path, None, "auto")
+
+
+def test_empty_folder_is_named(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(InputError, match="images: holds no images"):
+        folder_examples("x", tmp_path, None, "auto")

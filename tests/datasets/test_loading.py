@@ -1,0 +1,114 @@
+"""Loading: padding, sizes, order, and damage that is noticed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxseg.datasets import instances, is_prepared, load, prepare, prepared_folder, read_card, synthetic
+from jaxseg.errors import InputError, UsageError
+
+NAME = "synthetic_glands_a"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    prepare(NAME, folder)
+    return folder
+
+
+def test_stacks_hold_the_images_and_zeros_beside_them(data: Path) -> None:
+    dataset, maps = load(NAME, data), instances(NAME, data)
+    examples = {example.id: example for example in synthetic.examples(NAME)}
+    for images, split in ((dataset.train, "train"), (dataset.test, "test")):
+        assert images.pixels.shape == (len(images), *images.sizes.max(0), 3)
+        assert (images.pixels.dtype, images.masks.dtype, images.sizes.dtype) == (np.uint8, np.uint8, np.int32)
+        assert len({tuple(size) for size in images.sizes.tolist()}) > 1
+        assert images.ids == tuple(name for name, example in examples.items() if example.split == split)
+        for k, (height, width) in enumerate(images.sizes):
+            example = examples[images.ids[k]]
+            pixels, labels = example.read()
+            np.testing.assert_array_equal(images.pixels[k, :height, :width], pixels)
+            np.testing.assert_array_equal(images.masks[k, :height, :width], labels > 0)
+            np.testing.assert_array_equal(maps[example.id], labels)
+            assert not images.pixels[k, height:].any()
+            assert not images.pixels[k, :, width:].any()
+            assert not images.masks[k, height:].any()
+            assert not images.masks[k, :, width:].any()
+            assert (images.patients[k], images.subsets[k]) == (example.patient, example.subset)
+
+
+def test_fingerprint_is_of_the_content(data: Path, tmp_path: Path) -> None:
+    prepare(NAME, tmp_path)
+    assert load(NAME, tmp_path).fingerprint == load(NAME, data).fingerprint
+    prepare("synthetic_glands_b", tmp_path)
+    assert load("synthetic_glands_b", tmp_path).fingerprint != load(NAME, data).fingerprint
+
+
+def test_unknown_and_unprepared_datasets(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(?s)glas is not prepared.*prepare\.py glas --manual-dir DIR --data-dir"):
+        load("glas", tmp_path)
+    with pytest.raises(UsageError, match=r"(?s)no such dataset.*nope.*glas, crag"):
+        load("nope", tmp_path)
+
+
+def _copy(data: Path, tmp_path: Path) -> Path:
+    target = prepared_folder(NAME, tmp_path)
+    target.mkdir(parents=True)
+    for file in prepared_folder(NAME, data).iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    assert is_prepared(NAME, tmp_path)
+    return target
+
+
+@pytest.mark.parametrize("damage", ["card gone", "card cut", "records gone", "records cut"])
+def test_half_a_folder_is_not_prepared(data: Path, tmp_path: Path, damage: str) -> None:
+    folder = _copy(data, tmp_path)
+    file = folder / "jaxseg.json" if damage.startswith("card") else next(folder.glob("*train*"))
+    if damage.endswith("gone"):
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert not is_prepared(NAME, tmp_path)
+    with pytest.raises(InputError, match=r"(?s)incomplete or damaged.*delete .* and prepare the dataset again"):
+        load(NAME, tmp_path)
+
+
+def test_records_of_another_dataset_are_noticed(data: Path, tmp_path: Path) -> None:
+    folder = _copy(data, tmp_path)
+    card = json.loads((folder / "jaxseg.json").read_text())
+    card["images"][0]["id"] = "other"
+    (folder / "jaxseg.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="does not fit its card"):
+        load(NAME, tmp_path)
+
+
+def test_a_changed_byte_of_a_picture_is_noticed(data: Path, tmp_path: Path) -> None:
+    folder = _copy(data, tmp_path)
+    file = next(folder.glob("*train*"))
+    content = bytearray(file.read_bytes())
+    content[content.index(b"IDAT") + 200] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"delete .* and prepare the dataset again"):
+        load(NAME, tmp_path)
+
+
+def test_asking_whether_it_is_prepared_imports_nothing_heavy(data: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from jaxseg import datasets as d\n"
+        f"data = Path({str(data)!r})\n"
+        f"assert d.is_prepared({NAME!r}, data) and d.task_of({NAME!r}, data) == 'glands'\n"
+        "print([m for m in ('jax', 'tensorflow_datasets', 'pandas', 'matplotlib', 'skimage') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
+
+
+def test_cards_survive_their_file(data: Path) -> None:
+    card = read_card(NAME, data)
+    assert len(card.images) == 32
+    assert card.images[0].foreground == pytest.approx(np.mean(instances(NAME, data)[card.images[0].id] > 0), abs=1e-6)
+    assert card.images[0].objects == instances(NAME, data)[card.images[0].id].max()

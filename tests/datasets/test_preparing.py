@@ -1,0 +1,205 @@
+"""Preparing: counts, atomicity, idempotency, and what is said when something is wrong."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from jaxseg.datasets import (
+    describe,
+    instances,
+    is_prepared,
+    load,
+    prepare,
+    prepare_folder,
+    prepared_folder,
+    read_card,
+    task_of,
+)
+from jaxseg.datasets.kumar import IDS
+from jaxseg.errors import InputError, UsageError
+
+
+def _official(pictures, root: Path, name: str) -> None:
+    """A tree with the official number of images, each as small as a stamp."""
+    if name == "glas":
+        for subset, count in (("train", 85), ("testA", 60), ("testB", 20)):
+            for k in range(1, count + 1):
+                pictures.pair(root / f"{subset}_{k}.bmp", root / f"{subset}_{k}_anno.bmp")
+    elif name == "crag":
+        for folder, subset, count in (("train", "train", 173), ("valid", "test", 40)):
+            for k in range(1, count + 1):
+                part = root / folder
+                pictures.pair(part / "Images" / f"{subset}_{k}.png", part / "Annotation" / f"{subset}_{k}.png")
+    elif name == "kumar":
+        for subset, codes in IDS.items():
+            for code in codes.split():
+                pictures.pair(
+                    root / subset / "Images" / f"TCGA-{code}.tif", root / subset / "Labels" / f"TCGA-{code}.mat"
+                )
+    elif name == "cpm17":
+        for split in ("train", "test"):
+            for k in range(32):
+                part = root / split
+                pictures.pair(part / "Images" / f"image_{k:02}.png", part / "Labels" / f"image_{k:02}.mat")
+    else:
+        for patient, count in enumerate((7, 3, 5, 8, 4, 3, 3, 4, 6, 4, 3), start=1):
+            for k in range(1, count + 1):
+                tile = f"{patient:02}_{k}.png"
+                pictures.pair(root / f"Slide_{patient:02}" / tile, root / f"GT_{patient:02}" / tile, (0, 255))
+
+
+@pytest.mark.parametrize("name", ["glas", "crag", "kumar", "cpm17", "tnbc"])
+def test_official_numbers_are_accepted_and_one_less_is_not(tmp_path: Path, pictures, name: str) -> None:
+    manual, data = tmp_path / "manual", tmp_path / "data"
+    _official(pictures, manual / name, name)
+    prepare(name, data, manual_dir=manual)
+    card = read_card(name, data)
+    assert card.complete
+    assert {split: len(card.rows(split)) for split in ("train", "test")} == describe(name).counts
+    assert task_of(name, data) == describe(name).task
+
+    gone = next(path for path in sorted((manual / name).rglob("*")) if path.suffix in (".bmp", ".png", ".tif"))
+    stem = gone.stem.removesuffix("_anno")
+    for path in (manual / name).rglob(f"{stem}[._]*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"(?s)differs from the official release.*instead of.*--allow-incomplete"):
+        prepare(name, tmp_path / "other", manual_dir=manual)
+    assert not is_prepared(name, tmp_path / "other")
+    prepare(name, tmp_path / "other", manual_dir=manual, allow_incomplete=True)
+    lenient = read_card(name, tmp_path / "other")
+    assert not lenient.complete
+    assert "instead of" in lenient.warnings[0]
+    assert lenient.fingerprint != card.fingerprint
+
+
+def _own(pictures, source: Path, count: int = 6) -> dict:
+    return {
+        f"s{k}": pictures.pair(source / "images" / f"s{k}.png", source / "masks" / f"s{k}.png") for k in range(count)
+    }
+
+
+def _left_overs(data: Path, name: str) -> list[str]:
+    return [path.name for path in (data / name).iterdir() if path.name != ".lock"]
+
+
+def test_prepared_pixels_and_instances_equal_their_sources(tmp_path: Path, pictures) -> None:
+    written = _own(pictures, tmp_path / "mine")
+    folder = prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands", title="My lab")
+    assert folder == prepared_folder("mylab", tmp_path / "data")
+    dataset, maps = load("mylab", tmp_path / "data"), instances("mylab", tmp_path / "data")
+    assert (dataset.name, dataset.task) == ("mylab", "glands")
+    assert sorted(maps) == sorted(written)
+    for images in (dataset.train, dataset.test):
+        for k, name in enumerate(images.ids):
+            np.testing.assert_array_equal(images.pixels[k], written[name][0])
+            np.testing.assert_array_equal(images.masks[k], written[name][1] > 0)
+            np.testing.assert_array_equal(maps[name], written[name][1], strict=True)
+
+
+def test_tfds_reads_the_folder_by_itself(tmp_path: Path, pictures) -> None:
+    written = _own(pictures, tmp_path / "mine")
+    builder = tfds.builder_from_directory(prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands"))
+    assert builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+    skip = {"image": tfds.decode.SkipDecoding()}  # TFDS decodes pictures best with a library that we do not need
+    records = [record for split in ("train", "test") for record in builder.as_data_source(split, decoders=skip)]
+    assert len(records) == len(written)
+    for record in records:
+        np.testing.assert_array_equal(record["instances"], written[record["id"].decode()][1])
+        assert record["image"].startswith(b"\x89PNG")
+        assert record["subset"] in (b"train", b"test")
+
+
+def test_preparing_twice_writes_nothing(tmp_path: Path) -> None:
+    folder = prepare("synthetic_nuclei_a", tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert prepare("synthetic_nuclei_a", tmp_path) == folder
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_equal_content_has_equal_bytes(tmp_path: Path, pictures) -> None:
+    _own(pictures, tmp_path / "mine")
+    folders = [prepare_folder("x", tmp_path / "mine", tmp_path / data, task="glands") for data in ("one", "two")]
+    one, two = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert one["jaxseg.json"] == two["jaxseg.json"]
+    assert one.keys() == two.keys() == {"jaxseg.json", *read_card("x", tmp_path / "one").files}
+
+
+@pytest.mark.parametrize("bad", ["image", "mask", "size"])
+def test_a_bad_file_is_named_and_nothing_is_left(tmp_path: Path, pictures, bad: str) -> None:
+    _own(pictures, tmp_path / "mine")
+    image, mask = tmp_path / "mine" / "images" / "s3.png", tmp_path / "mine" / "masks" / "s3.png"
+    if bad == "size":
+        pictures.write(mask, np.zeros((5, 5), np.uint8))
+    else:
+        (image if bad == "image" else mask).write_bytes(b"\x89PNG broken")
+    with pytest.raises(InputError, match=r"(?s)s3\.png.*remedy") as caught:
+        prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
+    assert type(caught.value) is InputError
+    assert not is_prepared("mylab", tmp_path / "data")
+    assert _left_overs(tmp_path / "data", "mylab") == []
+
+
+def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:
+    _own(pictures, tmp_path / "mine")
+    pictures.write(tmp_path / "mine" / "images" / "s2.tif", pictures.draw()[0])
+    with pytest.raises(InputError, match=r"(?s)same id.*s2"):
+        prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
+
+
+def test_full_disk_is_said(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    _own(pictures, tmp_path / "mine")
+
+    def full(*args: object, **options: object) -> None:
+        raise RuntimeError(f"Failed to finalize: write() failed: {os.strerror(errno.ENOSPC)}; writing x")
+
+    monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "download_and_prepare", full)
+    with pytest.raises(InputError, match=r"(?s)No space left.*free some space"):
+        prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
+    assert _left_overs(tmp_path / "data", "mylab") == []
+
+
+def test_killed_preparation_is_not_picked_up_and_is_cleared(tmp_path: Path) -> None:
+    name = "synthetic_glands_a"
+    program = (
+        f"from pathlib import Path; from jaxseg.datasets import prepare; prepare({name!r}, Path({str(tmp_path)!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(f"{name}/.*.part/*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not is_prepared(name, tmp_path)
+    assert any(left.endswith(".part") for left in _left_overs(tmp_path, name))
+    prepare(name, tmp_path)
+    assert is_prepared(name, tmp_path)
+    assert _left_overs(tmp_path, name) == ["1.0.0"]
+
+
+def test_missing_manual_directory_explains(tmp_path: Path) -> None:
+    for manual in (None, tmp_path / "nix"):
+        with pytest.raises(InputError, match=r"(?s)Warwick QU.*Register at https://warwick"):
+            prepare("glas", tmp_path / "data", manual_dir=manual)
+
+
+def test_names_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"(?s)nope.*glas, crag, kumar, cpm17, tnbc, synthetic_glands_a"):
+        prepare("nope", tmp_path)
+    with pytest.raises(UsageError, match="built-in"):
+        prepare_folder("glas", tmp_path, tmp_path, task="glands")
+    with pytest.raises(UsageError, match="not a usable name"):
+        prepare_folder("../x", tmp_path, tmp_path, task="glands")
+
+
+def test_data_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: is a file"):
+        prepare("synthetic_glands_a", tmp_path / "file")

@@ -1,0 +1,81 @@
+"""The command that prepares datasets: what it prints and how it exits."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg.datasets import load
+
+PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "prepare.py"
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *map(str, arguments)])
+    try:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _own(source: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (source / folder).mkdir(parents=True)
+    for k in range(5):
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(source / "images" / f"{k}.png")
+        Image.fromarray(rng.integers(0, 2, (20, 24), np.uint8) * 255).save(source / "masks" / f"{k}.png")
+
+
+def test_several_at_once_then_already_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("synthetic_nuclei_a", "synthetic_nuclei_b")
+    assert _run(monkeypatch, *names, "--data-dir", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{name}: Synthetic nuclei" in printed for name in names)
+    assert "already prepared" not in printed
+    assert _run(monkeypatch, *names, "--data-dir", tmp_path) == 0
+    assert capsys.readouterr().out.count("already prepared") == 2
+
+
+def test_own_folder_with_preview(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(tmp_path / "mine")
+    monkeypatch.setenv("JAXSEG_DATA", str(tmp_path / "data"))
+    options = ("--name", "mylab", "--source", tmp_path / "mine", "--task", "glands", "--preview")
+    assert _run(monkeypatch, "folder", *options) == 0
+    dataset = load("mylab", tmp_path / "data")
+    assert (dataset.task, len(dataset.train), len(dataset.test)) == ("glands", 4, 1)
+    sheet = tmp_path / "data" / "mylab" / "preview.png"
+    assert f"preview: {sheet}" in capsys.readouterr().out
+    assert sheet.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("synthetic_nuclei_a", "nope"), 2, "nope"),
+        ((), 2, "no dataset is named"),
+        (("folder", "--name", "x"), 2, "--source"),
+        (("glas",), 3, "Register at"),
+        (("glas", "--manual-dir", "/nowhere"), 3, "/nowhere"),
+        (("glas", "--colour", "red"), 2, "--colour"),
+    ],
+)
+def test_mistakes_are_said_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    assert _run(monkeypatch, *arguments, "--data-dir", tmp_path / "data") == code
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("jaxseg.json"))
