@@ -20,8 +20,8 @@ def summary(line: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def live_view(title: str) -> Iterator[OnStep]:
-    """A bar with the time left, and a line for each validation; lines only where the output is no terminal."""
+def live_view(title: str, words: Callable[[dict[str, Any]], str] = summary) -> Iterator[OnStep]:
+    """A bar with the time left, and a line for each line of the log; lines only where the output is no terminal."""
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -31,6 +31,6 @@ def live_view(title: str) -> Iterator[OnStep]:
         def on_step(step: int, total: int, line: dict[str, Any] | None) -> None:
             progress.update(task, completed=step, total=total)
             if line is not None:
-                progress.console.print(summary(line), highlight=False, soft_wrap=True)
+                progress.console.print(words(line), highlight=False, soft_wrap=True)
 
         yield on_step

@@ -44,12 +44,10 @@ def make_grid(images: np.ndarray, sizes: np.ndarray, crop: int, batch: int) -> G
 
 def validate(steps: Steps, state: TrainState, feed: Feed, grid: Grid, statistics: Statistics) -> tuple[float, float]:
     """Validation loss and pooled hard Dice of the current parameters."""
-    total: LossSums | None = None
+    parts = []
     for placement, weights in grid:
         source, placed = feed(placement)
         share = jax.device_put(weights, feed.batch_sharding)
-        sums = steps.measure(state.params, state.stats, source, placed, share, statistics)
-        total = sums if total is None else total + sums
-    if total is None:
-        raise ValueError("a grid without crops")
+        parts.append(steps.measure(state.params, state.stats, source, placed, share, statistics))
+    total = LossSums(*(np.sum(column, axis=0, dtype=np.float64) for column in zip(*jax.device_get(parts), strict=True)))
     return float(loss(total)), float(hard_dice(total))

@@ -1,0 +1,48 @@
+# One command per habit. Each sets up .venv by itself; a second call finds it ready.
+#
+#   make demo    a small complete study on built-in synthetic tissue -> studies/demo/report.html
+#   make test    all tests                  make check   format, lint, types
+#   make bench   the benchmarks that this machine can run
+#
+# Accelerators: make .venv EXTRAS=cuda12,convert,test (or cuda13), then as above.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+EXTRAS ?= convert,test
+BIN := .venv/bin
+comma := ,
+READY := .venv/.ready-$(subst $(comma),-,$(EXTRAS))
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: .venv demo test check format bench clean
+
+.venv: $(READY)
+
+# torch goes first and pinned: left to a range, pip takes the build with gigabytes of CUDA packages.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jaxseg needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+demo: .venv
+	$(BIN)/python launch/prepare.py synthetic_glands_a synthetic_glands_b synthetic_nuclei_a
+	$(BIN)/python launch/sweep.py configs/demo.py --out studies/demo
+
+test: .venv
+	$(BIN)/python -m pytest
+
+check: .venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info build

@@ -1,0 +1,165 @@
+"""A run in its folder: the same bits twice, on one device or two, and after being stopped anywhere."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg import arrays
+from jaxseg.config import RunConfig
+from jaxseg.errors import InputError, StoppedError
+from jaxseg.models.encoder_weights import EncoderWeights
+from jaxseg.models.initial import initial
+from jaxseg.models.receipt import Receipt
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.run import TrainOptions, train_run
+
+
+def trained(folder: Path, run: RunConfig, data_dir: Path, **options: object) -> RunFolder:
+    place = RunFolder(folder)
+    train_run(place, run, data_dir, folder, options=TrainOptions(**options))  # type: ignore[arg-type]
+    return place
+
+
+def best(place: RunFolder) -> str:
+    tree, _ = arrays.load(place.checkpoints / "best")
+    return arrays.digest(tree)
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(10**6))
+    return lambda: next(asked) + 1 >= steps
+
+
+def test_run_twice_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    first, second = (trained(tmp_path / name, run, data_dir) for name in ("a", "b"))
+    assert best(first) == best(second)
+    steps = [[(line["step"], line["validation_loss"]) for line in place.read_log()] for place in (first, second)]
+    assert steps[0] == steps[1]
+
+
+def test_two_devices_give_the_losses_of_one(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    # Adam divides by the gradient's size, so rounding in near-zero gradients grows with the learning rate
+    gentle = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, learning_rate=1e-5))
+    one = trained(tmp_path / "one", gentle, data_dir, devices=1)
+    two = trained(tmp_path / "two", gentle, data_dir, devices=2)
+    losses = [[(line["training_loss"], line["validation_loss"]) for line in place.read_log()] for place in (one, two)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_the_stack_on_the_host_gives_the_same_run(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    device = trained(tmp_path / "device", run, data_dir, stack="device", devices=1)
+    host = trained(tmp_path / "host", run, data_dir, stack="host", devices=1)
+    losses = [[line["validation_loss"] for line in place.read_log()] for place in (device, host)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+def test_stopped_and_resumed_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    whole = trained(tmp_path / "whole", run, data_dir)
+    place = RunFolder(tmp_path / "parts")
+    for steps in (1, 2):
+        with pytest.raises(StoppedError, match="resume"):
+            train_run(place, run, data_dir, tmp_path, stop_after(steps))
+    train_run(place, run, data_dir, tmp_path)
+    assert best(place) == best(whole)
+    logs = [[{**line, "seconds": 0, "images_per_second": 0} for line in p.read_log()] for p in (place, whole)]
+    assert logs[0] == logs[1]
+
+
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    whole = trained(tmp_path / "whole", run, data_dir)
+    place = RunFolder(tmp_path / "damaged")
+    for steps in (1, 1):
+        with pytest.raises(StoppedError):
+            train_run(place, run, data_dir, tmp_path, stop_after(steps))
+    newest = max(place.checkpoints.glob("latest-*"))
+    largest = max((file for file in newest.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    said: list[str] = []
+    train_run(place, run, data_dir, tmp_path, options=TrainOptions(say=said.append))
+    assert len(said) == 1
+    assert newest.name in said[0]
+    assert best(place) == best(whole)
+
+
+def test_budgets_keep_the_best_so_far(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    place = trained(tmp_path, run, data_dir)
+    _, early = arrays.load(place.checkpoints / "epochs-000001")
+    _, late = arrays.load(place.checkpoints / "best")
+    lines = place.read_log()
+    assert early["best_validation_loss"] == pytest.approx(lines[0]["validation_loss"], rel=1e-6)
+    assert late["best_validation_loss"] == pytest.approx(min(line["validation_loss"] for line in lines), rel=1e-6)
+
+
+def test_the_split_is_written_and_belongs_to_dataset_and_repeat(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    place = trained(tmp_path / "half", run, data_dir)
+    whole = trained(tmp_path / "whole", dataclasses.replace(run, fraction=1.0), data_dir)
+    half, full = (json.loads(each.split.read_text()) for each in (place, whole))
+    assert set(half["train"]) < set(full["train"])
+    assert half["validation"] == full["validation"]
+
+
+def make_weights(folder: Path, run: RunConfig) -> EncoderWeights:
+    params, stats = initial(run.recipe.model, None, ("elsewhere",))
+    model = run.recipe.model
+    receipt = Receipt(
+        "other",
+        "test",
+        "f",
+        "0",
+        1,
+        "test",
+        model.depth,
+        model.width,
+        (0.7, 0.5, 0.6),
+        (0.2, 0.2, 0.2),
+        "",
+        "",
+        "",
+        "",
+        "",
+    )
+    weights = EncoderWeights(params["encoder"], stats["encoder"], receipt)
+    weights.write(folder)
+    return weights
+
+
+def test_converted_weights_and_their_statistics_are_used(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    weights = make_weights(tmp_path, run)
+    changed = dataclasses.replace(run, weights="other")
+    params, _ = initial(run.recipe.model, weights, (run.dataset, run.repeat))
+    random, _ = initial(run.recipe.model, None, (run.dataset, run.repeat))
+    assert arrays.digest(params["encoder"]) == arrays.digest(weights.params)
+    assert arrays.digest(params["decoder"]) == arrays.digest(random["decoder"])
+    place = RunFolder(tmp_path / "run")
+    train_run(place, changed, data_dir, tmp_path)
+    assert json.loads(place.weights.read_text())["mean"] == [0.7, 0.5, 0.6]
+
+
+def test_weights_without_a_receipt_are_refused(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    make_weights(tmp_path, run)
+    (tmp_path / "other" / "receipt.json").unlink()
+    with pytest.raises(InputError, match=r"receipt\.json.*\n.*convert"):
+        train_run(RunFolder(tmp_path / "run"), dataclasses.replace(run, weights="other"), data_dir, tmp_path)
+
+
+def test_weights_that_changed_under_a_run_are_refused(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    changed = dataclasses.replace(run, weights="other")
+    make_weights(tmp_path, run)
+    place = RunFolder(tmp_path / "run")
+    with pytest.raises(StoppedError):
+        train_run(place, changed, data_dir, tmp_path, stop_after(1))
+    value = json.loads(place.weights.read_text())
+    place.weights.write_text(json.dumps({**value, "arrays_sha256": "0" * 64}))
+    with pytest.raises(InputError, match="have changed since this run began"):
+        train_run(place, changed, data_dir, tmp_path)
+
+
+def test_two_devices_are_there() -> None:
+    assert jax.local_device_count() == 2
