@@ -48,8 +48,8 @@ def read_outlines(file: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
     """Instance map of the regions in an Aperio XML file, on an image of `shape` (height, width).
 
     Vertices are fractions of pixels from the image's top left corner. A pixel belongs to a region when its centre
-    lies inside; where regions overlap, the later one has it, as in the MATLAB code that came with the data set.
-    Numbers follow the order in the file; a region that covers no centre, or nothing that is left to it, has none.
+    lies inside; where regions overlap, the earlier one keeps it, as in the MATLAB code of KUMAR's authors.
+    Numbers follow the order in the file; a region to which no pixel is left has none.
     """
     from skimage.draw import polygon
 
@@ -57,9 +57,10 @@ def read_outlines(file: Path, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
     number = 0
     for outline in _outlines(file):
         rows, columns = polygon(outline[:, 1] - 0.5, outline[:, 0] - 0.5, shape)
-        if rows.size:
+        free = instances[rows, columns] == 0
+        if free.any():
             number += 1
-            instances[rows, columns] = number
+            instances[rows[free], columns[free]] = number
     return instances
 
 

@@ -15,7 +15,7 @@ DESCRIPTION = Description(
     counts={"train": 32, "test": 32},
     subsets={"train": 32, "test": 32},
     image_sizes="500 x 500 to 600 x 600 pixels, 40x",
-    licence="as stated by the contest: for research, with citation",
+    licence="none found with the files: ask the organisers of the contest before any but scientific use",
     citation="Vu et al., Methods for segmentation and classification of digital microscopy tissue images, Frontiers in "
     "Bioengineering and Biotechnology 7, 2019.",
     how_to_get="Follow https://github.com/vqdang/hover_net to the pack of its authors, or take the contest's own "
@@ -73,5 +73,5 @@ def _contest(root: Path, split: str) -> list[Example]:
     return [
         _example(image, split, companion(image, folder, f"{image.stem}_mask.txt"))
         for folder in _contest_folders(root, split)
-        for image in images(folder, LABEL_SUFFIXES)
+        for image in images(folder, LABEL_SUFFIXES, r"image_?\d+")  # not their drawings, image_NN_poly.png
     ]

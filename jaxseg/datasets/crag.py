@@ -14,7 +14,7 @@ DESCRIPTION = Description(
     counts={"train": 173, "test": 40},
     subsets={"train": 173, "test": 40},
     image_sizes="about 1512 x 1512 pixels, 20x, not all equal",
-    licence="for research only, with citation",
+    licence="as stated on the download page (registration); for research, with citation",
     citation="Graham et al., MILD-Net: minimal information loss dilated network for gland instance segmentation in "
     "colon histology images, Medical Image Analysis 52, 2019.",
     how_to_get="Register at https://warwick.ac.uk/fac/cross_fac/tia/data/mildnet/, download CRAG version 2 and "

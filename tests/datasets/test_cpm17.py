@@ -23,6 +23,7 @@ def test_form_of_the_contest_is_read_row_by_row(tmp_path: Path, pictures, same) 
     for split, folder in (("train", "segmentation_training_set"), ("test", "segmentation_test_set")):
         pixels, instances = pictures.draw(height=4, width=7, labels=(0, 5, 70000))
         pictures.write(tmp_path / folder / "image_00.png", pixels)
+        pictures.write(tmp_path / folder / "image_00_poly.png", pixels)  # a drawing of the outlines
         lines = "\n".join(str(label) for row in instances for label in row)
         (tmp_path / folder / "image_00_mask.txt").write_text(f"7 4\n{lines}\n")
         expected[f"{split}_image_00"] = pixels, instances

@@ -39,8 +39,8 @@ def test_pack_of_hover_net_is_read(tmp_path: Path, pictures, same) -> None:
 def test_monuseg_is_sorted_into_subsets_and_others_are_left_out(tmp_path: Path, pictures, same) -> None:
     root = tmp_path / "MoNuSeg 2018 Training Data"
     instances = np.zeros((9, 12), np.int32)
-    instances[1:4, 1:5] = 1
-    instances[3:6, 4:8] = 2  # the later region has what both cover
+    instances[3:6, 4:8] = 2
+    instances[1:4, 1:5] = 1  # the earlier region keeps what both cover
     written = {}
     for code in ("AY-A8YK", "21-5784", "18-5592", "XX-0000"):
         stem = f"TCGA-{code}-01Z-00-DX1"

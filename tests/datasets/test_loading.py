@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow_datasets.core.utils import shard_utils
 
-from jaxseg.datasets import instances, is_prepared, load, prepare, prepared_folder, read_card, synthetic
+from jaxseg.datasets import instances, is_prepared, load, prepare, prepare_folder, prepared_folder, read_card, synthetic
 from jaxseg.errors import InputError, UsageError
 
 NAME = "synthetic_glands_a"
@@ -40,6 +41,19 @@ def test_stacks_hold_the_images_and_zeros_beside_them(data: Path) -> None:
             assert not images.masks[k, height:].any()
             assert not images.masks[k, :, width:].any()
             assert (images.patients[k], images.subsets[k]) == (example.patient, example.subset)
+
+
+def test_order_holds_over_several_files(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_utils.ShardConfig, "get_number_shards", lambda self, *arguments: 3)
+    written = {}
+    for k in range(15):
+        image, mask = tmp_path / "images" / f"s{k}.png", tmp_path / "masks" / f"s{k}.png"
+        written[f"s{k}"] = pictures.pair(image, mask)
+    folder = prepare_folder("x", tmp_path, tmp_path / "data", task="glands")
+    assert len(list(folder.glob("x-train*"))) == 3
+    train = load("x", tmp_path / "data").train
+    for k, name in enumerate(train.ids):
+        np.testing.assert_array_equal(train.pixels[k], written[name][0])
 
 
 def test_fingerprint_is_of_the_content(data: Path, tmp_path: Path) -> None:
