@@ -38,7 +38,7 @@ def _print_runs(plan: Plan, console: Console) -> None:
 def _note(plan: Plan, item: Item) -> str:
     if item.state == "partial":
         epoch = last_entry(RunFolder.of(plan.folder, item.run).log).get("epoch", 0)
-        return f"epoch {epoch:g} of {item.run.recipe.budgets[-1]}"
+        return f"epoch {epoch:.0f} of {item.run.recipe.budgets[-1]}"
     return item.why.partition("\n")[0]
 
 

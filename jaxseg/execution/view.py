@@ -67,11 +67,16 @@ class PlainView:
             return
         self._line(summary(self._progress))
         for run in self._progress.running():
-            self._line(f"    {run.id}  epoch {run.epoch:g}/{run.epochs}{_numbers(run)}")
+            self._line(f"    {run.id}  epoch {_epochs(run)}{_numbers(run)}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         self._next = time.monotonic() + HEARTBEAT
+
+
+def _epochs(run: Running) -> str:
+    """The last batch may run over the last epoch's end."""
+    return f"{min(run.epoch, run.epochs):.0f}/{run.epochs}"
 
 
 def _numbers(run: Running) -> str:
@@ -127,7 +132,7 @@ def _table(running: list[Running]) -> Table:
     for run in running:
         table.add_row(
             run.id,
-            f"{run.epoch:g}/{run.epochs}",
+            _epochs(run),
             *("" if value is None else f"{value:.3f}" for value in (run.loss, run.dice)),
             "" if run.speed is None else f"{run.speed:.1f}",
         )

@@ -92,7 +92,7 @@ def test_live_screen(progress: Progress) -> None:
     text = console.export_text()
     for part in (
         id,
-        "1.5/3",
+        "2/3",
         "0.250",
         "0.750",
         "12.0",
@@ -116,7 +116,7 @@ def test_plain_lines(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> Non
     output = console.file.getvalue()  # type: ignore[attr-defined]
     assert output.count("0/5 done, 1 running, 4 queued") == 3, "start, end of a run, heartbeat; no more"
     assert "done  a-run" in output
-    assert "epoch 1.5/3  loss 0.250  Dice 0.750  images/s 12.0" in output
+    assert "epoch 2/3  loss 0.250  Dice 0.750  images/s 12.0" in output
 
 
 def test_summary_names_what_failed(progress: Progress) -> None:
