@@ -1,7 +1,6 @@
 """Official files become prepared data: checked, written aside, renamed into place."""
 
 import contextlib
-import dataclasses
 import fcntl
 import functools
 import os
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jaxseg.config import check_name
 from jaxseg.datasets import synthetic
-from jaxseg.datasets.card import Card, fingerprint
+from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import DESCRIPTIONS, READERS, describe
 from jaxseg.datasets.checks import check_examples, oddities
 from jaxseg.datasets.description import Description
@@ -39,13 +38,10 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
         UsageError: unknown name. InputError: files missing, damaged or not the official number.
     """
     description = describe(name)
-    with _held(name, data_dir) as done:
-        if done:
-            return prepared_folder(name, data_dir)
-        if name not in READERS:
-            return _write(description, synthetic.examples(name), data_dir, allow_incomplete)
-        examples = READERS[name](_manual(description, manual_dir))
-        return _write(description, examples, data_dir, allow_incomplete)
+    if is_prepared(name, data_dir):
+        return prepared_folder(name, data_dir)
+    examples = READERS[name](_manual(description, manual_dir)) if name in READERS else synthetic.examples(name)
+    return _write(description, examples, data_dir, check_examples(description, examples, allow_incomplete))
 
 
 def prepare_folder(
@@ -69,12 +65,11 @@ def prepare_folder(
     check_name("task", task)
     if name in DESCRIPTIONS:
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
-    with _held(name, data_dir) as done:
-        if done:
-            return prepared_folder(name, data_dir)
-        examples = folder_examples(name, source, table, masks)
-        description = folder_description(name, task, title)
-        return _write(description, examples, data_dir, allow_incomplete=False)
+    if is_prepared(name, data_dir):
+        return prepared_folder(name, data_dir)
+    examples = folder_examples(name, source, table, masks)
+    description = folder_description(name, task, title)
+    return _write(description, examples, data_dir, check_examples(description, examples, False))
 
 
 def _manual(description: Description, manual_dir: Path | None) -> Path:
@@ -97,9 +92,6 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
     The lock dies with its holder, so what lies aside while we hold it was left by a process that was killed.
     """
     folder = prepared_folder(name, data_dir)
-    if is_prepared(name, data_dir):
-        yield True
-        return
     if data_dir.exists() and not data_dir.is_dir():
         raise InputError("is a file", file=data_dir, expected="a folder", remedy="choose another --data-dir")
     with disk_errors(folder):
@@ -114,26 +106,42 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _write(description: Description, examples: Sequence[Example], data_dir: Path, allow_incomplete: bool) -> Path:
-    differences = check_examples(description, examples, allow_incomplete)
+def _write(description: Description, examples: Sequence[Example], data_dir: Path, differences: Sequence[str]) -> Path:
+    """Write the examples; `differences` from the official counts go into the card."""
+    folder = prepared_folder(description.name, data_dir)
+    with _held(description.name, data_dir) as done:
+        if not done:
+            with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
+                rows = _records(aside, description, examples, advance)
+                _card(aside, description, rows, differences).write(aside)
+    return folder
+
+
+def _records(
+    folder: Path, description: Description, examples: Sequence[Example], advance: Callable[[], None]
+) -> list[Row]:
     from jaxseg.datasets.builder import write_records  # TFDS takes half a second to import
 
-    folder = prepared_folder(description.name, data_dir)
-    with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
-        written, rows = write_records(aside / _SCRATCH, VERSION, description, examples, advance)
-        for file in written.iterdir():
-            file.replace(aside / file.name)
-        shutil.rmtree(aside / _SCRATCH)
-        kept = ("name", "title", "task", "licence", "citation")
-        Card(
-            **{key: value for key, value in dataclasses.asdict(description).items() if key in kept},
-            complete=not differences,
-            fingerprint=fingerprint(description.task, rows),
-            files={file.name: file.stat().st_size for file in sorted(aside.iterdir())},
-            warnings=(*differences, *oddities(rows)),
-            images=tuple(rows),
-        ).write(aside)
-    return folder
+    written, rows = write_records(folder / _SCRATCH, VERSION, description, examples, advance)
+    for file in written.iterdir():
+        file.replace(folder / file.name)
+    shutil.rmtree(folder / _SCRATCH)
+    return rows
+
+
+def _card(folder: Path, description: Description, rows: Sequence[Row], differences: Sequence[str]) -> Card:
+    return Card(
+        name=description.name,
+        title=description.title,
+        task=description.task,
+        licence=description.licence,
+        citation=description.citation,
+        complete=not differences,
+        fingerprint=fingerprint(description.task, rows),
+        files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+        warnings=(*differences, *oddities(rows)),
+        images=tuple(rows),
+    )
 
 
 @contextlib.contextmanager

@@ -188,6 +188,7 @@ def test_missing_manual_directory_explains(tmp_path: Path) -> None:
     for manual in (None, tmp_path / "nix"):
         with pytest.raises(InputError, match=r"(?s)Warwick QU.*Register at https://warwick"):
             prepare("glas", tmp_path / "data", manual_dir=manual)
+    assert not (tmp_path / "data").exists()
 
 
 def test_names_are_checked(tmp_path: Path) -> None:
