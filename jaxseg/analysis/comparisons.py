@@ -18,10 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from jaxseg.analysis.cells import Cell, Cells, Condition, difference
+from jaxseg.analysis.cells import Cell, Cells, Condition, Matrix, difference
 from jaxseg.analysis.resampling import (
     Interval,
     equivalence_p,
@@ -177,12 +176,23 @@ def _correct(rows: list[Comparison]) -> list[Comparison]:
     corrected: dict[str, Any] = {}
     for name in ("p_sign_flip", "p_t", "p_equivalence"):
         raw = np.array([getattr(row, name) for row in rows], dtype=np.float64)
-        holm = multipletests(np.where(np.isnan(raw), 1.0, raw), method="holm")[1]
+        holm = holm_corrected(np.where(np.isnan(raw), 1.0, raw))
         corrected[f"{name}_holm"] = np.where(np.isnan(raw), np.nan, holm).tolist()
     columns = zip(*corrected.values(), strict=True)
     return [
         replace(row, **dict(zip(corrected, values, strict=True))) for row, values in zip(rows, columns, strict=True)
     ]
+
+
+def holm_corrected(p: Matrix) -> Matrix:
+    """Holm's step-down correction. (statsmodels has it, but its `multipletests` runs the garbage collector on every
+    call, which takes a second where JAX is loaded.)
+    """
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
 
 
 def _judge(row: Comparison) -> Comparison:

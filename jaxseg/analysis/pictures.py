@@ -47,7 +47,9 @@ def draw_models(findings: Findings, examples: Mapping[str, Sequence[Example]], f
         pictures.add("features", "umap", figure, captions.umap_reading(neighbours))
     for name, chosen in examples.items():
         if chosen:
-            pictures.add("pictures", f"overlays_{name}", overlays(chosen), captions.OVERLAYS)
+            pictures.add(
+                "pictures", f"overlays_{name}", overlays(chosen), f"Test images of {name}. {captions.OVERLAYS}"
+            )
     return pictures.drawn
 
 

@@ -53,7 +53,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         recommendations=_recommendations(findings),
         final=_final(findings),
         comparisons=_records(findings.comparisons),
-        test_notes=findings.comparisons.loc[findings.comparisons["note"] != "", "note"].value_counts().to_dict(),
+        test_notes=_notes(findings.comparisons),
         out_of_domain=_records(findings.out_of_domain),
         baseline=_records(findings.baseline),
         similarity=_similarity(findings),
@@ -74,6 +74,12 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _notes(table: pd.DataFrame) -> dict[str, int]:
+    """Note -> number of comparisons with the reference that it holds for."""
+    notes = table.loc[(table["family"] == "reference") & (table["note"] != ""), "note"]
+    return {str(note): int(count) for note, count in notes.value_counts().items()}
 
 
 def _recommendations(findings: Findings) -> list[dict[str, Any]]:

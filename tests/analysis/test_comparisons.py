@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from jaxseg.analysis.cells import Cell, Condition, cells_of, difference
-from jaxseg.analysis.comparisons import compare, over_repeats, planned_pairs
+from jaxseg.analysis.comparisons import compare, holm_corrected, over_repeats, planned_pairs
 from jaxseg.analysis.scores import read_results
 from jaxseg.config import Recipe, Study
 from jaxseg.seeds import generator
@@ -91,6 +92,12 @@ def test_holm_against_a_loop_and_missing_comparisons_count():
     assert rows[0].p_t_holm >= 2 * rows[0].p_t or rows[1].p_t_holm >= 3 * rows[1].p_t
     assert rows[2].verdict == "no data"
     assert np.isnan(rows[2].p_sign_flip_holm)
+
+
+def test_holm_against_statsmodels():
+    for count in (1, 2, 7):
+        p = np.random.default_rng(count).uniform(0, 0.3, count)
+        np.testing.assert_allclose(holm_corrected(p), multipletests(p, method="holm")[1])
 
 
 def test_families_are_corrected_apart(finished_study):

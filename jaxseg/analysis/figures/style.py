@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from jaxseg.config import RANDOM
@@ -71,7 +72,7 @@ def looks(weights: Sequence[str]) -> dict[str, Look]:
 def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure of that size in inches under the house rules; made without pyplot, so no display is asked for."""
     with matplotlib.rc_context(RULES):
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.03))
 
 
 def panels(figure: Figure, rows: int, columns: int, **options: Any) -> np.ndarray:

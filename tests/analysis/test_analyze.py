@@ -1,0 +1,143 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricated_study import FakeModel, fake_images
+
+from jaxseg.analysis import embedding
+from jaxseg.analysis.analyze import Sources, analyze
+from jaxseg.errors import InputError
+from jaxseg.run_folder import RunFolder
+
+TABLES = {"scores", "summary", "paired_tests", "out_of_domain", "budgets", "baseline", "features", "recommendation"}
+SOURCES = Sources(FakeModel, fake_images, lambda name: True)
+
+
+@pytest.fixture(autouse=True)
+def quick_umap(monkeypatch):
+    """UMAP itself is tested in test_embedding; here its place is what counts."""
+    monkeypatch.setattr(
+        embedding, "embed", lambda vectors, n, seed: np.random.default_rng(seed).normal(size=(len(vectors), 2))
+    )
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    files = [f for f in folder.rglob("*") if f.is_file() and "runs" not in f.parts]
+    return {str(f.relative_to(folder)): (f.read_bytes(), f.stat().st_mtime_ns) for f in files}
+
+
+def run(made, **options):
+    return analyze(made.folder, Path("nowhere"), **{"sources": SOURCES, **options})
+
+
+def test_everything_is_written(small_study):
+    made = small_study()
+    report = run(made)
+    assert report == made.folder / "report.html"
+    assert {file.stem for file in (made.folder / "tables").iterdir()} == TABLES
+    figures = {file.name for file in (made.folder / "figures").iterdir()}
+    for name in ("learning_curves", "budget_curves", "out_of_domain", "paired_differences", "umap", "training_curves"):
+        assert {f"{name}.png", f"{name}.pdf"} <= figures
+    assert "overlays_tissue_a.png" in figures
+    table = pd.read_csv(made.folder / "tables" / "summary.csv")
+    assert {"dice_mean", "dice_sd", "pooled_dice_mean", "all_foreground_dice"} <= set(table.columns)
+
+
+def test_again_nothing_is_touched_and_afresh_the_bytes_are_the_same(small_study):
+    made = small_study()
+    run(made)
+    first = snapshot(made.folder)
+    said: list[str] = []
+    run(made, progress=said.append)
+    assert said == ["nothing has changed since the last analysis"]
+    assert snapshot(made.folder) == first
+    (made.folder / "analysis.json").unlink()
+    run(made)
+    again = snapshot(made.folder)
+    assert {name: content for name, (content, _) in again.items()} == {n: c for n, (c, _) in first.items()}
+    assert again["report.html"][1] != first["report.html"][1]
+
+
+def test_without_features_no_model_is_opened(small_study):
+    made = small_study()
+    run(made)
+
+    def fail(*_: object) -> None:
+        raise AssertionError("opened")
+
+    run(made, features=False, sources=Sources(fail, fail, lambda name: True))  # type: ignore[arg-type]
+    names = {file.stem for folder in ("tables", "figures") for file in (made.folder / folder).iterdir()}
+    assert not names & {"features", "umap", "overlays_tissue_a"}
+    assert "No model was opened" in (made.folder / "report.html").read_text()
+
+
+def test_a_partly_finished_study(small_study):
+    made = small_study(weights=("random", "imagenet", "pathology"))
+    for number, run_config in enumerate(made.study.runs()):
+        folder = RunFolder.of(made.folder, run_config)
+        if run_config.weights == "imagenet" or number == 0:
+            folder.done.unlink()
+        if number == 1:
+            folder.error.write_text("InputError: <b>lesion</b>.png cannot be read")
+    text = run(made).read_text()
+    assert "7 of 12 runs finished" in text
+    assert "&lt;b&gt;lesion&lt;/b&gt;.png cannot be read" in text
+    assert "no finished run of imagenet" in text
+    table = pd.read_csv(made.folder / "tables" / "paired_tests.csv")
+    assert set(table.loc[table.weights == "imagenet", "verdict"]) == {"no data"}
+    assert table.query("family == 'reference' and weights == 'pathology' and fraction == 0.5").repeats.item() == 1
+
+
+def test_a_model_that_cannot_be_opened_costs_the_features_only_and_is_tried_again(small_study):
+    made = small_study()
+
+    def fail(folder: Path) -> FakeModel:
+        raise InputError("the checkpoint is damaged", file=folder)
+
+    text = run(made, sources=Sources(fail, fake_images, lambda name: True)).read_text()
+    assert "the checkpoint is damaged" in text
+    run(made)
+    assert "the checkpoint is damaged" not in (made.folder / "report.html").read_text()
+    assert (made.folder / "figures" / "umap.png").exists()
+
+
+def test_one_weights_one_repeat_one_budget_one_fraction(small_study):
+    recipe = small_study().study.recipe
+    alone = type(recipe)(**{**vars(recipe), "budgets": (20,)})
+    made = small_study(weights=("random",), repeats=1, fractions=(1.0,), recipe=alone, name="alone")
+    text = run(made).read_text()
+    assert "nothing to compare" in text
+    assert not (made.folder / "figures" / "budget_curves.png").exists()
+
+
+def test_the_report_stands_alone_and_says_what_it_must(finished_study):
+    text = run(finished_study).read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
+    assert "<script" not in text
+    assert text.index("Which weights to start from") < text.index("Paired comparisons")
+    for part in (
+        "Start from pathology",
+        "Tied: ",
+        "all-foreground Dice",
+        "never give\np below 0.0625",
+        "same weights, other repeat",
+        "Somebody &amp; Others",
+        "BSD-3",
+        "n_neighbors 25",
+        "1 × cpu",
+        "What was run",
+    ):
+        assert part in text, part
+    assert text.count("How to read it.") == 8
+
+
+def test_everything_is_escaped(small_study):
+    made = small_study(title='<script>alert("x")</script>')
+    assert "<script" not in run(made).read_text()
+
+
+def test_a_folder_that_is_no_study(tmp_path):
+    with pytest.raises(InputError, match=r"study\.json"):
+        analyze(tmp_path, tmp_path)

@@ -1,0 +1,117 @@
+import itertools
+
+import numpy as np
+import pytest
+from fabricated_study import FakeModel, fake_images
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from jaxseg.analysis.embedding import Embedding
+from jaxseg.analysis.examples import examples_of
+from jaxseg.analysis.feature_vectors import LAYERS
+from jaxseg.analysis.figures.budget_curves import budget_curves
+from jaxseg.analysis.figures.learning_curves import learning_curves
+from jaxseg.analysis.figures.out_of_domain import out_of_domain_matrix
+from jaxseg.analysis.figures.overlays import overlays
+from jaxseg.analysis.figures.paired_differences import paired_differences
+from jaxseg.analysis.figures.style import COLOURS, GREY, looks, save
+from jaxseg.analysis.figures.training_curves import training_curves
+from jaxseg.analysis.figures.umap_panels import umap_panels
+from jaxseg.analysis.findings import find
+from jaxseg.analysis.provenance import images_per_fraction
+from jaxseg.analysis.scores import read_results
+
+
+@pytest.fixture(scope="module")
+def findings(finished_study):
+    return find(read_results(finished_study.folder))
+
+
+def fake_embeddings(study):
+    rng = np.random.default_rng(0)
+    weights, tested_on = np.repeat(study.weights, 20), np.tile(["tissue_a", "tissue_b"], 30)
+    return [
+        Embedding(d, layer, rng.normal(size=(60, 2)), weights, tested_on, 25)
+        for d in study.datasets
+        for layer in LAYERS
+    ]
+
+
+DRAWINGS = {
+    "learning": lambda f: learning_curves(f.results.study, f.final, images_per_fraction(f.results)),
+    "budgets": lambda f: budget_curves(f.results.study, f.budgets),
+    "domain": lambda f: out_of_domain_matrix(f.results.study, f.out_of_domain),
+    "differences": lambda f: paired_differences(f.results.study, f.comparisons),
+    "training": lambda f: training_curves(f.results),
+    "umap": lambda f: umap_panels(f.results.study, fake_embeddings(f.results.study)),
+    "overlays": lambda f: overlays(examples_of(f.results, "tissue_a", fake_images("tissue_a"), FakeModel, str)),
+}
+
+
+def texts(figure):
+    """(text, box) of everything written in the figure, as drawn."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = []
+    for axis in figure.axes:
+        if not axis.get_visible():
+            continue
+        labels = [axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts]
+        for side, at in ((axis.xaxis, 0), (axis.yaxis, 1)):
+            low, high = sorted(side.get_view_interval())
+            labels += [t for t in side.get_ticklabels() if low <= t.get_position()[at] <= high]
+        found += labels
+    for legend in figure.legends:
+        found += legend.get_texts()
+    boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found if t.get_visible()]
+    return [(text, box) for text, box in boxes if text.strip()]
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_no_text_lies_on_another_or_leaves_the_page(findings, name):
+    figure = DRAWINGS[name](findings)
+    drawn = texts(figure)
+    page = figure.bbox
+    for text, box in drawn:
+        inside = box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
+        assert inside, f"{text!r} leaves the page"
+    for (one, first), (other, second) in itertools.combinations(drawn, 2):
+        rotated = name == "domain" and {one, other} <= {"tissue_a", "tissue_b"}  # slanted: their boxes may touch
+        assert rotated or not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), f"{one!r} lies on {other!r}"
+
+
+@pytest.mark.parametrize("name", ["learning", "domain"])
+def test_saved_twice_the_bytes_are_the_same(findings, tmp_path, name):
+    for folder in ("one", "two"):
+        save(DRAWINGS[name](findings), tmp_path / folder, name)
+    for ending in ("png", "pdf"):
+        one, two = (tmp_path / folder / f"{name}.{ending}" for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+    assert (tmp_path / "one" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert b"CreationDate" not in (tmp_path / "one" / f"{name}.pdf").read_bytes()
+
+
+def test_lines_of_the_learning_curve_are_the_means(findings):
+    axis = DRAWINGS["learning"](findings).axes[1]
+    colour = looks(findings.results.study.weights)["pathology"].colour
+    line = next(line for line in axis.get_lines() if line.get_color() == colour)
+    rows = findings.final.query("trained_on == tested_on == 'tissue_b' and weights == 'pathology' and subset == 'all'")
+    np.testing.assert_allclose(line.get_xdata(), [0.1, 0.3, 1.0])
+    np.testing.assert_allclose(line.get_ydata(), rows.sort_values("fraction").dice_mean)
+    baseline = next(line for line in axis.get_lines() if line.get_linestyle() == ":")
+    assert baseline.get_ydata()[0] == rows.all_foreground_dice.iloc[0]
+
+
+def test_matrix_shows_mean_and_sd(findings):
+    axis = DRAWINGS["domain"](findings).axes[2]
+    shown = [text.get_text() for text in axis.texts]
+    table = findings.out_of_domain.query("weights == 'pathology' and fraction == 1.0")
+    row = table.query("trained_on == 'tissue_b' and tested_on == 'tissue_a'").iloc[0]
+    assert shown[2] == f"{row.dice_mean:.3f}\n±{row.dice_sd:.3f}"
+
+
+def test_looks_are_one_per_weights_and_random_is_grey():
+    names = ("random", "a", "b", "c", "d")
+    found = looks(names)
+    assert found["random"].colour == GREY
+    assert [found[name].colour for name in names[1:]] == list(COLOURS[:4])
+    assert len({look.marker for look in found.values()}) == 5
