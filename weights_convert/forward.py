@@ -1,5 +1,9 @@
 """Our own forward passes for comparisons: float32 at the highest precision, on a fixed image."""
 
+import functools
+from collections.abc import Callable
+from typing import Final
+
 import jax
 import numpy as np
 from flax import nnx
@@ -10,6 +14,7 @@ from jaxseg.models.resnet import ResNet
 from jaxseg.models.unet import network
 
 SIDE = 64  # pixels; stage 4 then still has 2x2 positions
+RUN_ONCE: Final = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # half the compile
 
 
 def image() -> np.ndarray:
@@ -22,22 +27,31 @@ def image() -> np.ndarray:
 
 def encoder(depth: int, width: float, tree: Tree, images: np.ndarray) -> dict[str, np.ndarray]:
     """Maps `stem`, `stage1`..`stage4` of an encoder tree {"params", "stats"}."""
-    graphdef = nnx.graphdef(nnx.eval_shape(lambda: ResNet(depth, width)))
-
-    def apply(params: Tree, stats: Tree, x: jax.Array) -> list[jax.Array]:
-        return nnx.merge(graphdef, params, stats)(x, False)
-
     with jax.default_matmul_precision("highest"):
-        maps = jax.jit(apply)(tree["params"], tree["stats"], images)
+        maps = _encoder(depth, width)(tree["params"], tree["stats"], images)
     names = ["stem", *(f"stage{number}" for number in range(1, 5))]
     return {name: np.asarray(x) for name, x in zip(names, maps, strict=True)}
 
 
 def unet(config: ModelConfig, tree: Tree, images: np.ndarray) -> np.ndarray:
     """Logits of a whole U-Net."""
+    with jax.default_matmul_precision("highest"):
+        return np.asarray(_unet(config)(tree["params"], tree["stats"], images))
 
+
+@functools.cache
+def _encoder(depth: int, width: float) -> Callable[[Tree, Tree, np.ndarray], list[jax.Array]]:
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda: ResNet(depth, width)))
+
+    def apply(params: Tree, stats: Tree, x: jax.Array) -> list[jax.Array]:
+        return nnx.merge(graphdef, params, stats)(x, False)
+
+    return jax.jit(apply, compiler_options=RUN_ONCE)
+
+
+@functools.cache
+def _unet(config: ModelConfig) -> Callable[[Tree, Tree, np.ndarray], jax.Array]:
     def apply(params: Tree, stats: Tree, x: jax.Array) -> jax.Array:
         return network(config).apply(params, stats, x, train=False)[0]
 
-    with jax.default_matmul_precision("highest"):
-        return np.asarray(jax.jit(apply)(tree["params"], tree["stats"], images))
+    return jax.jit(apply, compiler_options=RUN_ONCE)

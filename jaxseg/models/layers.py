@@ -53,10 +53,10 @@ class BatchNorm(nnx.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         mean, var = self._update(x) if train else (self.mean[...], self.var[...])
         factor = lax.rsqrt(var + EPSILON) * self.scale[...]
-        return (x.astype(jnp.float32) * factor + (self.bias[...] - mean * factor)).astype(x.dtype)
+        return (x.astype(factor.dtype) * factor + (self.bias[...] - mean * factor)).astype(x.dtype)
 
     def _update(self, x: Array) -> tuple[Array, Array]:
-        wide = x.astype(jnp.float32)
+        wide = x.astype(self.mean[...].dtype)
         mean = wide.mean((0, 1, 2))
         var = jnp.square(wide - mean).mean((0, 1, 2))
         count = x.size // x.shape[-1]

@@ -65,7 +65,7 @@ class Head(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         logits = lax.conv_general_dilated(
-            x.astype(jnp.float32),
+            x.astype(self.kernel[...].dtype),
             self.kernel[...],
             window_strides=(1, 1),
             padding=((1, 1), (1, 1)),

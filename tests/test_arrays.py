@@ -1,0 +1,104 @@
+"""Trees of arrays on disk: the same bits back, and no damage goes unnoticed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxseg import arrays
+from jaxseg.errors import InputError
+
+
+def tree() -> dict[str, Any]:
+    draw = np.random.default_rng(0)
+    return {
+        "params": {"stem": {"kernel": draw.standard_normal((3, 3, 2, 4)).astype(np.float32)}},
+        "stats": {"count": np.arange(5, dtype=np.int64), "mean": np.array([np.nan, -0.0], np.float32)},
+    }
+
+
+def test_the_same_bits_come_back_with_what_was_kept_about_them(tmp_path: Path) -> None:
+    digest = arrays.save(tmp_path / "a", tree(), {"step": 7})
+    found, about = arrays.load(tmp_path / "a")
+    assert about == {"step": 7}
+    assert arrays.digest(found) == digest == arrays.digest(tree())
+    assert found["params"]["stem"]["kernel"].tobytes() == tree()["params"]["stem"]["kernel"].tobytes()
+    assert found["stats"]["mean"].tobytes() == tree()["stats"]["mean"].tobytes()
+
+
+def test_the_digest_sees_names_shapes_types_and_every_byte() -> None:
+    def variants() -> list[dict[str, Any]]:
+        renamed, reshaped, retyped, changed = tree(), tree(), tree(), tree()
+        renamed["stats"]["total"] = renamed["stats"].pop("count")
+        reshaped["params"]["stem"]["kernel"] = reshaped["params"]["stem"]["kernel"].reshape(3, 3, 4, 2)
+        retyped["stats"]["count"] = retyped["stats"]["count"].view(np.uint64)
+        changed["stats"]["count"][4] += 1
+        return [tree(), renamed, reshaped, retyped, changed]
+
+    assert len({arrays.digest(variant) for variant in variants()}) == 5
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Files that hold array data: the largest ones."""
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_size)
+    return [path for path in files if path.name != arrays.MANIFEST]
+
+
+def test_one_flipped_byte_in_the_data_is_noticed(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal(50_000).astype(np.float32)
+    arrays.save(tmp_path / "a", {"x": values})
+    largest = data_files(tmp_path / "a")[0]
+    content = bytearray(largest.read_bytes())
+    assert len(content) > values.nbytes / 2
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged|cannot be read"):
+        arrays.load(tmp_path / "a")
+
+
+def test_a_missing_data_file_is_noticed(tmp_path: Path) -> None:
+    arrays.save(tmp_path / "a", {"x": np.random.default_rng(0).standard_normal(50_000)})
+    data_files(tmp_path / "a")[0].unlink()
+    with pytest.raises(InputError, match=r"is damaged|cannot be read"):
+        arrays.load(tmp_path / "a")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"manifest\.json: no such file"):
+        arrays.load(tmp_path / "none")
+
+
+def test_wrong_missing_and_surplus_shapes_are_named(tmp_path: Path) -> None:
+    arrays.save(tmp_path / "a", tree())
+    like = tree()
+    like["params"]["stem"]["kernel"] = np.zeros((1, 1, 2, 4), np.float32)
+    like["stats"]["var"] = like["stats"].pop("mean")
+    with pytest.raises(InputError) as error:
+        arrays.load(tmp_path / "a", like)
+    message = str(error.value)
+    assert "3 tensors" in message
+    for part in ("params/stem/kernel (3, 3, 2, 4)", "params/stem/kernel (1, 1, 2, 4)", "stats/mean nothing"):
+        assert part in message
+    assert "stats/var missing" in message
+
+
+def test_saving_replaces_and_leaves_nothing_aside(tmp_path: Path) -> None:
+    arrays.save(tmp_path / "a", tree())
+    arrays.save(tmp_path / "a", {"x": np.ones(3, np.float32)})
+    assert list(arrays.load(tmp_path / "a")[0]) == ["x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_save_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = arrays.save(tmp_path / "a", tree())
+    original = arrays.load
+
+    def damaged(folder: Path, like: Any = None) -> Any:
+        raise InputError("is damaged", file=folder)
+
+    monkeypatch.setattr(arrays, "load", damaged)
+    with pytest.raises(InputError, match="is damaged"):
+        arrays.save(tmp_path / "a", {"x": np.ones(3, np.float32)})
+    assert arrays.digest(original(tmp_path / "a")[0]) == digest
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

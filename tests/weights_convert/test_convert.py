@@ -1,0 +1,222 @@
+"""From a file to a folder with a receipt: complete, compared with PyTorch, or refused."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import fabricated
+import numpy as np
+import pytest
+
+from jaxseg import arrays
+from jaxseg.config import DEPTHS, ModelConfig
+from jaxseg.errors import InputError, UsageError
+from jaxseg.models import encoder_weights
+from jaxseg.models.receipt import Receipt
+from weights_convert import receipt as comparison
+from weights_convert import sources
+from weights_convert.convert import Origin, convert
+from weights_convert.verify import summary, verify, verify_against
+
+NARROW = ModelConfig(18, fabricated.NARROW / 64)
+OWN = Origin(mean=(0.7, 0.5, 0.6), std=(0.2, 0.3, 0.2), licence="CC0")
+LUNIT = Origin(source="ssl_pathology", allow_other_file=True)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_all_stages_agree_with_pytorch(depth: int, tmp_path: Path) -> None:
+    file = fabricated.save(fabricated.resnet(depth), tmp_path / "a.pth")
+    receipt = Receipt.read(convert(file, tmp_path / "weights", OWN, name="made_up"))
+    assert receipt.agreement.keys() == {"stem", "stage1", "stage2", "stage3", "stage4"}
+    assert max(receipt.agreement.values()) <= 1e-5
+    assert (receipt.depth, receipt.width) == (depth, fabricated.NARROW / 64)
+
+
+def test_the_receipt_tells_everything(resnet18: Path, state: Any, tmp_path: Path) -> None:
+    folder = convert(resnet18, tmp_path / "weights", LUNIT)
+    assert folder == tmp_path / "weights" / "ssl_pathology"
+    receipt = Receipt.read(folder)
+    content = resnet18.read_bytes()
+    assert receipt.sha256 == hashlib.sha256(content).hexdigest()
+    assert receipt.bytes == len(content)
+    assert (receipt.name, receipt.source, receipt.file) == ("ssl_pathology", "ssl_pathology", "resnet18.pth")
+    assert receipt.layout == "plain"
+    assert receipt.mean == (0.70322989, 0.53606487, 0.66096631)
+    assert receipt.std == (0.21716536, 0.26081574, 0.20723464)
+    assert "release notes" in receipt.statistics_from
+    assert "non-commercial" in receipt.licence
+    assert "Kang" in receipt.citation
+    assert "ImageNet statistics" in receipt.remarks  # the trap with mirrors
+    assert receipt.used.keys() | receipt.dropped.keys() == state.keys()
+    assert receipt.filled == len(receipt.used) == len(set(receipt.used.values()))
+    assert receipt.used["layer1.0.conv1.weight"] == "params/stage1/block0/conv1/kernel"
+
+
+def test_models_take_the_converted_weights(resnet18: Path, state: Any, tmp_path: Path) -> None:
+    folder = convert(resnet18, tmp_path, OWN, name="made_up")
+    weights = encoder_weights.read(tmp_path, "made_up", NARROW)
+    assert arrays.digest(weights.tree()) == weights.receipt.arrays_sha256
+    np.testing.assert_array_equal(
+        weights.params["stage2"]["block0"]["conv1"]["kernel"], state["layer2.0.conv1.weight"].permute(2, 3, 1, 0)
+    )
+    assert folder.name == weights.receipt.name
+
+
+@pytest.mark.parametrize("layout", ["Barlow Twins, full", "MoCo", "U-Net in Lightning"])
+def test_names_in_the_receipt_are_those_of_the_file(layout: str, state: Any, tmp_path: Path) -> None:
+    file = fabricated.save(fabricated.layouts(state)[layout], tmp_path / "a.pth")
+    receipt = Receipt.read(convert(file, tmp_path / "weights", OWN, name="made_up"))
+    from weights_convert.read import read
+
+    assert receipt.used.keys() | receipt.dropped.keys() == read(file).keys()
+    assert all(receipt.dropped.values())
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(resnet18: Path, tmp_path: Path) -> None:
+    found = hashlib.sha256(resnet18.read_bytes()).hexdigest()
+    with pytest.raises(InputError) as error:
+        convert(resnet18, tmp_path / "weights", Origin(source="imagenet_v2"))
+    for part in (found, sources.named("imagenet_v2").sha256[0], "--allow-other-file", "download.pytorch.org"):
+        assert part in str(error.value)
+    assert not (tmp_path / "weights").exists()
+    folder = convert(resnet18, tmp_path / "weights", Origin(source="imagenet_v2", allow_other_file=True))
+    assert "NOT the published file" in Receipt.read(folder).remarks
+
+
+def test_a_published_file_needs_no_source(resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = hashlib.sha256(resnet18.read_bytes()).hexdigest()
+    known = sources.Source(
+        *("made_up", "a test", ("resnet18.pth",), "CC0", "nobody", "nowhere", "this test"),
+        sha256=(digest[:8],),
+        depths=(18,),
+    )
+    monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, known))
+    receipt = Receipt.read(convert(resnet18, tmp_path / "weights", Origin(allow_other_file=True)))
+    assert receipt.source == "made_up"
+    assert "published one" in receipt.remarks
+    with pytest.raises(InputError, match="is the file of another source"):
+        convert(resnet18, tmp_path / "weights", LUNIT)
+
+
+def test_another_architecture_than_the_source_publishes_is_refused(resnet18: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not the architecture of ssl_pathology(.|\n)*ResNet18(.|\n)*ResNet50"):
+        convert(resnet18, tmp_path, Origin(source="ssl_pathology"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "name", "words"),
+    [
+        (Origin(), "x", "--mean"),
+        (Origin(mean=(0.5, 0.5, 0.5)), "x", "--std"),
+        (Origin(source="lunit", allow_other_file=True), None, "ssl_pathology"),
+        (Origin("ssl_pathology", (0.5,) * 3, (0.5,) * 3), None, "exclude"),
+        (Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.0, 0.2)), "x", "--std above 0"),
+        (Origin(mean=(124.0, 117.0, 104.0), std=(58.0, 57.0, 57.0)), "x", "[0, 1]"),
+        (OWN, None, "--name"),
+        (OWN, "Not-a-name", "lower-case"),
+    ],
+)
+def test_wrong_use(origin: Origin, name: str | None, words: str, resnet18: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        convert(resnet18, tmp_path / "weights", origin, name)
+    assert words in str(error.value)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> None:
+    folder = convert(resnet18, tmp_path, OWN, name="made_up")
+    before = (folder / "receipt.json").read_bytes()
+    convert(resnet18, tmp_path, OWN, name="made_up")
+    assert (folder / "receipt.json").read_bytes() == before
+    other = fabricated.save(fabricated.resnet(18, seed=5), tmp_path / "other.pth")
+    with pytest.raises(UsageError, match="holds other weights already"):
+        convert(other, tmp_path, OWN, name="made_up")
+    assert (folder / "receipt.json").read_bytes() == before
+
+
+def test_a_conversion_that_disagrees_is_refused(
+    resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weights_convert import forward
+
+    sound = forward.encoder
+
+    def wrong(*arguments: Any) -> Any:
+        maps = sound(*arguments)
+        return maps | {"stage3": maps["stage3"] * np.float32(1.001)}
+
+    monkeypatch.setattr(forward, "encoder", wrong)
+    with pytest.raises(InputError, match=r"do not compute what PyTorch computes(.|\n)*stage3 1\.0e-03"):
+        convert(resnet18, tmp_path / "weights", OWN, name="made_up")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_relative_difference() -> None:
+    expected = np.array([1.0, -4.0], np.float32)
+    assert comparison.relative_difference(np.array([1.0, -3.0], np.float32), expected) == 0.25
+    assert comparison.relative_difference(np.array([1.0, np.nan], np.float32), expected) == np.inf
+    assert comparison.relative_difference(np.zeros(2, np.float32), np.zeros(2, np.float32)) == 0
+
+
+@pytest.fixture
+def folder(resnet18: Path, tmp_path: Path) -> Path:
+    return convert(resnet18, tmp_path / "weights", OWN, name="made_up")
+
+
+def test_verify_a_sound_folder(folder: Path, resnet18: Path) -> None:
+    verified = verify(folder)
+    assert max(verified.differences.values()) <= 1e-5
+    assert verified.tensors == verified.receipt.filled
+    assert "made_up: sound. ResNet18" in summary(verified)
+    verify_against(folder, resnet18)
+
+
+def change_receipt(folder: Path, **values: Any) -> None:
+    file = folder / "receipt.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_verify_notices_exchanged_arrays(folder: Path, tmp_path: Path) -> None:
+    tree, _ = arrays.load(folder / "arrays")
+    tree["params"]["stem"]["conv"]["kernel"] = tree["params"]["stem"]["conv"]["kernel"][::-1].copy()
+    digest = arrays.save(folder / "arrays", tree)
+    with pytest.raises(InputError, match="not those of the receipt"):
+        verify(folder)
+    change_receipt(folder, arrays_sha256=digest)  # even where the receipt is forged, the activations tell
+    with pytest.raises(InputError, match=r"do not compute(.|\n)*stem"):
+        verify(folder)
+
+
+def test_verify_notices_another_file(folder: Path, tmp_path: Path) -> None:
+    other = fabricated.save(fabricated.resnet(18, seed=5), tmp_path / "other.pth")
+    with pytest.raises(InputError, match="is not the file of the receipt"):
+        verify_against(folder, other)
+    change_receipt(folder, sha256=hashlib.sha256(other.read_bytes()).hexdigest())
+    with pytest.raises(InputError, match="differs from the file"):
+        verify_against(folder, other)
+
+
+def test_training_refuses_weights_without_a_sound_receipt(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"ResNet18(.|\n)*ResNet34"):
+        encoder_weights.read(folder.parent, "made_up", ModelConfig(34, NARROW.width))
+    change_receipt(folder, arrays_sha256="0" * 64)
+    with pytest.raises(InputError, match="not those of the receipt"):
+        encoder_weights.read(folder.parent, "made_up", NARROW)
+    (folder / "receipt.json").unlink()
+    with pytest.raises(InputError, match=r"receipt\.json: no such file"):
+        encoder_weights.read(folder.parent, "made_up", NARROW)
+    with pytest.raises(InputError, match="no such weights"):
+        encoder_weights.read(folder.parent, "other", NARROW)
+
+
+def test_every_source_is_complete() -> None:
+    names = [source.name for source in sources.SOURCES]
+    assert len(set(names)) == len(names)
+    for source in sources.SOURCES:
+        assert all((source.title, source.files, source.licence, source.citation, source.statistics_from))
+        assert source.address.startswith("https://")
+        assert all(0 < value < 1 for value in source.mean + source.std)
+        for file in source.files:  # torchvision's names end in the beginning of the hash
+            if source.name.startswith("imagenet"):
+                assert any(sha.startswith(file.removesuffix(".pth").split("-")[1]) for sha in source.sha256)
