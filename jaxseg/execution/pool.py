@@ -19,9 +19,11 @@ from jaxseg.errors import UsageError
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
+from jaxseg.files import disk_errors
 
 if TYPE_CHECKING:
     from parsl import Config
+    from parsl.dataflow.dflow import DataFlowKernel
     from parsl.executors import HighThroughputExecutor
     from parsl.providers.base import ExecutionProvider
 
@@ -74,7 +76,8 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
         _check_cluster(study)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
-    kernel = DataFlowKernel(_config(study, resources, slurm, lease))
+    with disk_errors(study):
+        kernel = DataFlowKernel(_config(study, resources, slurm, lease))
     try:
         yield _ParslPool(kernel)
     except KeyboardInterrupt:
@@ -93,7 +96,7 @@ def _check_cluster(study: Path) -> None:
 
 @dataclass(frozen=True)
 class _ParslPool:
-    kernel: "DataFlowKernel"  # type: ignore[name-defined]  # noqa: F821
+    kernel: "DataFlowKernel"
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]":
         future: Future[Outcome] = self.kernel.submit(

@@ -38,11 +38,6 @@ class Resources:
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # numbers as nvidia-smi gives them
         }
 
-    def describe(self) -> str:
-        plural = "s" if self.workers > 1 else ""
-        where = f" on GPU {', '.join(dict.fromkeys(self.gpus))}" if self.gpus else " on the CPU"
-        return f"{self.workers} worker{plural}{where}"
-
 
 def choose(gpus: str | None, runs_per_gpu: int, workers: int | None) -> Resources:
     """Resources from the options.
