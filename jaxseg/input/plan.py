@@ -21,6 +21,7 @@ class Plan:
         crop: side of a crop, pixels.
         rotate: draw any angle; otherwise flips only.
         stream: names of the random stream, such as (dataset, repeat).
+        view: plans that differ in it alone cut the same images, in the same order, at other places.
     """
 
     images: np.ndarray
@@ -29,6 +30,7 @@ class Plan:
     crop: int
     rotate: bool
     stream: tuple[object, ...]
+    view: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", functools.lru_cache(maxsize=4)(self._shuffled))
@@ -47,7 +49,7 @@ class Plan:
     def placement(self, position: int) -> Placement:
         """The batch at a position."""
         index = self._images_at(position)
-        draw = seeds.generator("crops", *self.stream, position)
+        draw = seeds.generator("crops", *self.stream, *self.view, position)
         room = np.maximum(self.sizes[index] - self.crop, 0)
         # an image smaller than the crop lies in its middle; reflection fills the rest
         short = np.minimum(self.sizes[index] - self.crop, 0) // 2

@@ -1,0 +1,92 @@
+"""The compiled functions of a pretraining: one step, and the sums for the log begun anew.
+
+The state is that of training; its `loss_sum` is a vector here, of the sums of a `TwinsLoss`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.sharding import Mesh
+
+from jaxseg import seeds
+from jaxseg.arrays import Tree
+from jaxseg.input.feed import Crops, Source
+from jaxseg.input.placement import Placement
+from jaxseg.input.render import normalise, render
+from jaxseg.models.layers import as_dtype
+from jaxseg.pretraining.augment import Augmentation, augment
+from jaxseg.pretraining.config import PretrainConfig
+from jaxseg.pretraining.loss import TwinsLoss, twins_loss
+from jaxseg.pretraining.network import twins_network
+from jaxseg.training.mesh import replicated
+from jaxseg.training.state import TrainState
+from jaxseg.training.step import Statistics
+
+FINAL_SHARE = 0.001  # of the peak learning rate, at the last step
+
+View = tuple[Source, Placement]
+
+
+class TwinsSteps(NamedTuple):
+    """Jitted functions that consume the state which they are given.
+
+    Attributes:
+        train: (state, first view, second view, statistics) -> (state, loss).
+        restart: state -> state whose sums of losses are 0.
+    """
+
+    train: Callable[[TrainState, View, View, Statistics], tuple[TrainState, TwinsLoss]]
+    restart: Callable[[TrainState], TrainState]
+
+
+def learning_rates(config: PretrainConfig, steps_an_epoch: float, total: int) -> optax.Schedule:
+    """Linear warm-up, then a cosine down to a thousandth of the peak. Warm-up takes half of all steps at most."""
+    warm_up = min(round(config.warm_up * steps_an_epoch), total // 2)
+    peak = config.learning_rate
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warm_up, total, peak * FINAL_SHARE)
+
+
+@functools.cache
+def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, total: int) -> TwinsSteps:
+    """Functions for a pretraining of `total` steps; batches are spread over the mesh, the result is not."""
+    net, dtype = twins_network(config), as_dtype(config.compute_dtype)
+    rate = learning_rates(config, steps_an_epoch, total)
+    strength = Augmentation(config.stain, config.colour, config.grey, config.blur)
+    seed = seeds.seed("colours", *config.stream) % 2**32
+
+    def train(state: TrainState, first: View, second: View, statistics: Statistics) -> tuple[TrainState, TwinsLoss]:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+        images = [
+            normalise(augment(_cut(view, config.crop), key, strength), *statistics).astype(dtype)
+            for view, key in zip((first, second), keys, strict=True)
+        ]
+
+        def objective(params: Tree) -> tuple[Array, tuple[TwinsLoss, Tree]]:
+            # one view after the other, as in the paper: each is normalised by its own batch statistics
+            one, stats = net.apply(params, state.stats, images[0])
+            two, stats = net.apply(params, stats, images[1])
+            loss = twins_loss(one, two, config.redundancy)
+            return loss.value, (loss, stats)
+
+        gradient, (loss, stats) = jax.grad(objective, has_aux=True)(state.params)
+        return state.moved(gradient, stats, jnp.stack(loss), rate(state.step + 1)), loss
+
+    def restart(state: TrainState) -> TrainState:
+        return dataclasses.replace(state, loss_sum=jnp.zeros_like(state.loss_sum))
+
+    whole = replicated(mesh)
+    return TwinsSteps(
+        train=jax.jit(train, out_shardings=whole, donate_argnums=0),
+        restart=jax.jit(restart, out_shardings=whole, donate_argnums=0),
+    )
+
+
+def _cut(view: View, crop: int) -> Array:
+    source, placement = view
+    return jnp.asarray(source.images) if isinstance(source, Crops) else render(source, placement, crop)[0]

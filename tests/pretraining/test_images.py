@@ -1,0 +1,90 @@
+"""The survey of a folder: what it measures, what it packs, what it refuses."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg.errors import InputError
+from jaxseg.pretraining import images
+from jaxseg.pretraining.images import survey
+
+
+def test_statistics_are_those_of_all_pixels(image_folder: Path) -> None:
+    found = survey(image_folder, "**/*", 32)
+    pixels = [np.asarray(Image.open(file)).reshape(-1, 3) / 255 for file in sorted(image_folder.rglob("*.png"))]
+    everything = np.concatenate(pixels)
+    np.testing.assert_allclose(found.mean, everything.mean(0), atol=1e-9)
+    np.testing.assert_allclose(found.std, everything.std(0), atol=1e-9)
+    assert found.bytes == sum(file.stat().st_size for file in image_folder.rglob("*.png"))
+    assert len(found.files) == 10
+
+
+def test_the_stack_holds_every_pixel_and_empty_masks(image_folder: Path) -> None:
+    found = survey(image_folder, "**/*", 32)
+    stack = found.stack()
+    words = np.asarray(stack.pixels)
+    assert words.shape == (10, 64, 50)
+    for number, file in enumerate(found.files):
+        pixels = np.asarray(Image.open(file)).astype(np.uint32)
+        height, width = stack.sizes[number]
+        assert (height, width) == pixels.shape[:2]
+        packed = pixels[..., 0] | pixels[..., 1] << 8 | pixels[..., 2] << 16
+        np.testing.assert_array_equal(words[number, :height, :width], packed)
+        assert not words[number, height:].any()
+
+
+def test_a_pattern_chooses(image_folder: Path) -> None:
+    assert len(survey(image_folder, "slide/*", 32).files) == 2
+
+
+def test_the_digest_tells_content_and_name(image_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(image_folder, copy)
+    assert survey(copy, "**/*", 32).sha256 == survey(image_folder, "**/*", 32).sha256
+    (copy / "tile_0.png").rename(copy / "tile_00.png")
+    assert survey(copy, "**/*", 32).sha256 != survey(image_folder, "**/*", 32).sha256
+
+
+def damage(folder: Path) -> None:
+    file = folder / "tile_3.png"
+    file.write_bytes(file.read_bytes()[:200])
+
+
+def shrink(folder: Path) -> None:
+    Image.new("RGB", (50, 20), (200, 90, 150)).save(folder / "tile_3.png")
+
+
+def annotate(folder: Path) -> None:
+    Image.fromarray(np.eye(60, dtype=np.uint8) * 255).save(folder / "tile_3.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"), [(damage, "undamaged"), (shrink, "smaller --crop"), (annotate, "--pattern")]
+)
+def test_bad_images_are_named_with_a_remedy(
+    image_folder: Path, tmp_path: Path, spoil: Callable[[Path], None], words: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(image_folder, copy)
+    spoil(copy)
+    with pytest.raises(InputError, match=r"tile_3\.png") as caught:
+        survey(copy, "**/*", 32)
+    assert words in str(caught.value)
+    assert "remedy" in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["*.bmp", "/tile*", ""])
+def test_no_images(image_folder: Path, pattern: str) -> None:
+    with pytest.raises(InputError, match="--pattern"):
+        survey(image_folder, pattern, 32)
+
+
+def test_images_beyond_memory_are_refused(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = survey(image_folder, "**/*", 32)
+    monkeypatch.setattr(images, "MEMORY_SHARE", 1e-12)
+    with pytest.raises(InputError, match="tiles of one size"):
+        found.stack()

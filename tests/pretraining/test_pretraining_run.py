@@ -1,0 +1,149 @@
+"""A short pretraining from files to weights: it learns, is exact, resumes, and gives what training takes."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg import arrays
+from jaxseg.errors import InputError, StoppedError, UsageError
+from jaxseg.models import encoder_weights
+from jaxseg.models.initial import initial
+from jaxseg.pretraining.config import PretrainConfig
+from jaxseg.pretraining.images import survey
+from jaxseg.pretraining.run import Job, run_pretraining
+
+CONFIG = PretrainConfig(
+    depth=18,
+    width=1 / 16,
+    crop=32,
+    batch=10,
+    epochs=60,
+    warm_up=4,
+    learning_rate=2e-3,
+    projector=16,
+    stain=0.05,
+    colour=0.1,
+    grey=0.0,
+)
+
+
+def job(images: Path, out: Path, **changes: object) -> Job:
+    return Job(images, out, "own", dataclasses.replace(CONFIG, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def finished(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Pretrained without interruption."""
+    done = job(image_folder, tmp_path_factory.mktemp("weights"))
+    assert run_pretraining(done) == done.result
+    return done
+
+
+def bits(folder: Path) -> str:
+    return arrays.digest(arrays.load(folder / "arrays")[0])
+
+
+def test_it_learns(finished: Job) -> None:
+    log = finished.folder.read_log()
+    assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60]
+    losses = [line["training_loss"] for line in log]
+    assert losses[-1] < 0.8 * losses[0]
+    assert log[-1]["agreement"] > log[0]["agreement"]
+
+
+def test_the_weights_fit_a_model_and_carry_their_receipt(finished: Job) -> None:
+    read = encoder_weights.read(finished.weights_dir, "own", CONFIG.model)
+    params, stats = initial(CONFIG.model, read, ("glas", 0))
+    fresh, _ = initial(CONFIG.model, None, CONFIG.stream)
+    assert arrays.digest(params["encoder"]) != arrays.digest(fresh["encoder"])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params["encoder"]))
+    assert float(np.abs(stats["encoder"]["stem"]["bn"]["mean"]).max()) > 0
+    images = survey(finished.images, "**/*", 16)
+    assert (read.receipt.mean, read.receipt.std) == (images.mean, images.std)
+    assert read.receipt.sha256 == images.sha256
+    assert read.receipt.source == f"Barlow Twins on 10 images of {finished.images}"
+    assert read.receipt.statistics_from == "measured on these images"
+
+
+def test_the_finished_folder_holds_no_checkpoints_and_is_left_alone(finished: Job) -> None:
+    assert not list(finished.folder.checkpoints.glob("latest-*"))
+    before = {file: file.stat().st_mtime_ns for file in finished.weights_dir.rglob("*") if file.is_file()}
+    run_pretraining(finished)
+    assert before == {file: file.stat().st_mtime_ns for file in finished.weights_dir.rglob("*") if file.is_file()}
+
+
+def test_stopped_and_resumed_gives_the_bits_of_an_uninterrupted_one(finished: Job, tmp_path: Path) -> None:
+    again = job(finished.images, tmp_path)
+    for stops in (3, 25):  # within a line of the log, and between others
+        count = itertools.count(1)
+        with pytest.raises(StoppedError, match="resume"):
+            run_pretraining(again, lambda count=count, stops=stops: next(count) == stops)
+        assert not again.result.exists()
+    run_pretraining(again)
+    assert bits(again.result) == bits(finished.result)
+    keys = ("step", "training_loss", "agreement", "redundancy")
+    lines = [[{key: line[key] for key in keys} for line in done.folder.read_log()] for done in (again, finished)]
+    assert lines[0] == lines[1]
+
+
+def test_starting_from_weights_begins_with_them(finished: Job, tmp_path: Path) -> None:
+    shutil.copytree(finished.result, tmp_path / "own")
+    further = Job(finished.images, tmp_path, "further", dataclasses.replace(CONFIG, weights="own"))
+    with pytest.raises(StoppedError):
+        run_pretraining(further, lambda: True)
+    (checkpoint,) = further.folder.checkpoints.glob("latest-*")
+    tree, _ = arrays.load(checkpoint)
+    start = encoder_weights.read(tmp_path, "own", CONFIG.model)
+    moved = [
+        np.abs(found - was).max()
+        for found, was in zip(jax.tree.leaves(tree["params"]["encoder"]), jax.tree.leaves(start.params), strict=True)
+    ]
+    assert 0 < max(moved) <= 1.01 * CONFIG.learning_rate / 4  # one step of Adam, a quarter into the warm-up
+
+
+def test_other_settings_or_images_under_the_same_name_are_refused(finished: Job, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="crop"):
+        run_pretraining(job(finished.images, finished.weights_dir, crop=64))
+    fewer = tmp_path / "tiles"
+    shutil.copytree(finished.images, fewer)
+    (fewer / "tile_0.png").unlink()
+    with pytest.raises(InputError, match="images_sha256"):
+        run_pretraining(job(fewer, finished.weights_dir))
+
+
+def test_weights_from_elsewhere_are_not_replaced(finished: Job, tmp_path: Path) -> None:
+    shutil.copytree(finished.result, tmp_path / "own")
+    with pytest.raises(UsageError, match="choose another --name"):
+        run_pretraining(job(finished.images, tmp_path))
+
+
+def test_divergence_is_told(finished: Job, tmp_path: Path) -> None:
+    start = encoder_weights.read(finished.weights_dir, "own", CONFIG.model)
+    broken = dataclasses.replace(
+        start,
+        params=jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), start.params),
+        receipt=dataclasses.replace(start.receipt, name="broken"),
+    )
+    broken.write(tmp_path)
+    with pytest.raises(UsageError, match="--learning-rate"):
+        run_pretraining(job(finished.images, tmp_path, weights="broken"))
+
+
+def test_config_json_is_the_configuration(finished: Job) -> None:
+    about = json.loads((finished.folder.path / "config.json").read_text())
+    assert about.items() >= json.loads(json.dumps(CONFIG.to_json())).items()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("crop", 100), ("batch", 1), ("zoom", 0.5), ("depth", 20), ("width", 0.3), ("learning_rate", 0.0), ("grey", 2.0)],
+)
+def test_bad_settings_are_refused(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"{name}.*\n.*found"):
+        PretrainConfig(**{name: value})  # type: ignore[arg-type]
