@@ -1,7 +1,41 @@
-"""Harsher rules than in production: two simulated devices, no silent change of type or rank, warnings are errors."""
+"""Harsher rules than in production: two simulated devices, warnings are errors; and what several rooms need."""
+
+from pathlib import Path
 
 import jax
+import pytest
+
+from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.run_folder import RunFolder
 
 jax.config.update("jax_num_cpu_devices", 2)
 # With several simulated devices on few cores, collectives of two steps in flight can wait for each other's threads.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a prepared set of synthetic nuclei."""
+    from jaxseg import datasets
+
+    folder = tmp_path_factory.mktemp("data")
+    datasets.prepare("synthetic_nuclei_a", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run() -> RunConfig:
+    """A run that takes seconds."""
+    model = ModelConfig(depth=18, width=1 / 16)
+    recipe = Recipe(model, crop=64, stride=32, batch=4, learning_rate=1e-3, budgets=(1, 2), validate_every=1)
+    return RunConfig("synthetic_nuclei_a", fraction=0.5, repeat=1, recipe=recipe)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, run: RunConfig, data_dir: Path) -> RunFolder:
+    """The folder of that run, trained and scored."""
+    from jaxseg.execution.complete import complete
+
+    folder = RunFolder.of(tmp_path_factory.mktemp("study"), run)
+    complete(folder, run, (run.dataset,), data_dir, folder.path)
+    return folder

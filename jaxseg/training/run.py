@@ -148,7 +148,7 @@ def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict
     drawn = datasets.split(
         run.dataset, images.ids, images.patients, run.repeat, run.fraction, run.recipe.validation_share
     )
-    split = {"dataset": run.dataset, "fingerprint": dataset.fingerprint}
+    split: dict[str, Any] = {"dataset": run.dataset, "fingerprint": dataset.fingerprint}
     split |= {name: list(value) for name, value in dataclasses.asdict(drawn).items()}
     _remember(folder.split, split, "the prepared data have changed since this run began")
     return split

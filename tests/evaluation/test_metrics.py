@@ -1,0 +1,36 @@
+"""Dice and Jaccard of cases worked by hand and against scikit-learn's F1."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, jaccard_score
+
+from jaxseg.evaluation.metrics import Counts, count
+
+
+def test_by_hand() -> None:
+    predicted = np.array([[True, True, False], [False, False, False]])
+    truth = np.array([[True, False, True], [False, False, True]])
+    counts = count(predicted, truth)
+    assert counts == Counts(true_positive=1, false_positive=1, false_negative=2, true_negative=2)
+    assert counts.dice == pytest.approx(2 / 5)
+    assert counts.jaccard == pytest.approx(1 / 4)
+
+
+def test_against_scikit_learn() -> None:
+    draw = np.random.default_rng(0)
+    predicted, truth = draw.random((40, 30)) > 0.4, draw.random((40, 30)) > 0.7
+    counts = count(predicted, truth)
+    assert counts.dice == pytest.approx(f1_score(truth.ravel(), predicted.ravel()))
+    assert counts.jaccard == pytest.approx(jaccard_score(truth.ravel(), predicted.ravel()))
+    assert counts.jaccard == pytest.approx(counts.dice / (2 - counts.dice))
+
+
+def test_nothing_to_find_and_nothing_found_is_right() -> None:
+    empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
+    assert (count(empty, empty).dice, count(empty, empty).jaccard) == (1, 1)
+    assert (count(full, empty).dice, count(empty, full).jaccard) == (0, 0)
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="different shapes"):
+        count(np.zeros((2, 2), bool), np.zeros((2, 3), bool))

@@ -1,0 +1,62 @@
+"""Score rows against predictions made by hand, and scoring on further datasets."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxseg
+from jaxseg import datasets
+from jaxseg.errors import InputError
+from jaxseg.evaluation.ablation import ablate
+from jaxseg.evaluation.scoring import score_more
+from jaxseg.files import read_json
+from jaxseg.run_folder import RunFolder
+
+
+def test_a_row_per_budget_and_image(finished: RunFolder, data_dir: Path) -> None:
+    table = pd.read_parquet(finished.scores)
+    images = datasets.load("synthetic_nuclei_a", data_dir).test
+    assert sorted(zip(table.budget, table.image, strict=True)) == sorted((b, i) for b in (1, 2) for i in images.ids)
+    pixels = table[["true_positive", "false_positive", "false_negative", "true_negative"]].sum(axis=1)
+    area = dict(zip(images.ids, np.prod(images.sizes, axis=1), strict=True))
+    assert (pixels == table.image.map(area)).all()
+
+
+def test_dice_is_that_of_the_prediction(finished: RunFolder, data_dir: Path) -> None:
+    images = datasets.load("synthetic_nuclei_a", data_dir).test
+    height, width = images.sizes[3]
+    (probability,) = jaxseg.load(finished.path).predict([images.pixels[3, :height, :width]])
+    found, truth = probability >= 0.5, images.masks[3, :height, :width] > 0
+    table = pd.read_parquet(finished.scores).query("budget == 2").set_index("image")
+    expected = 2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1)
+    assert table.loc[images.ids[3], "dice"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_further_datasets_are_added_and_noted(finished: RunFolder, data_dir: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(data_dir, data)
+    datasets.prepare("synthetic_nuclei_b", data)
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.path, copy.path)
+    before = pd.read_parquet(copy.scores)
+    score_more(copy, ("synthetic_nuclei_b",), data)
+    after = pd.read_parquet(copy.scores)
+    assert set(after.tested_on) == {"synthetic_nuclei_a", "synthetic_nuclei_b"}
+    pd.testing.assert_frame_equal(after.iloc[: len(before)], before)
+    assert read_json(copy.done, remedy="")["test_datasets"] == ["synthetic_nuclei_a", "synthetic_nuclei_b"]
+
+
+def test_an_unprepared_dataset_is_named(finished: RunFolder, data_dir: Path) -> None:
+    with pytest.raises(InputError, match="glas"):
+        score_more(finished, ("glas",), data_dir)
+
+
+def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_path: Path) -> None:
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.path, copy.path)
+    table = ablate(copy, data_dir)
+    assert set(zip(table.window, table.stride, strict=True)) == {(64, 32), (64, 64), (32, 16), (32, 32), (64, 16)}
+    assert pd.read_csv(copy.path / "ablation.csv").dice.tolist() == pytest.approx(table.dice.tolist())

@@ -1,0 +1,46 @@
+"""Predictions on files: what is written, what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxseg
+from jaxseg.errors import InputError, UsageError
+from jaxseg.inference.on_files import predict_files
+from jaxseg.run_folder import RunFolder
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    file = tmp_path / "tile.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)).save(file)
+    return file
+
+
+def test_probability_mask_and_overlay(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    predict_files(finished.path, [image], tmp_path / "out")
+    (expected,) = jaxseg.load(finished.path).predict([np.asarray(Image.open(image))])
+    probability = np.asarray(Image.open(tmp_path / "out/tile_probability.png"))
+    np.testing.assert_allclose(probability / 255, expected, atol=0.51 / 255)
+    mask = np.asarray(Image.open(tmp_path / "out/tile_mask.png"))
+    np.testing.assert_array_equal(mask > 0, expected >= 0.5)
+    assert np.asarray(Image.open(tmp_path / "out/tile_overlay.png")).shape == (70, 50, 3)
+
+
+def test_an_unreadable_image_is_named(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no image")
+    with pytest.raises(InputError, match=r"bad\.png"):
+        predict_files(finished.path, [tmp_path / "bad.png"], tmp_path / "out")
+
+
+def test_two_results_of_one_name_are_refused(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="same name"):
+        predict_files(finished.path, [image, image.parent], tmp_path / "out")
+
+
+def test_an_empty_folder_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no images"):
+        predict_files(finished.path, [tmp_path / "empty"], tmp_path / "out")

@@ -1,0 +1,60 @@
+"""The windows' mean against a loop over windows, one at a time, in NumPy."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg.config import ModelConfig
+from jaxseg.inference.sliding_window import SlidingWindow, stacked
+from jaxseg.models.initial import initial
+from jaxseg.models.unet import network
+from jaxseg.training.step import Statistics
+
+CROP, STRIDE = 64, 32
+MODEL = ModelConfig(depth=18, width=1 / 16)
+STATISTICS = Statistics(np.array([0.7, 0.5, 0.6], np.float32), np.array([0.2, 0.25, 0.2], np.float32))  # type: ignore[arg-type]
+SIZES = [(64, 64), (100, 81), (40, 130), (65, 96)]
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    draw = np.random.default_rng(0)
+    return [draw.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
+
+
+def corners(length: int) -> list[int]:
+    found = [start for start in range(0, length, STRIDE) if start + CROP <= length] or [0]
+    return found if length <= CROP or found[-1] + CROP == length else [*found, length - CROP]
+
+
+def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
+    height, width = image.shape[:2]
+    short = [(0, max(CROP - side, 0)) for side in (height, width)]
+    padded = np.pad(image, (*short, (0, 0)), mode="reflect").astype(np.float32)
+    total, count = (np.zeros(padded.shape[:2]) for _ in range(2))
+    apply = jax.jit(lambda x: network(MODEL).apply(params, stats, x, train=False)[0])
+    for top in corners(height):
+        for left in corners(width):
+            place = np.s_[top : top + CROP, left : left + CROP]
+            inputs = (padded[place] / 255 - STATISTICS.mean) / STATISTICS.std
+            logits = np.asarray(apply(inputs[None].astype(np.float32)))[0, ..., 0]
+            total[place] += 1 / (1 + np.exp(-logits.astype(np.float64)))
+            count[place] += 1
+    return (total / count)[:height, :width]
+
+
+def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
+    params, stats = initial(MODEL, None, ("window",))
+    found = list(SlidingWindow(MODEL, CROP, STRIDE)(params, stats, *stacked(images), STATISTICS))
+    for image, probability in zip(images, found, strict=True):
+        assert probability.shape == (*image.shape[:2], 1)
+        np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
+
+
+def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    params, stats = initial(MODEL, None, ("window",))
+    window = SlidingWindow(MODEL, CROP, STRIDE)
+    together = list(window(params, stats, *stacked(images), STATISTICS))
+    monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
+    for one, other in zip(together, window(params, stats, *stacked(images), STATISTICS), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

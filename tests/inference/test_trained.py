@@ -1,0 +1,82 @@
+"""A run opened as a model: what it returns, what it refuses, and its encoder as initial weights."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxseg
+from jaxseg import arrays
+from jaxseg.config import RunConfig
+from jaxseg.errors import InputError, UsageError
+from jaxseg.inference.trained import keep_encoder
+from jaxseg.models import encoder_weights
+from jaxseg.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+
+
+def test_logits_and_named_features(finished: RunFolder, image: np.ndarray) -> None:
+    model = jaxseg.load(finished.path)
+    logits, features = model(image[None, :64, :64])
+    assert logits.shape == (1, 64, 64, 1)
+    shapes = {name: feature.shape[1:3] for name, feature in features.items()}
+    assert shapes == {
+        "encoder/stem": (32, 32),
+        "encoder/stage1": (16, 16),
+        "encoder/stage2": (8, 8),
+        "encoder/stage3": (4, 4),
+        "encoder/stage4": (2, 2),
+        "decoder/block1": (4, 4),
+        "decoder/block2": (8, 8),
+        "decoder/block3": (16, 16),
+        "decoder/block4": (32, 32),
+        "decoder/block5": (64, 64),
+    }
+
+
+def test_a_window_of_its_own_size_is_the_sigmoid_of_the_logits(finished: RunFolder, image: np.ndarray) -> None:
+    model = jaxseg.load(str(finished.path))
+    logits, _ = model(image[None, :64, :64])
+    (probability,) = model.predict([image[:64, :64]])
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits[0, ..., 0])), atol=1e-5)
+
+
+def test_budgets_are_different_models(finished: RunFolder) -> None:
+    assert jaxseg.load(finished.path, budget=1).about["epochs"] == 1
+    assert jaxseg.load(finished.path).about["epochs"] == 2
+    with pytest.raises(UsageError, match=r"\(1, 2\)"):
+        jaxseg.load(finished.path, budget=7)
+
+
+def test_what_is_refused(finished: RunFolder, image: np.ndarray, tmp_path: Path) -> None:
+    model = jaxseg.load(finished.path)
+    with pytest.raises(UsageError, match="multiples of 32"):
+        model(image[None])
+    with pytest.raises(UsageError, match="uint8"):
+        model.predict([image.astype(np.float32)])
+    with pytest.raises(InputError, match=r"config\.json"):
+        jaxseg.load(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished.path, copy)
+    files = [file for file in (copy / "checkpoints/best").rglob("*") if file.is_file()]
+    largest = max(files, key=lambda file: file.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(InputError, match="best"):
+        jaxseg.load(copy)
+
+
+def test_the_encoder_becomes_initial_weights(finished: RunFolder, run: RunConfig, tmp_path: Path) -> None:
+    keep_encoder(finished, "nuclei", tmp_path)
+    weights = encoder_weights.read(tmp_path, "nuclei", run.recipe.model)
+    assert arrays.digest(weights.params) == arrays.digest(jaxseg.load(finished.path).params["encoder"])
+    assert run.run_id in weights.receipt.source
