@@ -188,6 +188,11 @@ def test_verify_notices_exchanged_arrays(folder: Path, tmp_path: Path) -> None:
         verify(folder)
 
 
+def test_verify_of_weights_that_a_run_left(folder: Path) -> None:
+    change_receipt(folder, golden={}, agreement={})
+    assert "no golden activations" in summary(verify(folder))
+
+
 def test_verify_notices_another_file(folder: Path, tmp_path: Path) -> None:
     other = fabricated.save(fabricated.resnet(18, seed=5), tmp_path / "other.pth")
     with pytest.raises(InputError, match="is not the file of the receipt"):
