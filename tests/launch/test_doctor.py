@@ -49,7 +49,7 @@ def test_other_versions_than_tested(places: Locations, tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text(f"# tested\nnumpy=={np.__version__}\nParsl==1.0  # old\n")
     findings = list(doctor._packages(constraints))
-    assert named(findings, "packages").well is False
+    assert named(findings, "packages").remedy
     assert "parsl" in named(findings, "packages").found
     assert "(tested: 1.0)" in named(findings, "packages").found
     assert "numpy" not in named(findings, "packages").found
