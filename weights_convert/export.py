@@ -9,10 +9,10 @@ import numpy as np
 from jaxseg import arrays
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.errors import InputError, UsageError
-from jaxseg.files import read_json, write_bytes, write_json
-from jaxseg.models.unet import network
-from jaxseg.run_folder import RunFolder
+from jaxseg.errors import UsageError
+from jaxseg.files import write_bytes, write_json
+from jaxseg.inference.trained import load
+from jaxseg.models.unet import decoder_channels
 from weights_convert import forward
 from weights_convert.extra import check_torch
 from weights_convert.mapping import UNET, to_torch
@@ -40,45 +40,29 @@ def export(run: Path, out: Path, budget: int | None = None) -> Exported:
 
     Raises:
         InputError: the run or its checkpoint is missing or damaged, or PyTorch computes other logits.
-        UsageError: an unknown format, or PyTorch is missing.
+        UsageError: an unknown format, a budget that the run does not keep, or PyTorch is missing.
     """
     if out.suffix not in FORMATS:
         raise UsageError("unknown format", file=out, found=repr(out.suffix), expected=", ".join(FORMATS))
     check_torch("export: every export is compared with it")
-    folder = RunFolder(run)
-    config = folder.config().recipe.model
-    checkpoint = folder.checkpoints / ("best" if budget is None else f"epochs-{budget:06d}")
-    tree = read_model(checkpoint, config)
+    model = load(run, budget)
+    config = model.run.recipe.model
+    tree = {"params": model.params, "stats": model.stats}
     content = serialise(to_torch(tree, UNET), out.suffix)
     difference = _difference(content, out, config, tree)
     about = {
-        "run": folder.config().run_id,
-        "checkpoint": checkpoint.name,
+        "run": model.run.run_id,
+        "budget": budget or model.run.recipe.budgets[-1],
         "depth": config.depth,
         "width": config.width,
+        "decoder": decoder_channels(config),
         "classes": config.classes,
-        "weights": read_json(folder.weights, remedy="give the folder of a run that was trained"),
+        "weights": model.weights,
         "largest_relative_difference_of_logits": difference,
     }
     write_bytes(out, content)
     write_json(out.with_name(f"{out.name}.json"), about)
     return Exported(out, len(arrays.shapes(tree)), difference)
-
-
-def read_model(checkpoint: Path, config: ModelConfig) -> Tree:
-    """Parameters and running statistics of a whole U-Net; `InputError` where they are missing or do not fit."""
-    if not checkpoint.is_dir():
-        raise InputError(
-            "no such checkpoint",
-            file=checkpoint,
-            found=", ".join(sorted(path.name for path in checkpoint.parent.glob("[a-z]*"))) or "no checkpoints",
-            remedy="train the run first, or choose another --budget",
-        )
-    tree, _ = arrays.load(checkpoint)
-    model: Tree = {key: value for key, value in tree.items() if key in ("params", "stats")}
-    shapes = network(config)
-    arrays.check_shapes(model, {"params": shapes.params, "stats": shapes.stats}, checkpoint)
-    return model
 
 
 def serialise(tensors: dict[str, np.ndarray], suffix: str) -> bytes:
@@ -105,9 +89,9 @@ def parse(content: bytes, suffix: str) -> dict[str, np.ndarray]:
     import torch
 
     if suffix == ".safetensors":
-        from safetensors.torch import load
+        import safetensors.torch
 
-        return {name: x.numpy() for name, x in load(content).items()}
+        return {name: x.numpy() for name, x in safetensors.torch.load(content).items()}
     loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return {name: x.numpy() for name, x in loaded.items()}
 

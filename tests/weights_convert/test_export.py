@@ -61,6 +61,7 @@ def test_exports_load_strictly_and_predict_the_same(suffix: str, run: Path, tmp_
     assert about["weights"]["mean"] == [0.5] * 3
     assert about["run"] == run.name
     assert (about["depth"], about["width"], about["classes"]) == (18, MODEL.width, 1)
+    assert about["decoder"] == [16, 8, 8, 8, 8]
 
 
 def comparison(found: np.ndarray, expected: np.ndarray) -> float:
@@ -86,7 +87,10 @@ def test_a_budget_is_exported(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "early.pt", budget=2)
     expected = fabricated.unet(seed=2)["encoder.conv1.weight"]
     assert torch.equal(load(tmp_path / "early.pt")["encoder.conv1.weight"], expected)
-    with pytest.raises(InputError, match=r"epochs-000003: no such checkpoint(.|\n)*best, epochs-000002"):
+    export(run, tmp_path / "last.pt", budget=5)
+    best = fabricated.unet(seed=1)["encoder.conv1.weight"]
+    assert torch.equal(load(tmp_path / "last.pt")["encoder.conv1.weight"], best)
+    with pytest.raises(UsageError, match=r"found:    3(.|\n)*\(2, 5\)"):
         export(run, tmp_path / "none.pt", budget=3)
 
 
