@@ -51,8 +51,9 @@ def _panel(axis: Axes, study: Study, rows: pd.DataFrame, others: dict[str, Look]
         for line, (name, look) in enumerate(others.items()):
             found = rows[(rows["fraction"] == fraction) & (rows["weights"] == name)]
             row, y = found.iloc[0], top + line
-            axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=look.colour, linewidth=1.2)
-            axis.plot([100 * row["low_90"], 100 * row["high_90"]], [y, y], color=look.colour, linewidth=3)
+            for low, high, width in (("low", "high", 1.2), ("low_90", "high_90", 3.2)):
+                ends = [100 * row[low], 100 * row[high]]
+                axis.plot(ends, [y, y], color=look.colour, linewidth=width, solid_capstyle="butt")
             axis.plot(100 * row["difference"], y, look.marker, color=look.colour, markersize=6)
             axis.text(1.01, y, row["verdict"], transform=beside, va="center", fontsize=8, color=_ink(row))
     axis.set_yticks(ticks, [percent(fraction) for fraction in study.fractions])

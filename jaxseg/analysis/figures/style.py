@@ -117,8 +117,21 @@ def clear_ticks(axis: Axes) -> None:
     axis.grid(False)
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once and round the result: the last bits of the solver's answer depend on where its
+    variables lie in memory, and would show in a few pixels.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        x0, y0, x1, y1 = axis.get_position(original=True).extents.round(5)
+        axis.set_position((x0, y0, x1 - x0, y1 - y0))
+
+
 def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write `<name>.png` and `<name>.pdf`, each whole or not at all, without dates; returns the PNG's path."""
+    with matplotlib.rc_context(RULES):
+        _settle(figure)
     for ending, metadata in (("pdf", {"CreationDate": None, "Producer": None}), ("png", {"Software": None})):
         stream = io.BytesIO()
         with matplotlib.rc_context(RULES):
