@@ -50,7 +50,8 @@ def what_helps(item: Recommendation) -> list[str]:
     lines = []
     if not math.isnan(item.to_fraction):
         step = f"from {100 * item.from_fraction:g} % to {100 * item.to_fraction:g} % of the images"
-        lines.append(f"More images, {step}: {points(item.more_images)}.")
+        last = "the last step up to here, " if item.fraction == item.to_fraction else ""
+        lines.append(f"More images, {last}{step}: {points(item.more_images)}.")
     if not math.isnan(item.to_budget):
         step = f"from {item.from_budget:g} to {item.to_budget:g} epochs"
         lines.append(f"Longer training, {step}: {points(item.longer)}.")

@@ -124,7 +124,7 @@ def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis in figure.axes:
-        x0, y0, x1, y1 = axis.get_position(original=True).extents.round(5)
+        x0, y0, x1, y1 = np.round(axis.get_position(original=True).extents, 5)
         axis.set_position((x0, y0, x1 - x0, y1 - y0))
 
 

@@ -1,0 +1,32 @@
+import dataclasses
+
+from jaxseg.analysis.recommendation import Gain, Recommendation
+from jaxseg.analysis.sentences import answer, points, signed, what_helps
+
+BASE = Recommendation("a", 0.1, "x", "x", 0.8, runner_up="y", over_runner_up=Gain(0.021, 0.004, 0.039))
+
+
+def test_points_have_a_true_minus_and_no_negative_zero():
+    assert points(Gain(-0.0121, -0.03, -0.0001)) == "−1.2 points [−3.0, 0.0]"
+    assert [signed(value) for value in (0.021, -0.0004, -0.01)] == ["+2.1", "0.0", "−1.0"]
+    assert points(Gain()) == "not measured"
+
+
+def test_answers():
+    assert answer(BASE, "random") == "Start from x: +2.1 points [0.4, 3.9] over the next best, y."
+    tied = dataclasses.replace(BASE, answer="tied", tied_with=("y", "z"), tie="equivalent")
+    assert answer(tied, "x") == "Tied: x is equivalent to y and z, within 1 Dice point."
+    unclear = dataclasses.replace(tied, tie="cannot tell", missing=("w",))
+    assert (
+        answer(unclear, "x") == "Tied: x has the highest mean, but is not shown to beat y and z (no finished run of w)."
+    )
+    assert answer(Recommendation("a", 0.1), "x") == "No run has finished here yet."
+
+
+def test_what_helps_says_which_step_was_measured():
+    gained = dataclasses.replace(BASE, from_fraction=0.1, to_fraction=1.0, more_images=Gain(0.1, 0.05, 0.15))
+    assert what_helps(gained) == [
+        "More images, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
+        "More images gave more here than the choice of weights.",
+    ]
+    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0))[0]
