@@ -25,9 +25,7 @@ def make_stack() -> tuple[np.ndarray, np.ndarray, Stack]:
 def expected(image: np.ndarray, mask: np.ndarray, centre: np.ndarray, matrix: np.ndarray) -> tuple:
     offset = np.stack(np.meshgrid(*[np.arange(CROP) - (CROP - 1) / 2] * 2, indexing="ij"))
     where = np.einsum("ij,jyx->iyx", matrix.astype(float), offset) + centre[:, None, None]
-    colours = [
-        ndimage.map_coordinates(image[..., c].astype(float), where, order=1, mode="mirror") for c in range(3)
-    ]
+    colours = [ndimage.map_coordinates(image[..., c].astype(float), where, order=1, mode="mirror") for c in range(3)]
     return np.stack(colours, -1), ndimage.map_coordinates(mask, where, order=0, mode="mirror")
 
 
