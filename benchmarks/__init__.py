@@ -1,0 +1,1 @@
+"""Measurements of jaxseg against named peers: `python -m benchmarks`, or one of them: `python -m benchmarks.NAME`."""

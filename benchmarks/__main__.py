@@ -1,0 +1,40 @@
+"""All benchmarks that this machine can run, one after the other: python -m benchmarks [--remark TEXT]"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks import conversion, inference, input, start, train_step
+from benchmarks.machine import this_machine
+from benchmarks.record import RESULTS
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        out: folder of results. remark: kept with the results, such as "other work on the machine".
+    """
+
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    here = this_machine()
+    print(f"device: {here.device}")
+    if not here.gpu:
+        print("left out, because there is no GPU: train_step at batches 8 to 64 and in bfloat16")
+    elif not here.peer:
+        print("left out, because this PyTorch has no CUDA: the peer (see docs/benchmarks.md)")
+    for benchmark in (train_step, inference, input, conversion, start):
+        benchmark.measure(benchmark.Flags(out=flags.out, remark=flags.remark))
+    if not here.gpu:
+        train_step.measure(train_step.Flags(batches=(2,), one_core=True, out=flags.out, remark=flags.remark))
+
+
+if __name__ == "__main__":
+    main()

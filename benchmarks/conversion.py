@@ -1,0 +1,56 @@
+"""Reading a ResNet checkpoint against PyTorch's own reading: python -m benchmarks.conversion
+
+The file is made up: torchvision's names and shapes, random values. Ours checks the file's pickle and checksums, finds
+out its layout and maps each tensor; the peer loads and copies into a module. A whole conversion has no peer.
+"""
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks import material
+from benchmarks.record import RESULTS, Case, record
+from benchmarks.turns import Contender, race
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        depth, width: of the ResNet.
+        turns: of each contender. out: folder of results. remark: kept with the results.
+    """
+
+    depth: int = 50
+    width: float = 1.0
+    turns: int = 7
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def measure(flags: Flags) -> Path:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "resnet.pth"
+        material.checkpoint(file, flags.depth, flags.width)
+        setting = {"file": str(file), "depth": flags.depth, "width": flags.width}
+        reading = [
+            Contender("jaxseg", "benchmarks.ours:read_weights", setting),
+            Contender("PyTorch", "benchmarks.pytorch:read_weights", setting),
+        ]
+        whole = [Contender("jaxseg", "benchmarks.ours:convert_weights", setting)]
+        cases = [
+            Case("read a file", 1, "files", race(reading, flags.turns)),
+            Case("convert, compare, write", 1, "files", race(whole, flags.turns)),
+        ]
+    return record("conversion", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+
+
+def main() -> None:
+    measure(tyro.cli(Flags, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()

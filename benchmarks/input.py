@@ -1,0 +1,92 @@
+"""The input path, its two halves apart: python -m benchmarks.input
+
+Drawing where to cut, on one core, against Grain with a random generator for each crop. Cutting,
+rotating and flipping a batch and its masks on the device, against two calls of PyTorch's `grid_sample`, which finds its
+images chosen and turned into floats beforehand.
+"""
+
+import itertools
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks.machine import this_machine
+from benchmarks.record import RESULTS, Case, record
+from benchmarks.turns import Contender, Turn, race
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        side: of a crop, pixels. batch: crops a batch. batches: drawn in a turn.
+        turns: of each contender. out: folder of results. remark: kept with the results.
+    """
+
+    side: int = 256
+    batch: int = 16
+    batches: int = 200
+    turns: int = 7
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def plan_by_element(setting: dict[str, Any]) -> Turn:
+    """Seconds to draw the batches the usual way: each crop by itself, with its own generator."""
+    import grain
+
+    side = setting["side"]
+
+    def draw(image: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        angle = rng.uniform(0, 2 * np.pi)
+        flip = rng.integers(0, 2, 2) * 2 - 1
+        cosine, sine = np.cos(angle), np.sin(angle)
+        return {
+            "image": np.int32(image),
+            "centre": (rng.integers(0, side + 1, 2) + (side - 1) / 2).astype(np.float32),
+            "matrix": (np.array([[cosine, -sine], [sine, cosine]]) * flip).astype(np.float32),
+        }
+
+    crops = grain.MapDataset.range(16).seed(0).shuffle().repeat().random_map(draw).batch(setting["batch"])
+    positions = itertools.count()
+
+    def turn() -> float:
+        started = time.perf_counter()
+        for position in itertools.islice(positions, setting["batches"]):
+            crops[position]
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def measure(flags: Flags) -> Path:
+    setting = {"side": flags.side, "batch": flags.batch, "batches": flags.batches}
+    drawing = [
+        Contender("jaxseg", "benchmarks.ours:plan", setting, one_core=True),
+        Contender("Grain, crop by crop", "benchmarks.input:plan_by_element", setting, one_core=True),
+    ]
+    one_core = not this_machine().gpu
+    cutting = [Contender("jaxseg", "benchmarks.ours:cut", setting, one_core)]
+    if this_machine().peer:
+        cutting.append(Contender("PyTorch grid_sample", "benchmarks.pytorch:cut", setting, one_core))
+    cases = [
+        Case(f"draw {flags.batches} batches of {flags.batch}, one core", flags.batches * flags.batch, "crops",
+             race(drawing, flags.turns)),
+        Case(f"cut a batch of {flags.batch}{', one core' if one_core else ''}", flags.batch, "crops",
+             race(cutting, flags.turns)),
+    ]  # fmt: skip
+    return record("input", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+
+
+def main() -> None:
+    measure(tyro.cli(Flags, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()

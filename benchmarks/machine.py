@@ -1,0 +1,71 @@
+"""Where a measurement was taken. Nothing here touches a device in this process: contenders need it for themselves."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
+PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
+PROBE_PEER = "import torch; print(torch.cuda.is_available())"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as far as results depend on it.
+
+    Attributes:
+        device: what the work runs on, such as "2 CPU cores" or "NVIDIA H100 80GB HBM3".
+        gpu: whether that is a GPU.
+        peer: whether PyTorch can use the same device.
+    """
+
+    device: str
+    gpu: bool
+    peer: bool
+
+    @property
+    def slug(self) -> str:
+        """The device's name as part of a file name."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.device.lower()).split())
+
+
+@functools.cache
+def this_machine() -> Machine:
+    """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
+    kind, name = _ask(PROBE).split("|")
+    if kind != "gpu":
+        return Machine(f"{len(os.sched_getaffinity(0))} CPU cores", gpu=False, peer=True)
+    return Machine(name, gpu=True, peer=_ask(PROBE_PEER) == "True")
+
+
+def _ask(program: str) -> str:
+    return subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def about() -> dict[str, object]:
+    """Processor, load and versions, for the record."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

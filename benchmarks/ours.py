@@ -1,0 +1,131 @@
+"""jaxseg's side of every race: the functions that its own commands call, on material of the same shapes."""
+
+import itertools
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import material
+from benchmarks.turns import Turn
+from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.execution import compile_cache
+from jaxseg.inference.trained import TrainedModel
+from jaxseg.input.feed import make_feed
+from jaxseg.input.plan import Plan
+from jaxseg.input.render import pack, render
+from jaxseg.models.initial import initial
+from jaxseg.training.mesh import make_mesh, replicated, sharded
+from jaxseg.training.state import TrainState
+from jaxseg.training.step import Statistics, make_steps
+
+IMAGES = 16  # in the stack that crops are cut from
+STREAM = ("benchmark",)
+
+
+def plan_of(setting: dict[str, Any]) -> Plan:
+    """Crops of `side` from images twice as large."""
+    sizes = np.full((IMAGES, 2), 2 * setting["side"], np.int32)
+    return Plan(np.arange(IMAGES), sizes, setting["batch"], setting["side"], rotate=True, stream=STREAM)
+
+
+def train_step(setting: dict[str, Any]) -> Turn:
+    """Seconds of `steps` training steps: draw where to cut, cut and turn on the device, forward, backward, Adam."""
+    if setting.get("cache"):
+        compile_cache.enable()
+    side, batch = setting["side"], setting["batch"]
+    config = ModelConfig(setting["depth"], setting["width"])
+    mesh = make_mesh(batch, devices=1)
+    feed = make_feed(pack(*material.stack(IMAGES, 2 * side)), side, replicated(mesh), sharded(mesh))
+    train = make_steps(config, side, setting["dtype"], mesh).train
+    statistics = Statistics(np.float32(material.MEAN), np.float32(material.STD))  # type: ignore[arg-type]
+    state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
+    batches = plan_of(setting).iterate()
+
+    def turn(steps: int = setting["steps"]) -> float:
+        nonlocal state
+        started = time.perf_counter()
+        for _ in range(steps):
+            state, loss = train(state, *feed(next(batches)), statistics, np.float32(1e-4))  # type: ignore[arg-type]
+        jax.block_until_ready((state, loss))
+        return time.perf_counter() - started
+
+    turn(setting["warm"])
+    return turn
+
+
+def predict(setting: dict[str, Any]) -> Turn:
+    """Seconds to predict the images by sliding window, from uint8 to probabilities in NumPy."""
+    config = ModelConfig(setting["depth"], setting["width"])
+    recipe = Recipe(config, crop=setting["crop"], stride=setting["stride"], compute_dtype=setting["dtype"])
+    weights = {"mean": material.MEAN, "std": material.STD}
+    model = TrainedModel(RunConfig("benchmark", recipe=recipe), weights, {}, *initial(config, None, STREAM))
+    images = material.images(setting["sizes"])
+
+    def turn() -> float:
+        started = time.perf_counter()
+        model.predict(images)
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def plan(setting: dict[str, Any]) -> Turn:
+    """Seconds to draw `batches` batches of places to cut; none is drawn ahead."""
+    crops, positions = plan_of(setting).dataset(), itertools.count()
+
+    def turn() -> float:
+        started = time.perf_counter()
+        for position in itertools.islice(positions, setting["batches"]):
+            crops[position]
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def cut(setting: dict[str, Any]) -> Turn:
+    """Seconds to cut, rotate and flip a batch of crops and their masks on the device."""
+    side = setting["side"]
+    stack = jax.device_put(pack(*material.stack(IMAGES, 2 * side)))
+    placement = jax.device_put(plan_of(setting).placement(0))
+    rendered = jax.jit(render, static_argnums=2)
+
+    def turn() -> float:
+        started = time.perf_counter()
+        jax.block_until_ready(rendered(stack, placement, side))
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def read_weights(setting: dict[str, Any]) -> Turn:
+    """Seconds to read a checkpoint, check it, recognise it and map it to Flax parameters."""
+    from weights_convert.convert import load
+
+    def turn() -> float:
+        started = time.perf_counter()
+        load(Path(setting["file"]))
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def convert_weights(setting: dict[str, Any]) -> Turn:
+    """Seconds of a whole conversion: read, map, compare with PyTorch, write with digests and receipt, read back."""
+    from weights_convert.convert import Origin, convert
+
+    def turn() -> float:
+        with tempfile.TemporaryDirectory() as out:
+            started = time.perf_counter()
+            convert(Path(setting["file"]), Path(out), Origin(mean=material.MEAN, std=material.STD), "benchmark")
+            return time.perf_counter() - started
+
+    turn()
+    return turn

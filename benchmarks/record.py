@@ -1,0 +1,126 @@
+"""Results: a table on the screen, and benchmarks/results/<name>-<device>.json with every single time."""
+
+import datetime
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import machine
+from benchmarks.turns import median_ratio
+from jaxseg.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was measured under one setting.
+
+    Attributes:
+        name: such as "batch 16".
+        items, unit: what one turn works through, such as 16 "images".
+        seconds: by contender, ours first; one number a turn.
+    """
+
+    name: str
+    items: float
+    unit: str
+    seconds: dict[str, list[float]]
+
+    def to_json(self) -> dict[str, Any]:
+        ours = next(iter(self.seconds.values()))
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "contenders": {
+                name: {
+                    "seconds": times,
+                    "median_seconds": statistics.median(times),
+                    "least_seconds": min(times),
+                    "items_per_second": self.items / statistics.median(times),
+                    "ours_is_times_as_fast": median_ratio(ours, times),
+                    "ours_is_times_as_fast_at_best": min(times) / min(ours),
+                }
+                for name, times in self.seconds.items()
+            },
+        }
+
+
+def record(benchmark: str, setting: dict[str, Any], cases: Sequence[Case], out: Path, remark: str = "") -> Path:
+    """Print the table, write the JSON and return its path."""
+    here = machine.this_machine()
+    result = {
+        "benchmark": benchmark,
+        "device": here.device,
+        "taken": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "remark": remark,
+        "setting": setting,
+        "cases": [case.to_json() for case in cases],
+        **machine.about(),
+    }
+    file = out / f"{benchmark}-{here.slug}.json"
+    write_json(file, result)
+    console = Console()
+    console.print(table(result))
+    console.print(f"written to {file}", highlight=False)
+    return file
+
+
+def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line for each contender of each case, as `HEADINGS` say; the first contender is the one that is compared."""
+    return [
+        (
+            case["name"],
+            name,
+            f"{1000 * times['median_seconds']:,.1f}",
+            f"{1000 * times['least_seconds']:,.1f}",
+            f"{_short(times['items_per_second'])} {case['unit']}/s",
+            "" if number == 0 else f"{times['ours_is_times_as_fast']:.2f}",
+            "" if number == 0 else f"{times['ours_is_times_as_fast_at_best']:.2f}",
+        )
+        for case in result["cases"]
+        for number, (name, times) in enumerate(ordered(case["contenders"]))
+    ]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def ordered(contenders: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Ours first, as JSON with sorted keys does not keep the order."""
+    return sorted(contenders.items(), key=lambda item: (not item[0].startswith("jaxseg"), item[0]))
+
+
+HEADINGS = ("case", "contender", "median ms", "best ms", "median rate", "jaxseg × (median)", "jaxseg × (best)")
+
+
+def table(result: dict[str, Any]) -> Table:
+    grid = Table(title=f"{result['benchmark']} on {result['device']}")
+    for heading in HEADINGS:
+        grid.add_column(heading)
+    for row in rows(result):
+        grid.add_row(*row)
+    return grid
+
+
+def markdown(folder: Path = RESULTS) -> str:
+    """All results of a folder as one table for docs/benchmarks.md."""
+    lines = [
+        "| device | benchmark | " + " | ".join(HEADINGS) + " |",
+        "|---|---|" + "---|" * len(HEADINGS),
+    ]
+    for file in sorted(folder.glob("*.json")):
+        result = json.loads(file.read_text())
+        lines += [f"| {result['device']} | {result['benchmark']} | {' | '.join(row)} |" for row in rows(result)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

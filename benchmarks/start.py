@@ -1,0 +1,83 @@
+"""From the start of a process to the end of its first training step: python -m benchmarks.start
+
+With an empty and with a filled compilation cache. The peer compiles on GPUs alone; on CPUs it has nothing to keep.
+"""
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from benchmarks.machine import this_machine
+from benchmarks.record import RESULTS, Case, record
+from benchmarks.turns import Contender, opened
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        depth, width: of the ResNet. side: of a crop, pixels. batch: crops a step.
+        turns: of each contender. out: folder of results. remark: kept with the results.
+    """
+
+    depth: int = 50
+    width: float = 1.0
+    side: int = 256
+    batch: int = 4
+    turns: int = 3
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def contenders(setting: dict[str, Any], empty: Path, filled: Path) -> list[Contender]:
+    here = this_machine()
+    dtype = {"dtype": "bfloat16" if here.gpu else "float32"}
+    ours, theirs = "benchmarks.ours:train_step", "benchmarks.pytorch:train_step"
+    caches = {"empty cache": empty, "filled cache": filled}
+    result = [
+        Contender(f"jaxseg, {name}", ours, setting | dtype | {"cache": True}, environment={"JAXSEG_CACHE": str(cache)})
+        for name, cache in caches.items()
+    ]
+    if here.gpu and here.peer:
+        for name, cache in caches.items():
+            variables = {"TORCHINDUCTOR_CACHE_DIR": str(cache / "peer")}
+            result.append(Contender(f"PyTorch, {name}", theirs, setting | dtype, environment=variables))
+    elif here.peer:
+        result.append(Contender("PyTorch", theirs, setting | dtype))
+    return result
+
+
+def first_step(contender: Contender) -> float:
+    """Seconds from the start of a contender's process until its first step is done."""
+    started = time.perf_counter()
+    with opened(contender):
+        return time.perf_counter() - started
+
+
+def measure(flags: Flags) -> Path:
+    setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": flags.batch}
+    setting |= {"steps": 1, "warm": 1}
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        filled = Path(folder) / "filled"
+        for contender in contenders(setting, Path(folder) / "unused", filled):
+            if "filled" in contender.name:
+                first_step(contender)
+        for number in range(flags.turns):
+            for contender in contenders(setting, Path(folder) / f"empty{number}", filled):
+                seconds.setdefault(contender.name, []).append(first_step(contender))
+    case = Case(f"first step, batch {flags.batch}", 1, "starts", seconds)
+    return record("start", asdict(flags) | {"out": None}, [case], flags.out, flags.remark)
+
+
+def main() -> None:
+    measure(tyro.cli(Flags, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()

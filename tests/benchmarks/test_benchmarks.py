@@ -1,0 +1,130 @@
+"""The benchmarks with tiny sizes, so that they cannot rot; and their peers do the same work as ours."""
+
+import contextlib
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import conversion, inference, input, material, ours, pytorch, record, start, train_step, turns
+from benchmarks.machine import Machine
+from jaxseg.config import ModelConfig
+from jaxseg.input.placement import Placement
+from jaxseg.input.render import pack, render
+from jaxseg.models.unet import network
+
+ROOT = Path(__file__).parents[2]
+NARROW = {"depth": 18, "width": 1 / 16}
+
+
+@contextlib.contextmanager
+def opened_here(contender: turns.Contender) -> Iterator[turns.Turn]:
+    """A contender in this process: no second start of JAX and PyTorch."""
+    module, function = contender.work.split(":")
+    yield getattr(importlib.import_module(module), function)(contender.setting | {"cache": False})
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (turns, start):
+        monkeypatch.setattr(module, "opened", opened_here)
+    monkeypatch.setattr(turns, "PAUSE", 0.0)
+    for module in (record.machine, train_step, inference, input, start):
+        monkeypatch.setattr(module, "this_machine", lambda: Machine("2 CPU cores", gpu=False, peer=True))
+
+
+def contenders(file: Path) -> dict[str, list[str]]:
+    return {case["name"]: sorted(case["contenders"]) for case in json.loads(file.read_text())["cases"]}
+
+
+@pytest.mark.usefixtures("inline")
+def test_train_step_and_start(tmp_path: Path) -> None:
+    three = ["PyTorch bfloat16", "PyTorch float32", "jaxseg float32"]
+    file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), turns=2, out=tmp_path))
+    assert contenders(file) == {"batch 2": three}
+    file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), one_core=True, turns=1, out=tmp_path))
+    assert contenders(file) == {"batch 2, processor time of one core": three}
+    file = start.measure(start.Flags(**NARROW, side=32, batch=2, turns=1, out=tmp_path))
+    assert contenders(file) == {"first step, batch 2": ["PyTorch", "jaxseg, empty cache", "jaxseg, filled cache"]}
+
+
+@pytest.mark.usefixtures("inline")
+def test_inference(tmp_path: Path) -> None:
+    sizes = {"crop": 32, "stride": 16, "height": 40, "width_of_image": 50}
+    file = inference.measure(inference.Flags(**NARROW, **sizes, images=1, turns=1, out=tmp_path))
+    assert contenders(file) == {"1 images of 40 x 50": ["PyTorch bfloat16", "PyTorch float32", "jaxseg float32"]}
+
+
+@pytest.mark.usefixtures("inline")
+def test_input(tmp_path: Path) -> None:
+    file = input.measure(input.Flags(side=32, batch=2, batches=2, turns=1, out=tmp_path))
+    assert [len(names) for names in contenders(file).values()] == [2, 2]
+
+
+@pytest.mark.usefixtures("inline")
+def test_conversion(tmp_path: Path) -> None:
+    file = conversion.measure(conversion.Flags(**NARROW, turns=1, out=tmp_path))
+    assert contenders(file) == {"read a file": ["PyTorch", "jaxseg"], "convert, compare, write": ["jaxseg"]}
+
+
+def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.input", "--side", "32", "--batches", "2", "--turns", "2"]
+    ran = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    [file] = tmp_path.glob("input-*.json")
+    result = json.loads(file.read_text())
+    times = [len(side["seconds"]) for case in result["cases"] for side in case["contenders"].values()]
+    assert times == [2, 2, 2, 2]
+    assert result["device"] in ran.stdout
+
+
+def test_a_contender_that_fails_is_named() -> None:
+    broken = turns.Contender("broken", "benchmarks.pytorch:read_weights", {"depth": 7, "width": 1})
+    with pytest.raises(RuntimeError, match=r"broken \(benchmarks.pytorch:read_weights\)(.|\n)*KeyError: 7"):
+        turns.race([broken], 1)
+
+
+def test_ratios_are_of_neighbouring_turns() -> None:
+    case = record.Case("x", 10, "images", {"jaxseg": [1.0, 2.0, 8.0], "peer": [3.0, 4.0, 8.0]})
+    peer = case.to_json()["contenders"]["peer"]
+    assert peer["ours_is_times_as_fast"] == 2.0  # of 3, 2 and 1
+    assert peer["ours_is_times_as_fast_at_best"] == 3.0
+    assert peer["items_per_second"] == 2.5
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_the_peer_has_as_many_weights_as_ours(depth: int) -> None:
+    model = pytorch.model_of({"depth": depth, "width": 1 / 16})
+    shapes = network(ModelConfig(depth, 1 / 16))
+    assert sum(p.numel() for p in model.parameters()) == sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+
+
+def test_the_peer_cuts_the_same_crops() -> None:
+    pixels, masks, sizes = material.stack(3, 40)
+    placement = ours.plan_of({"side": 32, "batch": 3}).placement(0)
+    centre = np.asarray(placement.centre) - 12.0  # so that some crops reach beyond the border
+    image = np.arange(3, dtype=np.int32)
+    expected, truth = render(pack(pixels, masks, sizes), Placement(image, centre, placement.matrix), 32)
+    channels_first = torch.tensor(pixels).permute(0, 3, 1, 2).float()
+    crops, classes = pytorch.crops(
+        channels_first, torch.tensor(masks)[:, None].float(), centre, np.asarray(placement.matrix), 32
+    )
+    np.testing.assert_allclose(crops.permute(0, 2, 3, 1).numpy(), expected, atol=0.05)
+    assert np.mean(classes[:, 0].numpy() == np.asarray(truth)) > 0.999  # ties of rounding aside
+
+
+@pytest.mark.usefixtures("inline")
+def test_results_become_lines_of_a_table_ours_first(tmp_path: Path) -> None:
+    case = record.Case("batch 4", 4, "images", {"jaxseg": [2.0, 2.5], "PyTorch": [1.0, 1.0]})
+    record.record("train_step", {}, [case], tmp_path)
+    assert record.markdown(tmp_path).splitlines()[2:] == [
+        "| 2 CPU cores | train_step | batch 4 | jaxseg | 2,250.0 | 2,000.0 | 1.78 images/s |  |  |",
+        "| 2 CPU cores | train_step | batch 4 | PyTorch | 1,000.0 | 1,000.0 | 4 images/s | 0.45 | 0.50 |",
+    ]
