@@ -49,5 +49,6 @@ def validate(steps: Steps, state: TrainState, feed: Feed, grid: Grid, statistics
         source, placed = feed(placement)
         share = jax.device_put(weights, feed.batch_sharding)
         parts.append(steps.measure(state.params, state.stats, source, placed, share, statistics))
-    total = LossSums(*(np.sum(column, axis=0, dtype=np.float64) for column in zip(*jax.device_get(parts), strict=True)))
+    columns = zip(*jax.device_get(parts), strict=True)
+    total = LossSums(*(np.sum(column, axis=0, dtype=np.float64) for column in columns))  # type: ignore[arg-type]
     return float(loss(total)), float(hard_dice(total))
