@@ -37,14 +37,14 @@ def split(
     """Divide the official training images of a dataset into training and validation.
 
     The validation images depend on (dataset, repeat) only, so every fraction is selected on the same ones. No patient
-    stands on both sides unless there is only one. The training images of a fraction are taken patient by patient
-    in one fixed order, the last patient in part if need be: a smaller fraction is a subset of any larger one and has
-    the number of images that was asked for.
+    stands on both sides unless there is only one. The training images of a fraction are those of the first so many
+    patients in one fixed order, whole patients always: a smaller fraction is a subset of any larger one, and its
+    number of images is as near to the one asked for as whole patients allow.
 
     Args:
         ids: of the training images, unique, in any order; the result does not depend on the order.
         patients: the patient of each image; an image's own id where it is not known.
-        fraction: of what remains after the validation images are taken, (0, 1]; rounded half up, at least one image.
+        fraction: of what remains after the validation images are taken, (0, 1]; at least one patient.
         validation_share: (0, 1); rounded half up, at least one image, and at least one is left for training.
     """
     _check(dataset_name, ids, patients, fraction, validation_share)
@@ -59,14 +59,26 @@ def split(
     wanted = min(max(_rounded(validation_share * len(ids)), 1), len(ids) - 1)
     chosen = _nearest_sum([len(members) for members in shuffled], wanted)
     validation = [image for index, members in enumerate(shuffled) if index in chosen for image in members]
-    pool = [image for index, members in enumerate(shuffled) if index not in chosen for image in members]
+    pool = [members for index, members in enumerate(shuffled) if index not in chosen]
     if len(validation) != wanted:
         notes.append(f"{len(validation)} validation images instead of {wanted} of {len(ids)}: patients are not divided")
-
-    train = pool[: max(_rounded(fraction * len(pool)), 1)]
-    if _rounded(fraction * len(pool)) < 1:
-        notes.append(f"1 training image instead of {fraction * len(pool):g}: the least possible")
+    train, asked = _fraction(pool, fraction)
+    if len(train) != max(asked, 1):
+        notes.append(f"{len(train)} training images instead of {asked}: patients are not divided")
+    elif asked < 1:
+        notes.append(f"1 training image instead of {fraction * sum(map(len, pool)):g}: the least possible")
     return Split(_in_order(ids, train), _in_order(ids, validation), tuple(notes))
+
+
+def _fraction(pool: Sequence[Sequence[str]], fraction: float) -> tuple[list[str], int]:
+    """Images of the first patients that come nearest to the fraction, at least one patient; and the number asked for.
+
+    Of two equally near numbers the smaller one is taken.
+    """
+    sizes = np.cumsum([len(members) for members in pool])
+    asked = _rounded(fraction * int(sizes[-1]))
+    patients = int(np.argmin(np.abs(sizes - asked))) + 1
+    return [image for members in pool[:patients] for image in members], asked
 
 
 def _check(name: str, ids: Sequence[str], patients: Sequence[str], fraction: float, validation_share: float) -> None:

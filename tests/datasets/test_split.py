@@ -57,17 +57,42 @@ def test_sizes_of_fractions_are_what_was_asked_for(fraction: float) -> None:
     assert parts.notes == ()
 
 
-def test_a_fraction_uses_as_few_patients_as_it_can() -> None:
-    ids, patients = _images(TNBC_TRAINING)
+DATASETS = {  # training images per patient, as the official releases have them
+    "glas": {f"train_{k}": 1 for k in range(1, 86)},
+    "glas_with_grades": {f"p{k}": 5 + k % 4 for k in range(13)},
+    "crag": {f"train_{k}": 1 for k in range(1, 174)},
+    "kumar": {f"TCGA-{k}": 1 for k in range(16)},
+    "cpm17": {f"train_image_{k:02}": 1 for k in range(32)},
+    "tnbc": TNBC_TRAINING,
+    "synthetic_glands_a": {f"train_{k}": 6 for k in range(4)},
+    "mylab": {"big": 40, "small": 1, "middle": 9},
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_thousand_splits_of_every_dataset(name: str) -> None:
+    """Nested, disjoint, patient-pure on both sides and in every fraction, sizes within one patient of the target."""
+    sizes = DATASETS[name]
+    ids, patients = _images(sizes)
     patient_of = dict(zip(ids, patients, strict=True))
-    for repeat in range(10):
-        half = split("tnbc", ids, patients, repeat, 0.5, 0.2)
-        partly = [
-            patient
-            for patient in {patient_of[image] for image in half.train}
-            if sum(patient_of[image] == patient for image in half.train) < TNBC_TRAINING[patient]
-        ]
-        assert len(partly) <= 1
+    rng = np.random.default_rng(17)
+    for repeat in rng.choice(10**6, 250, replace=False).tolist():
+        fractions = sorted(rng.uniform(0.005, 1, 4))
+        drawn = [split(name, ids, patients, repeat, fraction, 0.2) for fraction in fractions]
+        whole = split(name, ids, patients, repeat, 1.0, 0.2)
+        assert sorted(whole.train + whole.validation) == sorted(ids)
+        assert abs(len(whole.validation) - 0.2 * len(ids)) <= max(sizes.values())
+        for fraction, part, larger in zip(fractions, drawn, [*drawn[1:], whole], strict=True):
+            assert part == split(name, ids, patients, repeat, fraction, 0.2)  # nothing else decides, so no weights do
+            assert part.validation == whole.validation
+            assert set(part.train) <= set(larger.train)
+            taken = {patient_of[image] for image in part.train}
+            assert taken.isdisjoint(patient_of[image] for image in part.validation)
+            assert len(part.train) == sum(sizes[patient] for patient in taken) > 0
+            asked = fraction * len(whole.train)
+            assert abs(len(part.train) - asked) <= max(sizes.values())
+            said = any("training image" in note for note in part.notes)
+            assert said == (len(part.train) != int(asked + 0.5))
 
 
 def test_order_of_the_images_does_not_matter_and_is_kept() -> None:
