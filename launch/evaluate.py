@@ -11,6 +11,7 @@ import tyro
 
 from jaxseg.command import command
 from jaxseg.config import Locations
+from jaxseg.execution import compile_cache
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
+    compile_cache.enable()
     data_dir = Locations.choose(flags.data_dir, None).data
     from jaxseg.evaluation.ablation import ablate
     from jaxseg.evaluation.scoring import score_more, summarise

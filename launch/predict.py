@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from jaxseg.command import command
+from jaxseg.execution import compile_cache
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
+    compile_cache.enable()
     from jaxseg.inference.on_files import predict_files
 
     predict_files(flags.run, flags.images, flags.out, threshold=flags.threshold, budget=flags.budget)

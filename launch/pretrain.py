@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxseg.command import StopRequest, command
+from jaxseg.execution import compile_cache
 from jaxseg.pretraining.config import PretrainConfig
 
 
@@ -44,6 +45,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
+    compile_cache.enable()
     from jaxseg.pretraining.loop import in_words
     from jaxseg.pretraining.run import Job, run_pretraining
     from jaxseg.training.progress import live_view

@@ -12,6 +12,7 @@ import tyro
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
+from jaxseg.execution import compile_cache
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
+    compile_cache.enable()
     run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise

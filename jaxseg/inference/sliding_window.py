@@ -18,7 +18,7 @@ from jaxseg.models.unet import network
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
-BATCH = 16  # windows at once
+BATCH = 16  # windows at once, at most
 GROUP_PIXELS = 64_000_000  # of images that are segmented together; bounds the device's memory
 
 
@@ -43,6 +43,7 @@ class SlidingWindow:
         Args:
             images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
         """
+        params, stats = jax.device_put((params, stats))
         group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
         for start in range(0, len(images), group):
             rows = slice(start, start + group)
@@ -73,10 +74,17 @@ class SlidingWindow:
 def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placement, np.ndarray, np.ndarray]]:
     """Placements, corners and weights; the last batch is filled up with windows of weight 0."""
     which, corners = windows(sizes, crop, stride)
-    for start in range(0, len(which), BATCH):
-        rows = np.minimum(np.arange(start, start + BATCH), len(which) - 1)
-        weights = (np.arange(start, start + BATCH) < len(which)).astype(np.float32)
+    batch = batch_size(len(which))
+    for start in range(0, len(which), batch):
+        rows = np.minimum(np.arange(start, start + batch), len(which) - 1)
+        weights = (np.arange(start, start + batch) < len(which)).astype(np.float32)
         yield upright(which[rows], corners[rows], crop), corners[rows], weights
+
+
+def batch_size(windows: int) -> int:
+    """Windows at once so that few are computed in vain, in steps of 4 so that few sizes are compiled."""
+    even = -(-windows // -(-windows // BATCH))
+    return min(BATCH, -(-even // 4) * 4)
 
 
 @functools.cache
@@ -102,7 +110,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
             window = lax.dynamic_slice(total, start, (1, crop, crop, config.classes))
             return lax.dynamic_update_slice(total, window + predicted[number][None], start)
 
-        return lax.fori_loop(0, BATCH, add, total)
+        return lax.fori_loop(0, len(predicted), add, total)
 
     return jax.jit(accumulate, donate_argnums=0)
 

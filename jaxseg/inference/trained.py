@@ -20,7 +20,7 @@ from jaxseg.inference.sliding_window import SlidingWindow, stacked
 from jaxseg.input.render import normalise
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
-from jaxseg.models.unet import network
+from jaxseg.models.unet import FEATURES, network
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.checkpoints import BEST, budget_name
 from jaxseg.training.run import statistics_of
@@ -61,7 +61,7 @@ class TrainedModel:
                 remedy="crop them, or use predict(), which takes any size",
             )
         logits, features = _forward(self.run.recipe.model)(self.params, self.stats, images, self.statistics)
-        return np.asarray(logits), {name: np.asarray(feature) for name, feature in features.items()}
+        return np.asarray(logits), {name: np.asarray(features[name]) for name in FEATURES}  # jit sorts by name
 
     def probabilities(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
         """Foreground classes' probabilities, float32 (h, w, classes), of uint8 (h, w, 3) images of any sizes."""

@@ -12,6 +12,11 @@ from jaxseg.config import ModelConfig
 from jaxseg.models.layers import BatchNorm, Conv, relu, upsample
 from jaxseg.models.resnet import ResNet, stage_channels
 
+FEATURES = (  # from the images to the logits
+    "encoder/stem",
+    *(f"encoder/stage{number}" for number in range(1, 5)),
+    *(f"decoder/block{number}" for number in range(1, 6)),
+)
 NARROWEST = 8  # channels of a decoder block that `width` does not go below
 
 
@@ -90,10 +95,7 @@ class UNet(nnx.Module):
     def __call__(self, images: Array, train: bool = False) -> tuple[Array, dict[str, Array]]:
         maps = self.encoder(images, train)
         outputs = self.decoder(maps, train)
-        names = ["encoder/stem", *(f"encoder/stage{number}" for number in range(1, 5))]
-        features = dict(zip(names, maps, strict=True))
-        features |= {f"decoder/block{number}": x for number, x in enumerate(outputs, start=1)}
-        return self.head(outputs[-1]), features
+        return self.head(outputs[-1]), dict(zip(FEATURES, [*maps, *outputs], strict=True))
 
 
 @dataclass(frozen=True)

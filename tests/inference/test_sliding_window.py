@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxseg.config import ModelConfig
-from jaxseg.inference.sliding_window import SlidingWindow, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, batch_size, stacked
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.training.step import Statistics
@@ -58,3 +58,8 @@ def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: p
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
     for one, other in zip(together, window(params, stats, *stacked(images), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(("windows", "batch"), [(1, 4), (15, 16), (16, 16), (17, 12), (24, 12), (1920, 16)])
+def test_batches_waste_little(windows: int, batch: int) -> None:
+    assert batch_size(windows) == batch

@@ -12,6 +12,7 @@ from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.inference.trained import keep_encoder
 from jaxseg.models import encoder_weights
+from jaxseg.models.unet import FEATURES
 from jaxseg.run_folder import RunFolder
 
 
@@ -25,6 +26,7 @@ def test_logits_and_named_features(finished: RunFolder, image: np.ndarray) -> No
     logits, features = model(image[None, :64, :64])
     assert logits.shape == (1, 64, 64, 1)
     shapes = {name: feature.shape[1:3] for name, feature in features.items()}
+    assert list(features) == list(FEATURES)
     assert shapes == {
         "encoder/stem": (32, 32),
         "encoder/stage1": (16, 16),
