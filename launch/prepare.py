@@ -24,12 +24,12 @@ class Flags:
 
     Attributes:
         datasets: names of built-in datasets, or the word folder.
-        manual_dir: where the official files lie, either all datasets' or one's.
+        manual_dir: where the official files lie, either all datasets' or one's; folders, .zip files, or one .zip.
         data_dir: where prepared data goes (JAXSEG_DATA, ./data).
         allow_incomplete: accept other numbers of images than the official ones.
         preview: also draw a contact sheet with outlines.
         name: folder only: name of your dataset.
-        source: folder only: holds images/ and masks/ with the same file names.
+        source: folder only: holds images/ and masks/ with the same file names; or a .zip of it.
         task: folder only: what is annotated, such as glands or nuclei.
         table: folder only: CSV with columns image, mask, split, patient.
         masks: folder only: binary, or one value per object; auto looks at the files.

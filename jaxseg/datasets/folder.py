@@ -16,7 +16,7 @@ from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import LABEL_SUFFIXES, SUFFIXES, read_labels
 from jaxseg.datasets.regions import connected
 from jaxseg.datasets.split import split
-from jaxseg.datasets.tree import images
+from jaxseg.datasets.tree import child, folders, images
 from jaxseg.errors import InputError
 
 Masks = Literal["auto", "binary", "instances"]
@@ -35,6 +35,13 @@ class _Pair:
 
 def folder_description(name: str, task: str, title: str | None) -> Description:
     return Description(name, title or name, task, citation="your own data", layout=LAYOUT)
+
+
+def own_root(place: Path) -> Path:
+    """The folder within an unpacked archive that holds images/: archives often have one folder around everything."""
+    while not child(place, "images") and len(folders(place)) == 1:
+        place = folders(place)[0]
+    return place
 
 
 def folder_examples(name: str, source: Path, table: Path | None, masks: Masks) -> list[Example]:

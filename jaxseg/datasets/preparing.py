@@ -13,13 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jaxseg.config import check_name
 from jaxseg.datasets import synthetic
+from jaxseg.datasets.archives import archives, is_archive, unpacked
 from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import DESCRIPTIONS, READERS, describe
 from jaxseg.datasets.checks import check_examples, oddities
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
-from jaxseg.datasets.folder import Masks, folder_description, folder_examples
+from jaxseg.datasets.folder import Masks, folder_description, folder_examples, own_root
 from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
+from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, new_folder
 
@@ -31,7 +33,7 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
 
     Args:
         manual_dir: the folder that holds the official files, `<manual_dir>/<name>` or any folder up to three levels
-            above them; not used by synthetic datasets.
+            above them, unpacked or as .zip; or such an archive itself. Not used by synthetic datasets.
         allow_incomplete: take other numbers of images than the official ones; the card remembers it.
 
     Raises:
@@ -40,8 +42,13 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
     description = describe(name)
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    examples = READERS[name](_manual(description, manual_dir)) if name in READERS else synthetic.examples(name)
-    return _write(description, examples, data_dir, check_examples(description, examples, allow_incomplete))
+    with contextlib.ExitStack() as stack:
+        examples = (
+            _official(stack, description, _manual(description, manual_dir))
+            if name in READERS
+            else synthetic.examples(name)
+        )
+        return _write(description, examples, data_dir, check_examples(description, examples, allow_incomplete))
 
 
 def prepare_folder(
@@ -67,22 +74,46 @@ def prepare_folder(
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    examples = folder_examples(name, source, table, masks)
     description = folder_description(name, task, title)
-    return _write(description, examples, data_dir, check_examples(description, examples, False))
+    with contextlib.ExitStack() as stack:
+        if is_archive(source):
+            source = own_root(stack.enter_context(unpacked([source])))
+        examples = folder_examples(name, source, table, masks)
+        return _write(description, examples, data_dir, check_examples(description, examples, False))
+
+
+def _official(stack: contextlib.ExitStack, description: Description, place: Path) -> list[Example]:
+    """Examples of the unpacked tree if there is one, otherwise of the archives; these stay unpacked with the stack."""
+    read, packed = READERS[description.name], archives(place)
+    try:
+        if place.is_dir():
+            return read(place)
+    except TreeMissingError:
+        if not packed:
+            raise
+    return read(stack.enter_context(unpacked(packed)))
 
 
 def _manual(description: Description, manual_dir: Path | None) -> Path:
+    """The dataset's own folder or archive where there is one, otherwise what was given."""
     if manual_dir is not None and manual_dir.is_dir():
         own = manual_dir / description.name
-        return own if own.is_dir() else manual_dir
+        return next((path for path in (own, own.with_suffix(".zip")) if path.exists()), manual_dir)
+    if manual_dir is not None and is_archive(manual_dir):
+        return manual_dir
     raise InputError(
         f"the files of dataset {description.name} are needed",
         file=manual_dir,
-        found="no such folder" if manual_dir else "no --manual-dir",
+        found=_instead(manual_dir),
         expected=description.layout,
-        remedy=f"{description.how_to_get} Then give that folder as --manual-dir.",
+        remedy=f"{description.how_to_get} Then give that folder, or the .zip, as --manual-dir.",
     )
+
+
+def _instead(manual_dir: Path | None) -> str:
+    if manual_dir is None:
+        return "no --manual-dir"
+    return "neither a folder nor a .zip archive" if manual_dir.exists() else "no such folder"
 
 
 @contextlib.contextmanager

@@ -10,6 +10,10 @@ from jaxseg.errors import InputError
 DEPTH = 4  # levels below the manual directory that are searched
 
 
+class TreeMissingError(InputError):
+    """A folder holds nothing of the dataset: it may still be packed in archives."""
+
+
 def find_root(manual_dir: Path, description: Description, accept: Callable[[Path], bool]) -> Path | None:
     """The folder nearest to `manual_dir` that `accept` takes; None without one, `InputError` with two equally near."""
     level = [manual_dir]
@@ -28,9 +32,9 @@ def find_root(manual_dir: Path, description: Description, accept: Callable[[Path
     return None
 
 
-def not_found(manual_dir: Path, description: Description) -> InputError:
+def not_found(manual_dir: Path, description: Description) -> TreeMissingError:
     """The error for a manual directory without the official tree: what is expected and where to get it."""
-    return InputError(
+    return TreeMissingError(
         f"does not hold the files of dataset {description.name}",
         file=manual_dir,
         found=", ".join(sorted(child.name for child in manual_dir.iterdir())[:8]) or "an empty folder",
