@@ -12,7 +12,16 @@ import tyro
 
 from jaxseg.command import command
 from jaxseg.config import Locations
-from jaxseg.datasets import describe, is_prepared, prepare, prepare_folder, prepared_folder, read_card, summary
+from jaxseg.datasets import (
+    describe,
+    is_prepared,
+    prepare,
+    prepare_folder,
+    prepared_folder,
+    read_card,
+    shared_with_others,
+    summary,
+)
 from jaxseg.errors import UsageError
 
 FOLDER = "folder"
@@ -75,6 +84,8 @@ def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
     else:
         prepare(name, data_dir, manual_dir=flags.manual_dir, allow_incomplete=flags.allow_incomplete)
     print(summary(read_card(name, data_dir)))
+    for line in shared_with_others(name, data_dir):
+        print(f"  warning: {line}")
     if flags.preview:
         from jaxseg.datasets.preview import preview  # draws, so imports a plotting library
 

@@ -3,7 +3,8 @@
 from jaxseg.datasets.catalogue import DESCRIPTIONS, describe
 from jaxseg.datasets.checks import summary
 from jaxseg.datasets.description import Description
-from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, instances, load
+from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, damaged, instances, load
+from jaxseg.datasets.overlap import prepared_names, shared_with_others
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card, task_of
 from jaxseg.datasets.preparing import prepare, prepare_folder
 from jaxseg.datasets.split import Split, split
@@ -15,6 +16,7 @@ __all__ = [
     "Images",
     "InstanceMaps",
     "Split",
+    "damaged",
     "describe",
     "instances",
     "is_prepared",
@@ -22,7 +24,9 @@ __all__ = [
     "prepare",
     "prepare_folder",
     "prepared_folder",
+    "prepared_names",
     "read_card",
+    "shared_with_others",
     "split",
     "summary",
     "task_of",

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import types
 from collections import deque
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow_datasets as tfds
 
-from jaxseg.datasets.card import Row
+from jaxseg.datasets.card import Row, digest
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.image_files import png
+from jaxseg.datasets.looks import looks
 
 Encoded = tuple[Row, dict[str, Any]]
 
@@ -127,13 +126,8 @@ def _encode(example: Example) -> Encoded:
         width=pixels.shape[1],
         objects=int(np.count_nonzero(np.unique(instances))),
         foreground=round(float((instances > 0).mean()), 6),
-        pixels_sha256=_digest(pixels),
-        instances_sha256=_digest(instances),
+        pixels_sha256=digest(pixels),
+        instances_sha256=digest(instances),
+        looks=looks(pixels),
     )
     return row, {**texts, "image": png(pixels), "instances": instances}
-
-
-def _digest(array: npt.NDArray[Any]) -> str:
-    content = hashlib.sha256(f"{array.shape}".encode())
-    content.update(np.ascontiguousarray(array).data)
-    return content.hexdigest()

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from jaxseg.errors import InputError
 from jaxseg.files import read_json, write_json
 
@@ -25,6 +28,7 @@ class Row:
         height, width: pixels.
         objects: number of objects; foreground: their share of the pixels, 0 … 1.
         pixels_sha256, instances_sha256: digests of shape and content.
+        looks: perceptual hash of the image; empty in data prepared before there was one.
     """
 
     id: str
@@ -37,6 +41,7 @@ class Row:
     foreground: float
     pixels_sha256: str
     instances_sha256: str
+    looks: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,12 @@ class Card:
     Attributes:
         name, title, task, licence, citation: from the description.
         complete: False where counts differ from the official ones and that was allowed.
-        fingerprint: digest of the task and of all images, their annotations, splits and patients.
+        fingerprint: digest of the task, the classes and of all images, their annotations, splits and patients.
         files: name -> bytes of each file of the folder.
         warnings: what the checks found odd.
         images: rows in the order of the records, training images first.
+        classes: names of the foreground classes where the masks tell several, in the order of their values 1, 2, …;
+            empty in the ordinary case of one, which is then called like the task.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Card:
     files: dict[str, int]
     warnings: tuple[str, ...]
     images: tuple[Row, ...]
+    classes: tuple[str, ...] = ()
 
     def rows(self, split: str) -> list[Row]:
         return [row for row in self.images if row.split == split]
@@ -77,15 +85,23 @@ class Card:
         value: dict[str, Any] = read_json(file, remedy=remedy)
         try:
             images = tuple(Row(**row) for row in value["images"])
-            return cls(**{**value, "images": images, "warnings": tuple(value["warnings"])})
+            texts = {name: tuple(value.get(name, ())) for name in ("warnings", "classes")}
+            return cls(**{**value, **texts, "images": images})
         except (KeyError, TypeError) as error:
             raise InputError(f"is not a complete card: {error}", file=file, remedy=remedy) from error
 
 
-def fingerprint(task: str, rows: Sequence[Row]) -> str:
+def fingerprint(task: str, rows: Sequence[Row], classes: Sequence[str] = ()) -> str:
     """Hex SHA-256 of what training and scoring depend on; the same for the same content on every machine."""
-    digest = hashlib.sha256(f"jaxseg dataset\n{task}\n".encode())
+    digest = hashlib.sha256("\n".join(["jaxseg dataset", task, *classes, ""]).encode())
     for row in rows:
         parts = (row.id, row.split, row.subset, row.patient, row.pixels_sha256, row.instances_sha256)
         digest.update("\t".join(parts).encode() + b"\n")
     return digest.hexdigest()
+
+
+def digest(array: npt.NDArray[Any]) -> str:
+    """Hex SHA-256 of an array's shape and content."""
+    content = hashlib.sha256(f"{array.shape}".encode())
+    content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()

@@ -1,15 +1,17 @@
 """Checks of a dataset: before it is read (counts, ids) and after (what looks odd)."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from jaxseg.datasets.card import Card, Row
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
+from jaxseg.datasets.listing import listed
+from jaxseg.datasets.overlap import same_images
 from jaxseg.errors import InputError
 
-SHOWN = 5  # names listed before "and N more"
 NEARLY_ALL = 0.98
+SPECKS = 8  # pixels an object; whole images of smaller ones are no annotation
 
 
 def check_examples(description: Description, examples: Sequence[Example], allow_incomplete: bool) -> list[str]:
@@ -21,7 +23,7 @@ def check_examples(description: Description, examples: Sequence[Example], allow_
     if clashes:
         raise InputError(
             f"two images of dataset {description.name} have the same id",
-            found=_listed(clashes),
+            found=listed(clashes),
             expected="every id once",
             remedy="rename one of the files, or remove the copy",
         )
@@ -57,27 +59,47 @@ def _differences(found: Mapping[str, int], official: Mapping[str, int], kind: st
 
 
 def oddities(rows: Sequence[Row]) -> list[str]:
-    """Warnings about prepared images: empty or full masks, copies, patients in both splits."""
-    warnings = []
+    """Warnings about prepared images: empty, full or speckled masks, copies, patients in both splits."""
+    checks = (_masks, _copies, _near_copies, _patients)
+    return [line for check in checks for line in check(rows)]
+
+
+def _masks(rows: Sequence[Row]) -> Iterator[str]:
     empty = [row.id for row in rows if row.objects == 0]
     if empty:
-        warnings.append(f"no foreground in {len(empty)} of {len(rows)} images: {_listed(empty)}")
+        yield f"no foreground in {len(empty)} of {len(rows)} images: {listed(empty)}"
     full = [row.id for row in rows if row.foreground > NEARLY_ALL]
     if full:
-        warnings.append(f"nearly no background in {len(full)} of {len(rows)} images: {_listed(full)}")
-    seen: dict[str, str] = {}
-    copies = []
+        yield f"nearly no background in {len(full)} of {len(rows)} images: {listed(full)}"
+    specks = [row.id for row in rows if 0 < row.foreground * row.height * row.width < SPECKS * row.objects]
+    if specks:
+        yield (
+            f"objects of less than {SPECKS} pixels on average in {len(specks)} of {len(rows)} images: "
+            f"{listed(specks)} (was the mask smoothed, or saved with loss?)"
+        )
+
+
+def _copies(rows: Sequence[Row]) -> Iterator[str]:
+    first: dict[str, str] = {}
     for row in rows:
-        if row.pixels_sha256 in seen:
-            copies.append(f"{row.id} = {seen[row.pixels_sha256]}")
-        seen.setdefault(row.pixels_sha256, row.id)
+        first.setdefault(row.pixels_sha256, row.id)
+    copies = [f"{row.id} = {first[row.pixels_sha256]}" for row in rows if first[row.pixels_sha256] != row.id]
     if copies:
-        warnings.append(f"{len(copies)} images are pixel for pixel copies of others: {_listed(copies)}")
-    patients = [{row.patient for row in rows if row.split == split} for split in ("train", "test")]
-    shared = sorted(patients[0] & patients[1])
-    if shared:
-        warnings.append(f"{len(shared)} patients have images in train and in test: {_listed(shared)}")
-    return warnings
+        yield f"{len(copies)} images are pixel for pixel copies of others: {listed(copies)}"
+
+
+def _near_copies(rows: Sequence[Row]) -> Iterator[str]:
+    train, test = ([row for row in rows if row.split == split] for split in ("train", "test"))
+    pairs = [(a, b) for a, b in same_images(test, train) if a.pixels_sha256 != b.pixels_sha256]
+    if pairs:
+        named = listed(f"{a.id} ~ {b.id}" for a, b in pairs)
+        yield f"{len(pairs)} test images are nearly equal to training images: {named}"
+
+
+def _patients(rows: Sequence[Row]) -> Iterator[str]:
+    train, test = ({row.patient for row in rows if row.split == split} for split in ("train", "test"))
+    if train & test:
+        yield f"{len(train & test)} patients have images in train and in test: {listed(sorted(train & test))}"
 
 
 def summary(card: Card) -> str:
@@ -102,9 +124,3 @@ def _line(split: str, subset: str, rows: Sequence[Row]) -> str:
 def _span(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} … {high}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

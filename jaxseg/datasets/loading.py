@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jaxseg.datasets.card import Card, Row
+from jaxseg.datasets.card import Card, Row, digest
 from jaxseg.datasets.example import InstanceMap, Pixels
 from jaxseg.datasets.image_files import from_png
 from jaxseg.datasets.prepared import prepared_folder, read_card
@@ -110,6 +110,24 @@ class InstanceMaps(Mapping[str, InstanceMap]):
 def instances(name: str, data_dir: Path) -> InstanceMaps:
     """Instance maps of all images of a prepared dataset, training images first."""
     return InstanceMaps(read_card(name, data_dir), prepared_folder(name, data_dir))
+
+
+def damaged(name: str, data_dir: Path) -> list[str]:
+    """Ids of prepared images that cannot be decoded, or are not those that the card was written for."""
+    card, folder = read_card(name, data_dir), prepared_folder(name, data_dir)
+    bad = []
+    for split in SPLITS:
+        rows = card.rows(split)
+        source = _records(folder, split) if rows else ()
+        for index, row in enumerate(rows):
+            try:
+                arrays = _decoded(_record(source, index, row, folder), row, folder)
+            except InputError:
+                bad.append(row.id)
+            else:
+                if tuple(map(digest, arrays)) != (row.pixels_sha256, row.instances_sha256):
+                    bad.append(row.id)
+    return bad
 
 
 def _records(folder: Path, split: str) -> Any:

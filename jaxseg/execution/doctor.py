@@ -1,6 +1,7 @@
 """Is this host ready? Each check says what it found and, where it is not well, what to do."""
 
 import importlib.metadata
+import itertools
 import json
 import os
 import re
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxseg.config import Locations
+from jaxseg.datasets.card import Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
-from jaxseg.datasets.prepared import is_prepared, read_card
+from jaxseg.datasets.listing import listed
+from jaxseg.datasets.overlap import prepared_names, shared
+from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
 from jaxseg.execution import compile_cache
 from jaxseg.execution.resources import memory, usable_cores
@@ -153,14 +157,45 @@ def _datasets(data_dir: Path) -> Iterator[Finding]:
     own = [path.name for path in sorted(data_dir.glob("[a-z0-9]*")) if path.is_dir() and path.name not in DESCRIPTIONS]
     for name in [*DESCRIPTIONS, *own]:
         if is_prepared(name, data_dir):
-            card = read_card(name, data_dir)
-            counts = " + ".join(str(len(card.rows(split))) for split in ("train", "test"))
-            yield Finding(f"dataset {name}", True, f"{counts} images, {card.task}")
+            yield from _prepared(name, data_dir)
         else:
             begun = (data_dir / name).exists()
             found = "incomplete or damaged" if begun else "not prepared"
             remedy = f"python launch/prepare.py {name} --data-dir {data_dir}"
             yield Finding(f"dataset {name}", not begun, found, remedy)
+    cards = [read_card(name, data_dir) for name in prepared_names(data_dir)]
+    for first, second in itertools.combinations(cards, 2):
+        line = shared(first, second)
+        if line is not None:
+            remedy = (
+                "do not test models on the one that were trained on the other, or remove the copies and prepare anew"
+            )
+            yield Finding(f"datasets {first.name}, {second.name}", True, line, remedy)
+
+
+def _prepared(name: str, data_dir: Path) -> Iterator[Finding]:
+    """Every image is decoded and compared with its digest; then what the checks had found while preparing."""
+    from jaxseg.datasets.loading import damaged  # TFDS takes half a second to import
+
+    card, bad = read_card(name, data_dir), damaged(name, data_dir)
+    if bad:
+        remedy = f"delete {prepared_folder(name, data_dir)} and prepare the dataset again"
+        found = f"{len(bad)} images cannot be decoded or have changed: {listed(bad)}"
+        yield Finding(f"dataset {name}", False, found, remedy)
+        return
+    counts = " + ".join(str(len(card.rows(split))) for split in ("train", "test"))
+    yield Finding(f"dataset {name}", True, f"{counts} images, {card.task}{_measures(card)}")
+    for warning in card.warnings:
+        yield Finding(f"dataset {name}", True, warning, "look at them: python launch/prepare.py NAME --preview")
+
+
+def _measures(card: Card) -> str:
+    """Sizes and foreground, where there are images."""
+    if not card.images:
+        return ""
+    sides = [side for row in card.images for side in (row.height, row.width)]
+    foreground = sum(row.foreground for row in card.images) / len(card.images)
+    return f", sides {min(sides)}-{max(sides)} pixels, foreground {foreground:.3f}"
 
 
 def _weights(weights_dir: Path) -> Iterator[Finding]:

@@ -23,6 +23,9 @@ def test_ordinary_data_has_no_warnings() -> None:
 def test_each_oddity_is_said() -> None:
     assert oddities(_changed(1, objects=0, foreground=0.0)) == ["no foreground in 1 of 3 images: b"]
     assert oddities(_changed(1, foreground=0.99)) == ["nearly no background in 1 of 3 images: b"]
+    assert oddities(_changed(1, objects=20)) == [
+        "objects of less than 8 pixels on average in 1 of 3 images: b (was the mask smoothed, or saved with loss?)"
+    ]
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
 
@@ -31,7 +34,7 @@ def test_fingerprint_changes_with_everything_that_counts() -> None:
     changes = [{"id": "x"}, {"split": "test"}, {"subset": "x"}, {"patient": "x"}]
     changes += [{"pixels_sha256": "x"}, {"instances_sha256": "x"}]
     prints = {fingerprint("glands", _changed(0, **change)) for change in [{}, *changes]}
-    assert len(prints | {fingerprint("nuclei", ROWS)}) == 8
+    assert len(prints | {fingerprint("nuclei", ROWS), fingerprint("glands", ROWS, ("a", "b"))}) == 9
 
 
 def test_summary_shows_numbers_and_warnings() -> None:

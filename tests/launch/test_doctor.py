@@ -1,5 +1,7 @@
 """The doctor finds what is wrong and says what to do."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +78,32 @@ def test_damaged_data_weights_and_cache(places: Locations, tmp_path: Path) -> No
     assert "launch/prepare.py glas" in named(findings, "dataset glas").remedy
     assert "weights_convert" in named(findings, "weights imagenet_v1").remedy
     assert "chmod 700" in named(findings, "compilation cache").remedy
+
+
+def test_prepared_images_are_decoded_measured_and_compared(places: Locations) -> None:
+    from jaxseg.datasets import prepare
+
+    prepare("synthetic_nuclei_a", places.data)
+    shutil.copytree(places.data / "synthetic_nuclei_a", places.data / "twin")
+    card = json.loads((prepared_folder("twin", places.data) / "jaxseg.json").read_text())
+    told = "no foreground in 1 of 32 images: x"
+    text = json.dumps({**card, "name": "twin", "warnings": [told]})
+    (prepared_folder("twin", places.data) / "jaxseg.json").write_text(text)
+    findings = list(doctor._datasets(places.data))
+    found = named(findings, "dataset synthetic_nuclei_a").found
+    assert found.startswith("24 + 8 images, nuclei, sides 144-168 pixels, foreground 0.")
+    assert [finding.found for finding in findings if finding.what == "dataset twin"][1] == told
+    twins = named(findings, "datasets synthetic_nuclei_a, twin")
+    assert twins.found.startswith("32 images are the same or nearly so")
+    assert twins.remedy
+
+    file = next(prepared_folder("twin", places.data).glob("*test*"))
+    content = bytearray(file.read_bytes())
+    content[content.index(b"IDAT") + 200] ^= 1
+    file.write_bytes(content)
+    finding = named(list(doctor._prepared("twin", places.data)), "dataset twin")
+    assert not finding.well
+    assert "1 images cannot be decoded or have changed: test_" in finding.found
 
 
 def test_arrays_are_compared_with_the_receipt(places: Locations) -> None:
