@@ -1,7 +1,8 @@
 """Prepare datasets: python launch/prepare.py glas kumar --manual-dir DOWNLOADS --data-dir DATA
 
-Built in: glas, crag, kumar, cpm17, tnbc (official files, see docs/datasets.md) and synthetic_{glands,nuclei}_{a,b}.
+Built in: glas, crag, kumar, cpm17, tnbc (official files, see docs/datasets.md), synthetic_{glands,nuclei,tissue}_{a,b}.
 Your own images: python launch/prepare.py folder --name mylab --source DIR --task glands --data-dir DATA
+Several classes: … folder … --masks classes --classes gland=1 vessel=2
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from jaxseg.datasets import (
     shared_with_others,
     summary,
 )
+from jaxseg.datasets.classes import named
 from jaxseg.errors import UsageError
 
 FOLDER = "folder"
@@ -41,7 +43,8 @@ class Flags:
         source: folder only: holds images/ and masks/ with the same file names; or a .zip of it.
         task: folder only: what is annotated, such as glands or nuclei.
         table: folder only: CSV with columns image, mask, split, patient.
-        masks: folder only: binary, or one value per object; auto looks at the files.
+        masks: folder only: binary, one value per object, or one value per class; auto looks at the files.
+        classes: folder only: NAME=VALUE of each class; otherwise classes.json or classes.csv in the source is read.
     """
 
     datasets: tyro.conf.Positional[tuple[str, ...]]
@@ -53,7 +56,8 @@ class Flags:
     source: Path | None = None
     task: str | None = None
     table: Path | None = None
-    masks: Literal["auto", "binary", "instances"] = "auto"
+    masks: Literal["auto", "binary", "instances", "classes"] = "auto"
+    classes: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -80,7 +84,10 @@ def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
     elif own:
         assert flags.source
         assert flags.task
-        prepare_folder(name, flags.source, data_dir, task=flags.task, table=flags.table, masks=flags.masks)
+        classes = named(flags.classes) if flags.classes else None
+        prepare_folder(
+            name, flags.source, data_dir, task=flags.task, table=flags.table, masks=flags.masks, classes=classes
+        )
     else:
         prepare(name, data_dir, manual_dir=flags.manual_dir, allow_incomplete=flags.allow_incomplete)
     print(summary(read_card(name, data_dir)))

@@ -18,12 +18,15 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.image_files import png
 from jaxseg.datasets.looks import looks
+from jaxseg.datasets.regions import connected_by_class
 
 Encoded = tuple[Row, dict[str, Any]]
 
 
 class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Features: image (PNG), instances (int32, zlib), id, patient, subset; splits train and test.
+
+    Datasets of several classes have a feature classes (uint8, zlib) in place of instances.
 
     Attributes:
         rows: facts of the images written so far, in the order of the records.
@@ -43,7 +46,7 @@ class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-                "instances": tfds.features.Tensor(shape=(None, None), dtype=np.int32, encoding="zlib"),
+                **_annotation(self.description),
                 "id": tfds.features.Text(),
                 "patient": tfds.features.Text(),
                 "subset": tfds.features.Text(),
@@ -62,7 +65,7 @@ class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         examples = [example for example in self.examples if example.split == split]
-        with contextlib.closing(_encoded(examples)) as stream:
+        with contextlib.closing(_encoded(examples, self.description)) as stream:
             try:
                 for index, (row, features) in enumerate(stream):
                     self.rows.append(row)
@@ -100,14 +103,20 @@ def _disk_error(error: Exception) -> Exception:
     return error
 
 
-def _encoded(examples: Sequence[Example]) -> Generator[Encoded, None, None]:
+def _annotation(description: Description) -> dict[str, Any]:
+    if description.classes:
+        return {"classes": tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding="zlib")}
+    return {"instances": tfds.features.Tensor(shape=(None, None), dtype=np.int32, encoding="zlib")}
+
+
+def _encoded(examples: Sequence[Example], description: Description) -> Generator[Encoded, None, None]:
     """Examples read and encoded in order by a few threads, at most two per thread ahead."""
     count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(count) as threads:
         waiting: deque[Future[Encoded]] = deque()
         try:
             for example in examples:
-                waiting.append(threads.submit(_encode, example))
+                waiting.append(threads.submit(_encode, example, description))
                 if len(waiting) > 2 * count:
                     yield waiting.popleft().result()
             while waiting:
@@ -116,18 +125,20 @@ def _encoded(examples: Sequence[Example]) -> Generator[Encoded, None, None]:
             threads.shutdown(cancel_futures=True)
 
 
-def _encode(example: Example) -> Encoded:
-    pixels, instances = example.read()
+def _encode(example: Example, description: Description) -> Encoded:
+    pixels, labels = example.read()
+    objects = connected_by_class(labels) if description.classes else labels
+    annotation = {"classes": labels.astype(np.uint8)} if description.classes else {"instances": labels}
     texts = {"id": example.id, "patient": example.patient, "subset": example.subset}
     row = Row(
         **texts,
         split=example.split,
         height=pixels.shape[0],
         width=pixels.shape[1],
-        objects=int(np.count_nonzero(np.unique(instances))),
-        foreground=round(float((instances > 0).mean()), 6),
+        objects=int(np.count_nonzero(np.unique(objects))),
+        foreground=round(float((labels > 0).mean()), 6),
         pixels_sha256=digest(pixels),
-        instances_sha256=digest(instances),
+        instances_sha256=digest(labels),
         looks=looks(pixels),
     )
-    return row, {**texts, "image": png(pixels), "instances": instances}
+    return row, {**texts, "image": png(pixels), **annotation}

@@ -19,6 +19,7 @@ class Description:
         layout: what the manual directory must hold.
         differences_from_paper: where release and paper (arXiv 2307.03275) disagree; the release wins.
         overlap: with the images that public initial weights were trained on.
+        classes: names of the foreground classes, where the annotation tells several; empty means one.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Description:
     layout: str = ""
     differences_from_paper: str = "none"
     overlap: str = "none known"
+    classes: tuple[str, ...] = ()

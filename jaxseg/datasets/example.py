@@ -24,7 +24,8 @@ class Example:
         id: unique within the dataset; it becomes part of file names.
         split: "train" or "test"; subset: the authors' own name of the part, such as "testA".
         patient: name of the patient; the id where the patient is unknown.
-        read: gives pixels and instance map, of equal height and width.
+        read: gives pixels and instance map, of equal height and width; in datasets of several classes a class map
+            (0 background, 1, 2, … in the order of the description's classes) takes the place of the instance map.
     """
 
     id: str

@@ -3,23 +3,26 @@
 import csv
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from jaxseg.datasets.classes import read_classes
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import LABEL_SUFFIXES, SUFFIXES, read_labels
-from jaxseg.datasets.regions import connected
+from jaxseg.datasets.regions import connected, read_binary
 from jaxseg.datasets.split import split
 from jaxseg.datasets.tree import child, folders, images
 from jaxseg.errors import InputError
 
-Masks = Literal["auto", "binary", "instances"]
+Masks = Literal["auto", "binary", "instances", "classes"]
+ReadMask = Callable[[Path], npt.NDArray[np.int32]]
 COLUMNS = ("image", "mask", "split", "patient")
 TEST_SHARE = 0.2
 LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .bmp; images also .jpg, .webp), the same names in both"
@@ -33,8 +36,10 @@ class _Pair:
     patient: str
 
 
-def folder_description(name: str, task: str, title: str | None) -> Description:
-    return Description(name, title or name, task, citation="your own data", layout=LAYOUT)
+def folder_description(name: str, task: str, title: str | None, classes: Mapping[str, int]) -> Description:
+    """One class is the binary case, whatever it is called."""
+    names = tuple(classes) if len(classes) > 1 else ()
+    return Description(name, title or name, task, citation="your own data", layout=LAYOUT, classes=names)
 
 
 def own_root(place: Path) -> Path:
@@ -44,7 +49,9 @@ def own_root(place: Path) -> Path:
     return place
 
 
-def folder_examples(name: str, source: Path, table: Path | None, masks: Masks) -> list[Example]:
+def folder_examples(
+    name: str, source: Path, table: Path | None, masks: Masks, classes: Mapping[str, int] = MappingProxyType({})
+) -> list[Example]:
     """Examples of `source`; without a split in the table a fifth is set apart for testing, by patient if known."""
     pairs = _from_table(table, source) if table else _from_names(source)
     if not pairs:
@@ -52,7 +59,7 @@ def folder_examples(name: str, source: Path, table: Path | None, masks: Masks) -
             "holds no images", file=table or source / "images", expected=LAYOUT, remedy="put your images there"
         )
     pairs = _with_split(name, pairs)
-    read_mask = _read_objects if _has_objects(pairs, masks) else _read_regions
+    read_mask = _reader(pairs, masks, classes)
     return [
         Example(
             id=pair.image.stem,
@@ -65,12 +72,12 @@ def folder_examples(name: str, source: Path, table: Path | None, masks: Masks) -
     ]
 
 
-def _read_objects(file: Path) -> npt.NDArray[np.int32]:
-    return read_labels(file)
-
-
-def _read_regions(file: Path) -> npt.NDArray[np.int32]:
-    return connected(read_labels(file))
+def _reader(pairs: Sequence[_Pair], masks: Masks, classes: Mapping[str, int]) -> ReadMask:
+    if masks == "classes":
+        if len(classes) == 1:
+            return lambda file: connected(read_classes(file, classes))
+        return lambda file: read_classes(file, classes)
+    return read_labels if _has_objects(pairs, masks) else read_binary
 
 
 def _has_objects(pairs: Sequence[_Pair], masks: Masks) -> bool:

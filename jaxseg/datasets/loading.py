@@ -15,6 +15,7 @@ from jaxseg.datasets.card import Card, Row, digest
 from jaxseg.datasets.example import InstanceMap, Pixels
 from jaxseg.datasets.image_files import from_png
 from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.datasets.regions import connected_by_class
 from jaxseg.errors import InputError
 
 SPLITS = ("train", "test")
@@ -26,7 +27,7 @@ class Images:
 
     Attributes:
         pixels: (N, H, W, 3) uint8, RGB.
-        masks: (N, H, W) uint8, 0 background, 1 foreground.
+        masks: (N, H, W) uint8, 0 background, 1, 2, … the dataset's classes; with one class 1 is foreground.
         sizes: (N, 2) int32, true (height, width).
         ids: unique within the dataset; patients: the id where the patient is not known; subsets: such as "testA".
     """
@@ -44,13 +45,19 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset; `fingerprint` is the digest of its whole content."""
+    """A prepared dataset.
+
+    Attributes:
+        fingerprint: digest of its whole content.
+        classes: names of the foreground classes, in the order of their values in the masks; at least one.
+    """
 
     name: str
     task: str
     train: Images
     test: Images
     fingerprint: str
+    classes: tuple[str, ...]
 
 
 def load(name: str, data_dir: Path) -> Dataset:
@@ -58,7 +65,7 @@ def load(name: str, data_dir: Path) -> Dataset:
     card = read_card(name, data_dir)
     folder = prepared_folder(name, data_dir)
     train, test = (_images(card, folder, split) for split in SPLITS)
-    return Dataset(card.name, card.task, train, test, card.fingerprint)
+    return Dataset(card.name, card.task, train, test, card.fingerprint, card.classes or (card.task,))
 
 
 def _images(card: Card, folder: Path, split: str) -> Images:
@@ -71,9 +78,9 @@ def _images(card: Card, folder: Path, split: str) -> Images:
 
     def decode(index: int, record: dict[str, Any]) -> None:
         row = rows[index]
-        image, instances = _decoded(record, row, folder)
+        image, labels = _decoded(record, row, folder)
         pixels[index, : row.height, : row.width] = image
-        masks[index, : row.height, : row.width] = instances > 0
+        masks[index, : row.height, : row.width] = labels if card.classes else labels > 0
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for _ in threads.map(decode, range(len(rows)), records):
@@ -92,13 +99,14 @@ class InstanceMaps(Mapping[str, InstanceMap]):
     """Image id -> instance map (H, W) int32, not padded; decoded when asked for."""
 
     def __init__(self, card: Card, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._classes = folder, card.classes
         self._sources = {split: _records(folder, split) for split in SPLITS}
         self._places = {row.id: (split, index, row) for split in SPLITS for index, row in enumerate(card.rows(split))}
 
     def __getitem__(self, image: str) -> InstanceMap:
         split, index, row = self._places[image]
-        return _decoded(_record(self._sources[split], index, row, self._folder), row, self._folder)[1]
+        labels = _decoded(_record(self._sources[split], index, row, self._folder), row, self._folder)[1]
+        return connected_by_class(labels) if self._classes else labels
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -108,7 +116,10 @@ class InstanceMaps(Mapping[str, InstanceMap]):
 
 
 def instances(name: str, data_dir: Path) -> InstanceMaps:
-    """Instance maps of all images of a prepared dataset, training images first."""
+    """Instance maps of all images of a prepared dataset, training images first.
+
+    Where there are several classes, objects are regions whose pixels share sides and class.
+    """
     return InstanceMaps(read_card(name, data_dir), prepared_folder(name, data_dir))
 
 
@@ -121,11 +132,11 @@ def damaged(name: str, data_dir: Path) -> list[str]:
         source = _records(folder, split) if rows else ()
         for index, row in enumerate(rows):
             try:
-                arrays = _decoded(_record(source, index, row, folder), row, folder)
+                pixels, labels = _decoded(_record(source, index, row, folder), row, folder)
             except InputError:
                 bad.append(row.id)
             else:
-                if tuple(map(digest, arrays)) != (row.pixels_sha256, row.instances_sha256):
+                if (digest(pixels), digest(labels)) != (row.pixels_sha256, row.instances_sha256):
                     bad.append(row.id)
     return bad
 
@@ -136,7 +147,8 @@ def _records(folder: Path, split: str) -> Any:
 
     skip = tfds.decode.SkipDecoding()
     builder = tfds.builder_from_directory(folder)
-    return builder.as_data_source(split, decoders={"image": skip, "instances": skip})
+    annotation = "classes" if "classes" in builder.info.features else "instances"
+    return builder.as_data_source(split, decoders={"image": skip, annotation: skip})
 
 
 def _record(source: Any, index: int, row: Row, folder: Path) -> dict[str, Any]:
@@ -149,14 +161,20 @@ def _record(source: Any, index: int, row: Row, folder: Path) -> dict[str, Any]:
 def _decoded(record: dict[str, Any], row: Row, folder: Path) -> tuple[Pixels, InstanceMap]:
     try:
         image = from_png(record["image"])
-        packed = record["instances"]
-        labels = np.frombuffer(zlib.decompress(packed["value"]), np.int32).reshape(packed["shape"])
+        labels = _labels(record)
     except (ValueError, OSError, zlib.error) as error:
         raise _changed(row, folder, str(error)) from error
     size = (row.height, row.width)
     if record["id"].decode() != row.id or image.shape != (*size, 3) or labels.shape != size:
         raise _changed(row, folder, f"image {record['id'].decode()} of shape {image.shape}")
     return image, labels
+
+
+def _labels(record: dict[str, Any]) -> npt.NDArray[np.int32]:
+    name, kind = ("classes", np.uint8) if "classes" in record else ("instances", np.int32)
+    packed = record[name]
+    flat = np.frombuffer(zlib.decompress(packed["value"]), kind)
+    return flat.reshape(packed["shape"]).astype(np.int32, copy=False)
 
 
 def _changed(row: Row, folder: Path, found: str) -> InputError:

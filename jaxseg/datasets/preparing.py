@@ -5,7 +5,7 @@ import fcntl
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from jaxseg.datasets.archives import archives, is_archive, unpacked
 from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import DESCRIPTIONS, READERS, describe
 from jaxseg.datasets.checks import check_examples, oddities
+from jaxseg.datasets.classes import beside, checked
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.folder import Masks, folder_description, folder_examples, own_root
@@ -59,6 +60,7 @@ def prepare_folder(
     task: str,
     table: Path | None = None,
     masks: Masks = "auto",
+    classes: Mapping[str, int] | None = None,
     title: str | None = None,
 ) -> Path:
     """Prepare a user's own `source/images` and `source/masks` under a name of their choice.
@@ -66,19 +68,27 @@ def prepare_folder(
     Args:
         task: what the masks show; datasets of one task are tested on each other.
         table: CSV with the columns image, mask, split, patient; all but the first may be missing.
-        masks: "binary" makes objects of connected regions, "instances" takes each value as an object, "auto" looks.
+        masks: "binary" makes objects of connected regions, "instances" takes each value as an object, "classes" takes
+            values as classes, "auto" looks (never for classes).
+        classes: name -> value in the masks, with "classes"; otherwise they are read from classes.json or classes.csv
+            in `source`.
     """
     check_name("dataset", name)
     check_name("task", task)
+    if classes and masks != "classes":
+        raise UsageError("classes are named for masks of another kind", found=masks, remedy="give --masks classes too")
     if name in DESCRIPTIONS:
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    description = folder_description(name, task, title)
     with contextlib.ExitStack() as stack:
         if is_archive(source):
             source = own_root(stack.enter_context(unpacked([source])))
-        examples = folder_examples(name, source, table, masks)
+        if masks == "classes" and classes is None:
+            classes = beside(source)
+        classes = checked(classes, UsageError) if classes else {}
+        description = folder_description(name, task, title, classes)
+        examples = folder_examples(name, source, table, masks, classes)
         return _write(description, examples, data_dir, check_examples(description, examples, False))
 
 
@@ -168,10 +178,11 @@ def _card(folder: Path, description: Description, rows: Sequence[Row], differenc
         licence=description.licence,
         citation=description.citation,
         complete=not differences,
-        fingerprint=fingerprint(description.task, rows),
+        fingerprint=fingerprint(description.task, rows, description.classes),
         files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
         warnings=(*differences, *oddities(rows)),
         images=tuple(rows),
+        classes=description.classes,
     )
 
 

@@ -12,13 +12,14 @@ from jaxseg.datasets.prepared import prepared_folder, read_card
 from jaxseg.files import write_bytes
 
 COLUMNS = 4
-OUTLINE = (0, 255, 0)
+OUTLINES = ((0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 128, 0), (0, 128, 255), (255, 255, 255))  # of the classes
 WINDOW = 400  # pixels shown of large images, from the middle: outlines vanish when they are shrunk
 
 
 def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     """Write `<data_dir>/<name>/preview.png` with `count` images spread over both splits; returns its path."""
     from matplotlib.figure import Figure  # a second that only the preview pays
+    from matplotlib.lines import Line2D
 
     card, dataset, maps = read_card(name, data_dir), load(name, data_dir), instances(name, data_dir)
     rows = _spread(card.images, count)
@@ -28,9 +29,13 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     for axis in axes:
         axis.set_axis_off()
     for axis, row in zip(axes, rows, strict=False):
-        axis.imshow(_outlined(_image(dataset.train if row.split == "train" else dataset.test, row), maps[row.id]))
+        axis.imshow(_outlined(*_image(dataset.train if row.split == "train" else dataset.test, row), maps[row.id]))
         axis.set_title(f"{row.id} ({row.split})\n{row.objects} objects, {row.foreground:.0%} foreground", fontsize=9)
     figure.suptitle(card.title)
+    if len(dataset.classes) > 1:
+        colours = [OUTLINES[k % len(OUTLINES)] for k in range(len(dataset.classes))]
+        lines_of_classes = [Line2D([], [], color=(r / 255, g / 255, b / 255), linewidth=4) for r, g, b in colours]
+        figure.legend(lines_of_classes, dataset.classes, loc="outside lower center", ncols=6, facecolor="0.4")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     path = prepared_folder(name, data_dir).parent / "preview.png"
@@ -44,15 +49,19 @@ def _spread(rows: Sequence[Row], count: int) -> list[Row]:
     return [rows[place] for place in places]
 
 
-def _image(images: Images, row: Row) -> np.ndarray:
-    return images.pixels[images.ids.index(row.id), : row.height, : row.width]
+def _image(images: Images, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and classes."""
+    place = images.ids.index(row.id), slice(row.height), slice(row.width)
+    return images.pixels[place], images.masks[place]
 
 
-def _outlined(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _outlined(pixels: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from skimage.segmentation import find_boundaries
 
     top, left = (max(size - WINDOW, 0) // 2 for size in labels.shape)
     window = slice(top, top + WINDOW), slice(left, left + WINDOW)
     drawn = pixels[window].copy()
-    drawn[find_boundaries(labels[window], mode="inner")] = OUTLINE
+    edges = find_boundaries(labels[window], mode="inner")
+    for value in range(1, int(classes.max()) + 1):
+        drawn[edges & (classes[window] == value)] = OUTLINES[(value - 1) % len(OUTLINES)]
     return drawn

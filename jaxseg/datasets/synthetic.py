@@ -6,12 +6,12 @@ from jaxseg import seeds
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, InstanceMap, Pixels
 from jaxseg.datasets.stain import SITES
-from jaxseg.datasets.tissue import Patient, draw_glands, draw_nuclei
+from jaxseg.datasets.tissue import CLASSES, Patient, draw_glands, draw_nuclei, draw_tissue
 
 PATIENTS = {"train": 4, "test": 2}
 IMAGES_PER_PATIENT = {"train": 6, "test": 4}
 SHAPES = ((160, 160), (150, 168), (168, 152), (160, 144))  # pixels; official sets vary in size as well
-_DRAW = {"glands": draw_glands, "nuclei": draw_nuclei}
+_DRAW = {"glands": draw_glands, "nuclei": draw_nuclei, "tissue": draw_tissue}
 
 
 def _description(task: str, site: str) -> Description:
@@ -29,6 +29,7 @@ def _description(task: str, site: str) -> Description:
         layout="none",
         differences_from_paper="not part of the paper",
         overlap="none",
+        classes=CLASSES if task == "tissue" else (),
     )
 
 
@@ -36,7 +37,7 @@ DESCRIPTIONS = tuple(_description(task, site) for task in _DRAW for site in SITE
 
 
 def examples(name: str) -> list[Example]:
-    """Examples of one of the four synthetic datasets; the same pixels each time (on one kind of machine)."""
+    """Examples of one of the synthetic datasets; the same pixels each time (on one kind of machine)."""
     _, task, site = name.split("_")
     return [
         Example(
@@ -53,7 +54,7 @@ def examples(name: str) -> list[Example]:
 
 
 def draw(task: str, site: str, patient: str, index: int) -> tuple[Pixels, InstanceMap]:
-    """One image and its instance map; a patient keeps its stain strength and shapes over its images."""
+    """One image and its instance map (tissue: class map); a patient's images share stain strength and shapes."""
     person = Patient.draw(seeds.generator("patient", task, site, patient))
     rng = seeds.generator("tissue", task, site, patient, index)
     shape = SHAPES[rng.integers(len(SHAPES))]

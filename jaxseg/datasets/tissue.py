@@ -12,6 +12,8 @@ import numpy.typing as npt
 from jaxseg.datasets.example import InstanceMap, Pixels
 from jaxseg.datasets.stain import Field, Site, fibres, photograph, texture
 
+CLASSES = ("epithelium", "lumen", "lymphocytes")  # of draw_tissue, in the order of their values
+EPITHELIUM, LUMEN, LYMPHOCYTES = 1, 2, 3
 Polar = tuple[tuple[slice, slice], Field, Field]  # window, distance from the centre, angle
 
 
@@ -45,11 +47,13 @@ class Canvas:
     hematoxylin: Field = field(init=False)
     eosin: Field = field(init=False)
     instances: InstanceMap = field(init=False)
+    classes: InstanceMap = field(init=False)
 
     def __post_init__(self) -> None:
         self.hematoxylin = np.zeros(self.shape, np.float32)
         self.eosin = np.zeros(self.shape, np.float32)
         self.instances = np.zeros(self.shape, np.int32)
+        self.classes = np.zeros(self.shape, np.int32)
 
     def around(self, row: float, column: float, reach: float) -> Polar | None:
         """Polar coordinates of the pixels within `reach` of a point; None where that is outside."""
@@ -118,6 +122,26 @@ def draw_glands(
     return _developed(canvas, patient, site)
 
 
+def draw_tissue(
+    shape: tuple[int, int], patient: Patient, site: Site, rng: np.random.Generator
+) -> tuple[Pixels, InstanceMap]:
+    """Colon-like tissue with more lymphocytes; the map holds `CLASSES` instead of objects.
+
+    Cracks are white like lumina, nuclei of epithelium and stroma dark like lymphocytes: neither is their class.
+    """
+    canvas = Canvas(shape, site.scale, rng)
+    _stroma(canvas, eosin=0.55, streaky=0.13)
+    _gaps(canvas, count=rng.poisson(1.5))
+    _scattered_nuclei(canvas, count=int(0.003 * shape[0] * shape[1] / site.scale**2))
+    _lymphocytes(canvas, clusters=4 + rng.poisson(2))
+    wanted = rng.uniform(0.3, 0.42) * patient.dense
+    for _ in range(200):
+        if (canvas.instances > 0).mean() >= wanted:
+            break
+        _gland(canvas, patient)
+    return _developed(canvas, patient, site)[0], canvas.classes
+
+
 def draw_nuclei(
     shape: tuple[int, int], patient: Patient, site: Site, rng: np.random.Generator
 ) -> tuple[Pixels, InstanceMap]:
@@ -175,7 +199,10 @@ def _lymphocytes(canvas: Canvas, clusters: int) -> None:
             radius = canvas.rng.uniform(1.4, 2) * canvas.scale
             dyes = (canvas.rng.uniform(0.9, 1.3), 0.3)
             row, column = centre + offset
-            canvas.ellipse(row, column, (radius, radius), 0.0, dyes)
+            drawn = canvas.ellipse(row, column, (radius, radius), 0.0, dyes)
+            if drawn is not None:
+                window, inside = drawn
+                canvas.classes[window][inside] = LYMPHOCYTES
 
 
 def _gland(canvas: Canvas, patient: Patient) -> None:
@@ -196,12 +223,14 @@ def _gland(canvas: Canvas, patient: Patient) -> None:
     if not canvas.free(window, distance < edge + 3 * scale) or (distance < edge).sum() < 40:
         return
     canvas.instances[window][distance < edge] = canvas.instances.max() + 1
+    canvas.classes[window][distance < edge] = EPITHELIUM
 
     mucin = texture(rng, distance.shape, 2 * scale)
     canvas.lay(window, np.clip(edge - distance + 0.5, 0, 1), 0.16 + 0.04 * mucin, 0.36 + 0.07 * mucin)
     share = rng.uniform(0.3, 0.5) if rng.random() < 0.85 else 0.0  # some are cut so that no lumen shows
     lumen_waves = _waves(rng, 1.5 * patient.irregular)
     lumen = share * edge * _outline(angle, 1, lumen_waves)
+    canvas.classes[window][distance < lumen] = LUMEN
     secretion = np.clip(0.06 + 0.05 * texture(rng, distance.shape, 4 * scale), 0, None)
     canvas.lay(window, np.clip(lumen - distance + 0.5, 0, 1), 0.02, secretion)
     _epithelium(canvas, (row, column), outer, scale)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
-from jaxseg.datasets.image_files import LABEL_SUFFIXES, read_labels
-from jaxseg.datasets.regions import connected
+from jaxseg.datasets.image_files import LABEL_SUFFIXES
+from jaxseg.datasets.regions import read_binary
 from jaxseg.datasets.tree import child, companion, find_root, folders, images, not_found
 
 TEST_PATIENTS = ("02", "09", "10", "11")  # with these the numbers are the paper's, and no patient is on both sides
@@ -40,7 +40,7 @@ def examples(manual_dir: Path, test_patients: Collection[str] = TEST_PATIENTS) -
         split = "test" if patient in test_patients else "train"
         for image in images(slide, LABEL_SUFFIXES):
             mask = companion(image, child(root, f"GT_{patient}") or root / f"GT_{patient}", f"{image.stem}.png")
-            read = paired(image, mask, lambda file: connected(read_labels(file)))
+            read = paired(image, mask, read_binary)
             found.append(Example(image.stem, "test" if split == "test" else "train", split, patient, read))
     return sorted(found, key=lambda example: example.split != "train")
 

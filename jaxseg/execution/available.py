@@ -4,20 +4,29 @@ from pathlib import Path
 
 from jaxseg.config import RANDOM, ModelConfig
 from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.datasets.classes import check_classes
 from jaxseg.datasets.prepared import is_prepared, read_card
-from jaxseg.errors import InputError, JaxsegError
+from jaxseg.errors import InputError, JaxsegError, UsageError
 from jaxseg.models.receipt import Receipt
 
 
-def data_problem(name: str, task: str | None, data_dir: Path) -> str | None:
-    """What is wrong with a dataset and the remedy; None where it is prepared, for `task` if one is given."""
+def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> str | None:
+    """What is wrong with a dataset and the remedy; None where it is prepared, for `task` if one is given.
+
+    Args:
+        classes: that the model tells apart.
+    """
     try:
-        found = read_card(name, data_dir).task
+        card = read_card(name, data_dir)
     except JaxsegError as error:
         source = DESCRIPTIONS[name].how_to_get if name in DESCRIPTIONS else ""
         return f"{error}\n  source:   {source}" if source else str(error)
-    if task is not None and found != task:
-        return f"dataset {name} in {data_dir} is for another task\n  found:    {found}\n  expected: {task}"
+    if task is not None and card.task != task:
+        return f"dataset {name} in {data_dir} is for another task\n  found:    {card.task}\n  expected: {task}"
+    try:
+        check_classes(name, card.classes or (card.task,), classes)
+    except UsageError as error:
+        return str(error)
     return None
 
 

@@ -76,7 +76,7 @@ def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
     """Look at the study folder, the data and the weights; reads a few small files and writes nothing."""
     makers = _makers(study)
     problems = {
-        name: available.data_problem(name, study.task, locations.data)
+        name: available.data_problem(name, study.task, study.recipe.model.classes, locations.data)
         for name in dict.fromkeys(study.datasets + study.tested_on)
     }
     items: dict[str, Item] = {}
@@ -156,7 +156,7 @@ def _judge(
 def _data_problem(run: RunConfig, locations: Locations, problems: dict[str, str | None]) -> str | None:
     if run.dataset in problems:
         return problems[run.dataset]
-    return available.data_problem(run.dataset, None, locations.data)
+    return available.data_problem(run.dataset, None, run.recipe.model.classes, locations.data)
 
 
 def _reason(file: Path) -> str:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
+from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import InputError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, make_feed
@@ -65,12 +66,14 @@ def train_run(
 
     Raises:
         InputError: data or weights are missing, bad, or not those that the run began with.
+        UsageError: the model's classes are not as many as the dataset's.
         StoppedError: `should_stop` turned true; a checkpoint was saved.
     """
     folder.create(run)
     recipe = run.recipe
     mesh = make_mesh(recipe.batch, options.devices)
     dataset = load_dataset(run.dataset, data_dir)
+    check_classes(run.dataset, dataset.classes, recipe.model.classes)
     split = _split(folder, run, dataset)
     encoder = read_encoder(run, weights_dir)
     _remember_weights(folder, run.weights, encoder)

@@ -10,7 +10,10 @@ from jaxseg.datasets.example import InstanceMap, Pixels
 FOREGROUND = {"glands": (0.3, 0.55), "nuclei": (0.15, 0.27)}
 
 
-@pytest.fixture(scope="module", params=[description.name for description in synthetic.DESCRIPTIONS])
+BINARY = [description.name for description in synthetic.DESCRIPTIONS if not description.classes]
+
+
+@pytest.fixture(scope="module", params=BINARY)
 def drawn(request: pytest.FixtureRequest) -> tuple[str, list[tuple[Pixels, InstanceMap]]]:
     examples = synthetic.examples(request.param)[::4]
     return request.param, [example.read() for example in examples]
@@ -87,3 +90,15 @@ def test_sites_differ_in_colour_scale_and_noise(task: str) -> None:
         for site, images in sites.items()
     }
     assert grain["a"] != pytest.approx(grain["b"], rel=0.05)
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_tissue_has_three_classes_where_they_belong(site: str) -> None:
+    for pixels, classes in [synthetic.draw("tissue", site, f"train_{k}", 1) for k in range(4)]:
+        assert np.unique(classes).tolist() == [0, 1, 2, 3]
+        bright = [pixels[classes == value].mean() for value in range(4)]
+        assert bright[2] > max(bright[0], bright[1])  # lumina are nearly white
+        assert bright[3] < min(bright[0], bright[1])  # lymphocytes are dark
+        around = ndimage.binary_dilation(classes == 2) & (classes != 2)
+        assert (classes[around] == 1).mean() > 0.95  # a lumen lies in epithelium
+        assert 0.01 < (classes == 3).mean() < 0.2
