@@ -34,6 +34,11 @@ class RunFolder:
         return self.path / "scores.parquet"
 
     @property
+    def class_scores(self) -> Path:
+        """Parquet, one row per budget, test dataset, image and class; only of models of several classes."""
+        return self.path / "class_scores.parquet"
+
+    @property
     def split(self) -> Path:
         return self.path / "split.json"
 

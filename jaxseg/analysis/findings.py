@@ -6,6 +6,7 @@ import pandas as pd
 
 from jaxseg.analysis.baseline import all_foreground
 from jaxseg.analysis.cells import cells_of
+from jaxseg.analysis.class_scores import read_class_scores, summarise_classes
 from jaxseg.analysis.comparisons import compare
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.recommendation import Recommendation, recommend, recommendation_table
@@ -15,7 +16,10 @@ from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, sum
 
 @dataclass(frozen=True)
 class Findings:
-    """Tables as their functions document them; `similarity` is None where no model was opened."""
+    """Tables as their functions document them; `similarity` is None where no model was opened.
+
+    `class_scores` is None unless the models tell several classes apart.
+    """
 
     results: Results
     baseline: pd.DataFrame
@@ -27,6 +31,7 @@ class Findings:
     similarity: pd.DataFrame | None = None
     embeddings: list[Embedding] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    class_scores: pd.DataFrame | None = None
 
     @property
     def final(self) -> pd.DataFrame:
@@ -43,7 +48,8 @@ class Findings:
             "baseline": self.baseline,
             "recommendation": recommendation_table(self.recommendations),
         }
-        return named if self.similarity is None else {**named, "features": self.similarity}
+        further = {"features": self.similarity, "class_scores": self.class_scores}
+        return named | {name: table for name, table in further.items() if table is not None}
 
 
 def find(results: Results) -> Findings:
@@ -52,6 +58,7 @@ def find(results: Results) -> Findings:
     baseline = all_foreground(results.scores)
     summary = summarise(results.scores, cells, baseline)
     comparisons = compare(results.study, cells)
+    of_classes = read_class_scores(results)
     return Findings(
         results,
         baseline,
@@ -60,4 +67,5 @@ def find(results: Results) -> Findings:
         out_of_domain(summary, results.study),
         budgets(summary),
         recommend(results.study, cells, comparisons),
+        class_scores=None if of_classes is None else summarise_classes(of_classes),
     )

@@ -12,7 +12,16 @@ from jaxseg.errors import JaxsegError
 from jaxseg.files import read_json, sha256, write_json
 
 FILE_NAME = "analysis.json"
-RUN_FILES = ("config.json", "DONE.json", "error.txt", "weights.json", "split.json", "scores.parquet", "log.jsonl")
+RUN_FILES = (
+    "config.json",
+    "DONE.json",
+    "error.txt",
+    "weights.json",
+    "split.json",
+    "scores.parquet",
+    "class_scores.parquet",
+    "log.jsonl",
+)
 
 
 def inputs_digest(study: Path, choices: Iterable[object]) -> str:

@@ -15,6 +15,7 @@ from jaxseg.analysis.feature_vectors import LAYERS, PATCHES
 from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.resampling import RESAMPLES, least_p
 from jaxseg.analysis.similarity import similarity_summary
+from jaxseg.analysis.summary import at_final_budget
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         pictures=by_section,
         recommendations=_recommendations(findings),
         final=_final(findings),
+        classes=_classes(findings),
         comparisons=_records(findings.comparisons),
         test_notes=_notes(findings.comparisons),
         out_of_domain=_records(findings.out_of_domain),
@@ -107,6 +109,15 @@ def _final(findings: Findings) -> list[dict[str, Any]]:
     own["order"] = own["weights"].map(order)
     own["part"] = own["subset"] != "all"
     return _records(own.sort_values(["trained_on", "fraction", "part", "subset", "order"]))
+
+
+def _classes(findings: Findings) -> list[dict[str, Any]]:
+    """Own test images at the last budget, class by class; empty with one class."""
+    if findings.class_scores is None:
+        return []
+    final = at_final_budget(findings.class_scores, findings.results.study)
+    own = final[final["trained_on"] == final["tested_on"]]
+    return _records(own.sort_values(["trained_on", "fraction", "class", "weights"]))
 
 
 def _similarity(findings: Findings) -> list[dict[str, Any]]:

@@ -125,10 +125,11 @@ def _problem(table: pd.DataFrame, run: RunConfig) -> tuple[str, object, object] 
         return "an image is scored twice", None, "one row per budget, test dataset and image"
     if table[list(WORDS)].isna().any(axis=None) or table[list(COUNTS)].lt(0).any(axis=None):
         return "empty names or negative counts", None, "a name in every row, counts of pixels"
-    return _wrong_score(table)
+    return wrong_score(table) if run.recipe.model.classes == 1 else None
 
 
-def _wrong_score(table: pd.DataFrame) -> tuple[str, object, object] | None:
+def wrong_score(table: pd.DataFrame) -> tuple[str, object, object] | None:
+    """The first row whose Dice or Jaccard does not follow from its counts: (problem, found, expected)."""
     hit, extra, missed = (table[name].to_numpy(np.float64) for name in COUNTS[:3])
     for name, double in (("dice", 2.0), ("jaccard", 1.0)):
         whole = double * hit + extra + missed

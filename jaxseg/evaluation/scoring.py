@@ -1,12 +1,14 @@
 """Scores a run on test datasets: one row per epoch budget, test dataset and image. Never only a mean."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import UsageError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import read_json, write_bytes, write_json
@@ -23,17 +25,27 @@ def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path)
 
     What is scored already is kept; only the missing test datasets are run.
     """
-    run, known = folder.config(), _known(folder)
-    missing = [name for name in test_datasets if name not in set(known.get("tested_on", ()))]
-    rows = [
-        row
+    run, known = folder.config(), _known(folder.scores)
+    scored = set(known.get("tested_on", ()))
+    missing = [name for name in test_datasets if name not in scored]
+    results = [
+        result
         for budget in run.recipe.budgets
         for name in missing
-        for row in score(load(folder.path, budget), budget, name, data_dir)
+        for result in _scored(load(folder.path, budget), budget, name, data_dir)
     ]
-    if rows:
-        table = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-        write_bytes(folder.scores, table.to_parquet(index=False))
+    if not results:
+        return
+    of_classes = pd.DataFrame([row for result in results for row in result.of_classes])
+    if len(of_classes):  # goes first: scores.parquet says what is scored
+        before = _known(folder.class_scores)
+        before = before[before["tested_on"].isin(scored)] if len(before) else before
+        _write(folder.class_scores, before, of_classes)
+    _write(folder.scores, known, pd.DataFrame([result.row for result in results]))
+
+
+def _write(file: Path, known: pd.DataFrame, new: pd.DataFrame) -> None:
+    write_bytes(file, pd.concat([known, new], ignore_index=True).to_parquet(index=False))
 
 
 def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
@@ -60,8 +72,16 @@ def summarise(folder: RunFolder) -> str:
     return str(means.round(4).to_string())
 
 
-def _known(folder: RunFolder) -> pd.DataFrame:
-    return pd.read_parquet(folder.scores) if folder.scores.exists() else pd.DataFrame()
+def _known(file: Path) -> pd.DataFrame:
+    return pd.read_parquet(file) if file.exists() else pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one image: its row, and with several classes a row per class, which has a column `class` more."""
+
+    row: dict[str, Any]
+    of_classes: list[dict[str, Any]]
 
 
 def score(
@@ -69,18 +89,30 @@ def score(
 ) -> Iterator[dict[str, Any]]:
     """Rows of one model on the test images of one dataset, at probability 0.5.
 
+    With several classes a pixel belongs to the likeliest of them and the background; `dice` and `jaccard` are then
+    means over the classes (a class that is neither there nor predicted scores 1), the counts are of foreground of
+    any class against background.
+
     Args:
         crop, stride: of the windows, pixels; the recipe's where not given.
+
+    Raises:
+        UsageError: the dataset has another number of classes than the model.
     """
-    run, images = model.run, load_dataset(name, data_dir).test
-    recipe = run.recipe
+    return (result.row for result in _scored(model, budget, name, data_dir, crop=crop, stride=stride))
+
+
+def _scored(
+    model: TrainedModel, budget: int, name: str, data_dir: Path, *, crop: int | None = None, stride: int | None = None
+) -> Iterator[Scored]:
+    run, dataset = model.run, load_dataset(name, data_dir)
+    recipe, images = run.recipe, dataset.test
+    check_classes(name, dataset.classes, recipe.model.classes)
     window = SlidingWindow(recipe.model, crop or recipe.crop, stride or recipe.stride, recipe.compute_dtype)
     predictions = window(model.params, model.stats, images.pixels, images.sizes, model.statistics)
-    for number, predicted in enumerate(predictions):
+    for number, probabilities in enumerate(predictions):
         height, width = images.sizes[number]
-        truth = images.masks[number, :height, :width]
-        counts = count(_foreground(predicted), truth > 0)
-        yield {
+        about = {
             "trained_on": run.dataset,
             "weights": run.weights,
             "fraction": run.fraction,
@@ -90,12 +122,29 @@ def score(
             "subset": images.subsets[number],
             "image": images.ids[number],
             "patient": images.patients[number],
-            "dice": counts.dice,
-            "jaccard": counts.jaccard,
-            **counts._asdict(),
         }
+        yield _judged(about, likeliest(probabilities), images.masks[number, :height, :width], dataset.classes)
 
 
-def _foreground(predicted: np.ndarray) -> np.ndarray:
-    """Pixels (h, w) whose foreground classes together reach the threshold."""
-    return predicted.sum(-1) >= THRESHOLD
+def likeliest(probabilities: np.ndarray) -> np.ndarray:
+    """Class of each pixel (h, w), 0 background, from the foreground classes' probabilities (h, w, C).
+
+    With one class it is foreground from probability 0.5 on.
+    """
+    if probabilities.shape[-1] == 1:
+        return (probabilities[..., 0] >= THRESHOLD).astype(np.uint8)
+    background = 1 - probabilities.sum(-1, keepdims=True)
+    return np.concatenate([background, probabilities], -1).argmax(-1).astype(np.uint8)
+
+
+def _judged(about: dict[str, Any], predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Scored:
+    whole = count(predicted > 0, truth > 0)
+    if len(classes) == 1:
+        return Scored({**about, "dice": whole.dice, "jaccard": whole.jaccard, **whole._asdict()}, [])
+    each = [count(predicted == value, truth == value) for value in range(1, len(classes) + 1)]
+    means = {"dice": np.mean([own.dice for own in each]), "jaccard": np.mean([own.jaccard for own in each])}
+    of_classes = [
+        {**about, "class": name, "dice": own.dice, "jaccard": own.jaccard, **own._asdict()}
+        for name, own in zip(classes, each, strict=True)
+    ]
+    return Scored({**about, **means, **whole._asdict()}, of_classes)

@@ -1,0 +1,71 @@
+"""Scores class by class, of studies whose models tell several apart."""
+
+import numpy as np
+import pandas as pd
+
+from jaxseg.analysis.cells import Condition
+from jaxseg.analysis.scores import COLUMNS, COUNTS, Results, RunState, wrong_score
+from jaxseg.errors import InputError
+
+CONDITION = list(Condition._fields)
+_IMAGE = ["budget", "tested_on", "image"]
+
+
+def read_class_scores(results: Results) -> pd.DataFrame | None:
+    """Rows of all finished runs, the columns of scores and `class`; None in the ordinary case of one class.
+
+    Raises:
+        InputError: the table of a run is missing or damaged, or disagrees with its scores.
+    """
+    if results.study.recipe.model.classes == 1:
+        return None
+    return pd.concat([_read(state) for state in results.finished()], ignore_index=True)
+
+
+def _read(state: RunState) -> pd.DataFrame:
+    file = state.folder.class_scores
+    remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
+    try:
+        table, scores = pd.read_parquet(file), pd.read_parquet(state.folder.scores)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as scores of classes: {error}", file=file, remedy=remedy) from error
+    problem = _problem(table, scores, state.run.recipe.model.classes)
+    if problem is not None:
+        raise InputError(problem[0], file=file, found=problem[1], expected=problem[2], remedy=remedy)
+    return table[[*COLUMNS, "class"]].astype(dict.fromkeys(COUNTS, np.int64))
+
+
+def _problem(table: pd.DataFrame, scores: pd.DataFrame, classes: int) -> tuple[str, object, object] | None:
+    missing = [name for name in (*COLUMNS, "class") if name not in table.columns]
+    if missing:
+        return f"lacks columns: {', '.join(missing)}", list(table.columns), [*COLUMNS, "class"]
+    if (table.groupby(_IMAGE)["class"].nunique() != classes).any() or table.duplicated([*_IMAGE, "class"]).any():
+        return "lacks or repeats a class of an image", None, f"{classes} classes of every image, each once"
+    means = table.groupby(_IMAGE)[["dice", "jaccard"]].mean()
+    images = scores.set_index(_IMAGE)[["dice", "jaccard"]].sort_index()
+    if not means.index.equals(images.index) or not np.allclose(means, images, atol=1e-5):
+        return "disagrees with scores.parquet", None, "means over the classes equal to the images' scores"
+    return wrong_score(table)
+
+
+def summarise_classes(table: pd.DataFrame) -> pd.DataFrame:
+    """Per condition and class: mean over images, then mean and standard deviation (n - 1) over repeats."""
+    runs = table.groupby([*CONDITION, "class", "repeat"], sort=True).agg(
+        images=("image", "size"),
+        dice=("dice", "mean"),
+        jaccard=("jaccard", "mean"),
+        hit=("true_positive", "sum"),
+        extra=("false_positive", "sum"),
+        missed=("false_negative", "sum"),
+    )
+    whole = 2 * runs["hit"] + runs["extra"] + runs["missed"]
+    runs["pooled_dice"] = np.where(whole > 0, 2 * runs["hit"] / whole.where(whole > 0, 1), 1.0)
+    groups = runs.reset_index().groupby([*CONDITION, "class"], sort=True)
+    return groups.agg(
+        repeats=("repeat", "size"),
+        images=("images", "first"),
+        dice_mean=("dice", "mean"),
+        dice_sd=("dice", "std"),
+        jaccard_mean=("jaccard", "mean"),
+        pooled_dice_mean=("pooled_dice", "mean"),
+    ).reset_index()

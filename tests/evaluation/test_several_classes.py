@@ -1,0 +1,129 @@
+"""Three classes from the drawn tissue to the report: losses go down, scores by class agree with the predictions."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+import jaxseg
+from jaxseg import datasets
+from jaxseg.analysis.analyze import analyze
+from jaxseg.config import ModelConfig, RunConfig, Study
+from jaxseg.errors import InputError, UsageError
+from jaxseg.evaluation.scoring import likeliest, score_run
+from jaxseg.execution.complete import complete
+from jaxseg.files import write_json
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.run import train_run
+
+NAME = "synthetic_tissue_a"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tissue")
+    datasets.prepare(NAME, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def three(run: RunConfig) -> RunConfig:
+    recipe = dataclasses.replace(run.recipe, model=ModelConfig(18, 1 / 16, classes=3), budgets=(2, 16), batch=8)
+    return RunConfig(NAME, repeat=0, recipe=recipe)
+
+
+@pytest.fixture(scope="module")
+def study(three: RunConfig, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of one run of three classes, trained and scored."""
+    folder = tmp_path_factory.mktemp("study")
+    grid = Study("three", "Three classes", "tissue", (NAME,), ("random",), (1.0,), 1, recipe=three.recipe)
+    assert grid.runs() == [three]
+    write_json(folder / "study.json", grid.to_json())
+    complete(RunFolder.of(folder, three), three, (NAME,), data, folder)
+    return folder
+
+
+def test_training_on_three_classes_lowers_the_loss(study: Path, three: RunConfig) -> None:
+    losses = [line["training_loss"] for line in RunFolder.of(study, three).read_log()]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_rows_agree_with_the_predictions(study: Path, three: RunConfig, data: Path) -> None:
+    folder, images = RunFolder.of(study, three), datasets.load(NAME, data).test
+    table = pd.read_parquet(folder.class_scores).query("budget == 16")
+    scores = pd.read_parquet(folder.scores).query("budget == 16").set_index("image")
+    for number, name in enumerate(images.ids[:3]):
+        height, width = images.sizes[number]
+        (probabilities,) = jaxseg.load(folder.path).probabilities([images.pixels[number, :height, :width]])
+        assert probabilities.shape == (height, width, 3)
+        all_four = np.dstack([1 - probabilities.sum(-1), probabilities])
+        found, truth = all_four.argmax(-1).ravel(), images.masks[number, :height, :width].ravel()
+        expected = f1_score(truth, found, labels=[1, 2, 3], average=None, zero_division=1.0)
+        rows = table[table["image"] == name].set_index("class")
+        assert rows.index.tolist() == ["epithelium", "lumen", "lymphocytes"]
+        np.testing.assert_allclose(rows["dice"], expected, atol=2e-3)
+        assert scores.loc[name, "dice"] == pytest.approx(rows["dice"].mean())
+        assert scores.loc[name, "jaccard"] == pytest.approx(rows["jaccard"].mean())
+        assert scores.loc[name, "true_positive"] == pytest.approx(((found > 0) & (truth > 0)).sum(), abs=20)
+    areas = table.groupby("image")[["true_positive", "false_negative"]].sum().sum(axis=1)
+    assert areas[images.ids[0]] == (images.masks[0] > 0).sum()
+
+
+def test_the_likeliest_class_by_hand() -> None:
+    probabilities = np.array([[[0.3, 0.3, 0.1], [0.2, 0.45, 0.3], [0.1, 0.1, 0.1], [0.0, 0.0, 1.0]]], np.float32)
+    assert likeliest(probabilities).tolist() == [[1, 2, 0, 3]]  # .3 background; .05; .7; 0 (the first of equals wins)
+    assert likeliest(np.array([[[0.5], [0.49]]], np.float32)).tolist() == [[1, 0]]
+
+
+def test_the_report_tells_class_from_class(study: Path, data: Path) -> None:
+    report = analyze(study, data, features=False).read_text()
+    assert "Class by class" in report
+    table = pd.read_csv(study / "tables" / "class_scores.csv")
+    scores = pd.read_parquet(next(study.glob("runs/*/class_scores.parquet")))
+    means = scores.groupby(["budget", "class"])["dice"].mean()
+    assert len(table) == 6
+    for row in table.itertuples():
+        assert row.dice_mean == pytest.approx(means[row.budget, row[table.columns.get_loc("class") + 1]])
+
+
+@pytest.mark.parametrize("damage", ["gone", "a class gone", "another score"])
+def test_damaged_scores_of_classes_are_named(study: Path, data: Path, three: RunConfig, damage: str) -> None:
+    file = RunFolder.of(study, three).class_scores
+    whole = file.read_bytes()
+    table = pd.read_parquet(file)
+    try:
+        if damage == "gone":
+            file.unlink()
+        elif damage == "a class gone":
+            table[table["class"] != "lumen"].to_parquet(file)
+        else:
+            table.assign(dice=table["dice"] * 0.9).to_parquet(file)
+        with pytest.raises(InputError, match=r"(?s)class_scores\.parquet: .*remedy"):
+            analyze(study, data, features=False)
+    finally:
+        file.write_bytes(whole)
+
+
+def test_scoring_again_after_a_kill_between_the_two_tables(study: Path, three: RunConfig, data: Path) -> None:
+    folder = RunFolder.of(study, three)
+    before = pd.read_parquet(folder.class_scores)
+    folder.scores.unlink()  # as if killed after the table of classes and before the other
+    score_run(folder, (NAME,), data)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder.class_scores), before)
+
+
+def test_one_class_and_three_do_not_mix(
+    tmp_path: Path, three: RunConfig, run: RunConfig, study: Path, data: Path, data_dir: Path
+) -> None:
+    binary = dataclasses.replace(three, recipe=dataclasses.replace(three.recipe, model=run.recipe.model))
+    with pytest.raises(UsageError, match=r"(?s)synthetic_tissue_a has another number.*set recipe\.model\.classes to 3"):
+        train_run(RunFolder(tmp_path / "a"), binary, data, tmp_path)
+    with pytest.raises(UsageError, match=r"synthetic_nuclei_a has another number"):
+        score_run(RunFolder.of(study, three), ("synthetic_nuclei_a",), data_dir)
+
+
+def test_one_class_has_no_second_table(finished: RunFolder) -> None:
+    assert not finished.class_scores.exists()
