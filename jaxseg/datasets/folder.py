@@ -101,11 +101,23 @@ def _from_names(source: Path) -> list[_Pair]:
                 expected=f"{source / 'masks' / image.stem}{{{','.join(LABEL_SUFFIXES)}}}",
                 remedy="add the mask, or list the annotated images in a CSV file and give it as --table",
             )
+    orphans = sorted(set(masks) - {image.stem for image in pictures})
+    if orphans:
+        remedy = "add the image, remove the mask, or list the annotated images in a CSV file and give it as --table"
+        expected = f"{source / 'images' / orphans[0]}{{{','.join(SUFFIXES)}}}"
+        raise InputError("has no image", file=masks[orphans[0]], expected=expected, remedy=remedy)
     return [_Pair(image, masks[image.stem], "", image.stem) for image in pictures]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in images(folder, LABEL_SUFFIXES)} if folder.is_dir() else {}
+    """Masks by name; two of the same name are an `InputError`, for nobody knows which is meant."""
+    found: dict[str, Path] = {}
+    for path in images(folder, LABEL_SUFFIXES) if folder.is_dir() else []:
+        if path.stem in found:
+            remedy = "remove one of them, or name the right one in the column mask of a --table"
+            raise InputError("is a second mask for the same image", file=path, found=found[path.stem], remedy=remedy)
+        found[path.stem] = path
+    return found
 
 
 def _from_table(table: Path, source: Path) -> list[_Pair]:
@@ -116,12 +128,13 @@ def _from_table(table: Path, source: Path) -> list[_Pair]:
             titles = tuple(reader.fieldnames or ())
             rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise InputError(
-            f"cannot be read as a table: {error}", file=table, expected=f"CSV, columns {COLUMNS}"
-        ) from error
+        remedy = "export it as CSV in UTF-8, or check the path after --table"
+        expected = f"CSV, columns {', '.join(COLUMNS)}"
+        raise InputError(f"cannot be read as a table: {error}", file=table, expected=expected, remedy=remedy) from error
     if "image" not in titles or not set(titles) <= set(COLUMNS):
         expected = f"image, and any of {', '.join(COLUMNS[1:])}"
-        raise InputError("has other columns", file=table, found=", ".join(titles), expected=expected)
+        remedy = "rename the columns in the first line of the file"
+        raise InputError("has other columns", file=table, found=", ".join(titles), expected=expected, remedy=remedy)
     return [_pair(row, f"{table}, line {line}", source) for line, row in enumerate(rows, start=2)]
 
 
@@ -145,7 +158,9 @@ def _existing(name: str, source: Path, kind: str, where: str) -> Path:
     for path in (source / kind / name, source / name):
         if name and path.is_file():
             return path
-    raise InputError("names a file that is not there", file=where, found=name, expected=f"a file in {source / kind}")
+    remedy = "correct the name in this line, or add the file"
+    expected = f"a file in {source / kind}"
+    raise InputError("names a file that is not there", file=where, found=name, expected=expected, remedy=remedy)
 
 
 def _with_split(name: str, pairs: list[_Pair]) -> list[_Pair]:

@@ -17,6 +17,7 @@ LABEL_FORMATS = ("PNG", "TIFF", "BMP")  # lossless ones
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".webp")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
+_EXPORT = "export the annotation as a grey or 16-bit image"
 _REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
 
 
@@ -59,7 +60,9 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
     elif mode in ("RGB", "RGBA"):
         values = _only_channel(values[..., :3], file)
     elif mode not in _GREY:
-        raise InputError("is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel")
+        raise InputError(
+            "is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel", remedy=_EXPORT
+        )
     return whole_numbers(values, file)
 
 
@@ -69,7 +72,7 @@ def _only_channel(values: npt.NDArray[np.generic], file: Path) -> npt.NDArray[np
             "is a coloured image, not a label image",
             file=file,
             expected="one value per pixel: 0 background, and the foreground or a number per object",
-            remedy="export the annotation as a grey or 16-bit image",
+            remedy=_EXPORT,
         )
     return values[..., 0]
 
@@ -79,14 +82,16 @@ def whole_numbers(values: npt.NDArray[np.generic], file: Path) -> npt.NDArray[np
     numbers = np.asarray(values)
     if numbers.ndim != 2 or numbers.dtype.kind not in "biuf":
         found = f"{numbers.dtype} array of shape {numbers.shape}"
-        raise InputError("is not a label map", file=file, found=found, expected="one whole number per pixel")
+        expected = "one whole number per pixel"
+        raise InputError("is not a label map", file=file, found=found, expected=expected, remedy=_REPLACE)
     if numbers.size == 0:
         raise InputError("holds no pixels", file=file, expected="one whole number per pixel", remedy=_REPLACE)
     if numbers.dtype.kind == "f" and not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):
         raise InputError("has labels that are no whole numbers", file=file, remedy=_REPLACE)
     if numbers.min() < 0 or numbers.max() > np.iinfo(np.int32).max:
         found = f"{numbers.min()} … {numbers.max()}"
-        raise InputError("has labels out of range", file=file, found=found, expected="0 … 2147483647")
+        expected = "0 … 2147483647"
+        raise InputError("has labels out of range", file=file, found=found, expected=expected, remedy=_REPLACE)
     return numbers.astype(np.int32)
 
 

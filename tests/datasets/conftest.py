@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import io
 
 from jaxseg.datasets.example import Example, InstanceMap, Pixels
+from jaxseg.datasets.kumar import IDS
 
 Pictured = tuple[Pixels, InstanceMap]
 
@@ -38,6 +39,31 @@ class Pictures:
         else:
             self.write(annotation, instances.astype(np.uint8))
         return pixels, instances
+
+    def tree(self, root: Path, name: str) -> dict[str, Pictured]:
+        """A few images in a dataset's official layout; returns them by their ids."""
+        return {key: self.pair(image, annotation, LABELS[name]) for key, image, annotation in _tree(root, name)}
+
+
+LABELS = {"glas": (0, 1, 2), "crag": (0, 1, 2), "kumar": (0, 1, 300), "cpm17": (0, 1, 300), "tnbc": (0,)}
+
+
+def _tree(root: Path, name: str) -> list[tuple[str, Path, Path]]:
+    """(id, image, annotation)."""
+    if name == "glas":
+        folder = root / "Warwick QU Dataset (Released 2016_07_08)"
+        return [(s, folder / f"{s}.bmp", folder / f"{s}_anno.bmp") for s in ("train_1", "train_2", "testA_1")]
+    if name == "crag":
+        parts = {"train_1": root / "CRAG" / "train", "test_1": root / "CRAG" / "valid"}
+        return [(s, part / "Images" / f"{s}.png", part / "Annotation" / f"{s}.png") for s, part in parts.items()]
+    if name == "kumar":
+        stems = {f"TCGA-{codes.split()[0]}-01Z": root / "kumar" / subset for subset, codes in IDS.items()}
+        return [(s, part / "Images" / f"{s}.tif", part / "Labels" / f"{s}.mat") for s, part in stems.items()]
+    if name == "cpm17":
+        parts = {f"{split}_image_00": root / "cpm17" / split for split in ("train", "test")}
+        return [(s, part / "Images" / "image_00.png", part / "Labels" / "image_00.mat") for s, part in parts.items()]
+    folder = root / "TNBC_NucleiSegmentation"
+    return [(t, folder / f"Slide_{t[:2]}" / f"{t}.png", folder / f"GT_{t[:2]}" / f"{t}.png") for t in ("01_1", "02_1")]
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from jaxseg.datasets import archives, cpm17, instances, is_prepared, load, prepare, prepare_folder
-from jaxseg.datasets.kumar import IDS
 from jaxseg.errors import InputError
 
 
@@ -33,29 +32,6 @@ def _pack(root: Path, file: Path) -> Path:
     return file
 
 
-def _trees(pictures, root: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A few images in the official layout; id -> picture."""
-    pair = pictures.pair
-    if name == "glas":
-        folder = root / "Warwick QU Dataset (Released 2016_07_08)"
-        return {s: pair(folder / f"{s}.bmp", folder / f"{s}_anno.bmp") for s in ("train_1", "train_2", "testA_1")}
-    if name == "crag":
-        parts = {"train_1": "train", "test_1": "valid"}
-        folders = {stem: root / "CRAG" / part for stem, part in parts.items()}
-        return {s: pair(f / "Images" / f"{s}.png", f / "Annotation" / f"{s}.png") for s, f in folders.items()}
-    if name == "kumar":
-        stems = {f"TCGA-{codes.split()[0]}-01Z": root / "kumar" / subset for subset, codes in IDS.items()}
-        return {s: pair(f / "Images" / f"{s}.tif", f / "Labels" / f"{s}.mat") for s, f in stems.items()}
-    if name == "cpm17":
-        places = {f"{split}_image_00": root / "cpm17" / split for split in ("train", "test")}
-        return {key: pair(f / "Images" / "image_00.png", f / "Labels" / "image_00.mat") for key, f in places.items()}
-    folder = root / "TNBC_NucleiSegmentation"
-    tiles = {tile: tile[:2] for tile in ("01_1", "02_1")}
-    return {
-        t: pair(folder / f"Slide_{p}" / f"{t}.png", folder / f"GT_{p}" / f"{t}.png", (0,)) for t, p in tiles.items()
-    }
-
-
 PLACES: dict[str, Callable[[Path, str], tuple[Path, Path]]] = {  # (where the archive lies, what --manual-dir is)
     "own folder": lambda top, name: (top / name / "Download (1).ZIP", top),
     "by its name": lambda top, name: (top / f"{name}.zip", top),
@@ -67,7 +43,7 @@ PLACES: dict[str, Callable[[Path, str], tuple[Path, Path]]] = {  # (where the ar
 @pytest.mark.parametrize("name", ["glas", "crag", "kumar", "cpm17", "tnbc"])
 @pytest.mark.parametrize("place", PLACES)
 def test_every_dataset_is_read_from_its_archive(tmp_path: Path, pictures, scratch: Path, name: str, place: str) -> None:
-    written = _trees(pictures, tmp_path / "tree", name)
+    written = pictures.tree(tmp_path / "tree", name)
     file, manual = PLACES[place](tmp_path / "manual", name)
     _pack(tmp_path / "tree", file)
     prepare(name, tmp_path / "data", manual_dir=manual, allow_incomplete=True)
@@ -96,7 +72,7 @@ def test_two_archives_make_one_dataset(tmp_path: Path, pictures, same, inside: b
 
 
 def test_a_second_copy_of_an_archive_is_named(tmp_path: Path, pictures) -> None:
-    _trees(pictures, tmp_path / "tree", "crag")
+    pictures.tree(tmp_path / "tree", "crag")
     for name in ("crag.zip", "crag (1).zip"):
         _pack(tmp_path / "tree", tmp_path / "manual" / "crag" / name)
     with pytest.raises(InputError, match=r"(?s)crag\.zip: member 'CRAG.* stands in another archive too.*remove"):
@@ -104,7 +80,7 @@ def test_a_second_copy_of_an_archive_is_named(tmp_path: Path, pictures) -> None:
 
 
 def test_an_unpacked_tree_beside_its_archive_is_preferred(tmp_path: Path, pictures) -> None:
-    _trees(pictures, tmp_path / "manual", "glas")
+    pictures.tree(tmp_path / "manual", "glas")
     (tmp_path / "manual" / "glas.zip.part").write_bytes(b"")
     (tmp_path / "manual" / "broken.zip").write_bytes(b"never looked at")
     prepare("glas", tmp_path / "data", manual_dir=tmp_path / "manual", allow_incomplete=True)
@@ -230,7 +206,7 @@ def test_too_small_a_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_unpacked_files_vanish_when_the_block_fails(tmp_path: Path, scratch: Path, pictures) -> None:
-    _trees(pictures, tmp_path / "tree", "glas")
+    pictures.tree(tmp_path / "tree", "glas")
     with contextlib.suppress(KeyError), archives.unpacked([_pack(tmp_path / "tree", tmp_path / "x.zip")]) as folder:
         assert (folder / "Warwick QU Dataset (Released 2016_07_08)" / "train_1.bmp").is_file()
         assert not list(folder.rglob("*MACOSX*"))
