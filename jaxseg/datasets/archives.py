@@ -121,5 +121,5 @@ def _unpack(file: Path, plan: dict[PurePosixPath, zipfile.ZipInfo], target: Path
                     place.parent.mkdir(parents=True, exist_ok=True)
                     with archive.open(member) as source, place.open("xb") as sink:
                         shutil.copyfileobj(source, sink)  # never more than the announced size
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
                 raise _refusal(file, member, f"cannot be unpacked: {error}", _AGAIN) from error
