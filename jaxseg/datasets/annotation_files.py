@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxseg.datasets.image_files import whole_numbers
+from jaxseg.datasets.mat_file import variables
 from jaxseg.errors import InputError
 
 _AGAIN = "unpack the archive again, or replace the file by a good copy"
@@ -14,16 +15,18 @@ _AGAIN = "unpack the archive again, or replace the file by a good copy"
 
 def read_mat(file: Path) -> npt.NDArray[np.int32]:
     """The array `inst_map` (H, W) of a MATLAB file, as in the packs of HoVer-Net's authors."""
-    from scipy import io
-
     try:
-        content = io.loadmat(file, variable_names=["inst_map"])
-    except Exception as error:  # what SciPy raises on damaged files depends on where they are damaged
+        content = dict(variables(file.read_bytes()))
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as a MATLAB file: {error}", file=file, remedy=_AGAIN) from error
     if "inst_map" not in content:
-        names = ", ".join(name for name, _, _ in io.whosmat(file)) or "nothing"
+        names = ", ".join(content) or "nothing"
         raise InputError("lacks its instance map", file=file, found=names, expected="inst_map", remedy=_AGAIN)
-    return whole_numbers(content["inst_map"], file)
+    values = content["inst_map"]
+    if values is None:
+        found = "text, a structure or the like"
+        raise InputError("is not a label map", file=file, found=found, expected="whole numbers", remedy=_AGAIN)
+    return whole_numbers(values, file)
 
 
 def read_text(file: Path) -> npt.NDArray[np.int32]:
