@@ -61,7 +61,7 @@ def test_the_stack_on_the_host_gives_the_same_run(tmp_path: Path, run: RunConfig
 def test_stopped_and_resumed_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
     whole = trained(tmp_path / "whole", run, data_dir)
     place = RunFolder(tmp_path / "parts")
-    for steps in (1, 2):
+    for steps in (1, 1):
         with pytest.raises(StoppedError, match="resume"):
             train_run(place, run, data_dir, tmp_path, stop_after(steps))
     train_run(place, run, data_dir, tmp_path)
