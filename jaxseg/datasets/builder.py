@@ -2,17 +2,17 @@
 
 import contextlib
 import errno
+import functools
 import os
 import types
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxseg.datasets.ahead import in_order
 from jaxseg.datasets.card import Row, digest
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
@@ -65,7 +65,7 @@ class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         examples = [example for example in self.examples if example.split == split]
-        with contextlib.closing(_encoded(examples, self.description)) as stream:
+        with contextlib.closing(in_order(functools.partial(_encode, description=self.description), examples)) as stream:
             try:
                 for index, (row, features) in enumerate(stream):
                     self.rows.append(row)
@@ -107,22 +107,6 @@ def _annotation(description: Description) -> dict[str, Any]:
     if description.classes:
         return {"classes": tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding="zlib")}
     return {"instances": tfds.features.Tensor(shape=(None, None), dtype=np.int32, encoding="zlib")}
-
-
-def _encoded(examples: Sequence[Example], description: Description) -> Generator[Encoded, None, None]:
-    """Examples read and encoded in order by a few threads, at most two per thread ahead."""
-    count = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(count) as threads:
-        waiting: deque[Future[Encoded]] = deque()
-        try:
-            for example in examples:
-                waiting.append(threads.submit(_encode, example, description))
-                if len(waiting) > 2 * count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(cancel_futures=True)
 
 
 def _encode(example: Example, description: Description) -> Encoded:

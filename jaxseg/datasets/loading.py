@@ -1,9 +1,7 @@
 """A prepared dataset in memory: one padded stack per split, decoded once for all runs."""
 
-import os
 import zlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jaxseg.datasets.ahead import in_order
 from jaxseg.datasets.card import Card, Row, digest
 from jaxseg.datasets.example import InstanceMap, Pixels
 from jaxseg.datasets.image_files import from_png
@@ -74,17 +73,17 @@ def _images(card: Card, folder: Path, split: str) -> Images:
     pixels = np.zeros((len(rows), height, width, 3), np.uint8)
     masks = np.zeros((len(rows), height, width), np.uint8)
     source = _records(folder, split)
-    records = (_record(source, index, row, folder) for index, row in enumerate(rows))
+    records = ((index, _record(source, index, row, folder)) for index, row in enumerate(rows))
 
-    def decode(index: int, record: dict[str, Any]) -> None:
+    def decode(numbered: tuple[int, dict[str, Any]]) -> None:
+        index, record = numbered
         row = rows[index]
         image, labels = _decoded(record, row, folder)
         pixels[index, : row.height, : row.width] = image
         masks[index, : row.height, : row.width] = labels if card.classes else labels > 0
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(decode, range(len(rows)), records):
-            pass
+    for _ in in_order(decode, records):  # a few records at a time: compressed ones of a large set are half as large
+        pass
     return Images(
         pixels,
         masks,
