@@ -4,7 +4,11 @@ Orbax restores flipped bits without a word and reports a save on a full disk as 
 SHA-256 of its arrays, which is checked before it gets its name and whenever it is opened.
 """
 
+import contextlib
 import hashlib
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +43,23 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as aside:
-        ocp.save(aside.absolute() / "arrays", host)
+        with _system_errors():
+            ocp.save(aside.absolute() / "arrays", host)
         write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}})
         load(aside)
     return expected
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """TensorStore reports a full disk and the like as a ValueError that quotes the system's error number."""
+    try:
+        yield
+    except ValueError as error:
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:

@@ -102,3 +102,13 @@ def test_a_save_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: py
         arrays.save(tmp_path / "a", {"x": np.ones(3, np.float32)})
     assert arrays.digest(original(tmp_path / "a")[0]) == digest
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']")
+
+    monkeypatch.setattr("jaxseg.arrays.ocp.save", full)
+    with pytest.raises(InputError, match=r"checkpoint: cannot be written: No space left(.|\n)*free some space"):
+        arrays.save(tmp_path / "checkpoint", {"a": np.ones(3)})
+    assert list(tmp_path.iterdir()) == []

@@ -133,7 +133,7 @@ class Sweep:
             raise InputError("no run could start:\n" + "\n".join(plan.notes))
         lines = [f"{id}\n  {message}\n  see {self.folder}/runs/{id}/error.txt" for id, message in bad.items()]
         lines += [f"{len(missing)} runs could not start:", *plan.notes] if missing else []
-        problem = "\n".join([f"{len(bad)} runs failed", *lines])
+        problem = "\n".join([f"{len(bad)} runs failed", *lines] if bad else lines)
         raise (RunsFailedError if outcomes else InputError)(problem, remedy="mend it and repeat the command")
 
     def _say(self, text: str) -> None:
