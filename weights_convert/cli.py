@@ -64,14 +64,14 @@ def verify(
 
 def export(
     run: Positional[Path],
-    out: Annotated[Path, arg(help="a .pth, .pt or .safetensors file")],
+    out: Annotated[Path, arg(help="a .pth, .pt, .safetensors or .onnx file")],
     budget: Annotated[int | None, arg(help="epoch budget whose best model is taken; default: the whole run")] = None,
 ) -> None:
-    """Write a trained run as a state_dict of the common PyTorch U-Net, checked against our own logits."""
+    """Write a trained run as a state_dict of the common PyTorch U-Net, or as ONNX, checked against our own logits."""
     from weights_convert.export import export as write
 
     done = write(run, out, budget)
-    print(f"{done.file}: {done.tensors} tensors; PyTorch's logits differ by {done.difference:.1e} of the largest")
+    print(f"{done.file}: {done.tensors} tensors; {done.judge}'s logits differ by {done.difference:.1e} of the largest")
 
 
 def list_sources() -> None:

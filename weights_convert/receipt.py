@@ -7,14 +7,12 @@ import numpy as np
 
 from jaxseg.arrays import Tree
 from jaxseg.errors import InputError
-from weights_convert import forward
+from jaxseg.models import golden
+from jaxseg.models.golden import Golden
 from weights_convert.extra import check_torch
 from weights_convert.mapping import Tensors
 
 TOLERANCE = 1e-4  # largest difference of a stage, relative to its largest activation
-GOLDEN = 8  # activations kept of each stage
-
-Maps = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Agreement:
     """How far the two frameworks differ on a fixed image, and what PyTorch gave."""
 
     differences: dict[str, float]
-    golden: dict[str, list[float]]
+    golden: Golden
 
 
 def measure(tensors: Tensors, tree: Tree, depth: int, width: float, file: Path) -> Agreement:
@@ -35,12 +33,12 @@ def measure(tensors: Tensors, tree: Tree, depth: int, width: float, file: Path) 
     check_torch("convert weights: every conversion is compared with it")
     from weights_convert import reference
 
-    image = forward.image()
+    image = golden.image()
     theirs = reference.encoder(tensors, image)
-    ours = forward.encoder(depth, width, tree, image)
+    ours = golden.encoder(depth, width, tree, image)
     differences = {stage: relative_difference(ours[stage], theirs[stage]) for stage in theirs}
     refuse_disagreement(differences, file)
-    return Agreement(differences, {stage: _samples(x) for stage, x in theirs.items()})
+    return Agreement(differences, golden.samples(theirs))
 
 
 def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
@@ -51,12 +49,12 @@ def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / (scale or 1.0))
 
 
-def refuse_disagreement(differences: dict[str, float], file: Path) -> None:
-    """`InputError` naming the stages where the frameworks do not give the same."""
+def refuse_disagreement(differences: dict[str, float], file: Path, judge: str = "PyTorch") -> None:
+    """`InputError` naming the stages where `judge` and we do not compute the same."""
     wrong = [f"{stage} {value:.1e}" for stage, value in differences.items() if not value <= TOLERANCE]
     if wrong:
         raise InputError(
-            "converted weights do not compute what PyTorch computes",
+            f"converted weights do not compute what {judge} computes",
             file=file,
             found="; ".join(wrong),
             expected=f"relative differences of at most {TOLERANCE:g} (infinite: values overflow)",
@@ -64,18 +62,12 @@ def refuse_disagreement(differences: dict[str, float], file: Path) -> None:
         )
 
 
-def recheck(golden: dict[str, list[float]], depth: int, width: float, tree: Tree, file: Path) -> dict[str, float]:
-    """Differences of our activations from the golden ones of PyTorch; `InputError` where they are too large."""
-    maps = forward.encoder(depth, width, tree, forward.image())
+def recheck(kept: Golden, depth: int, width: float, tree: Tree, file: Path) -> dict[str, float]:
+    """Differences of our activations from the golden ones; `InputError` where they are too large."""
+    found = golden.activations(depth, width, tree) if kept else {}
     differences = {}
-    for stage, (scale, *expected) in golden.items():
-        found = np.array(_samples(maps[stage])[1:])
-        differences[stage] = float(np.abs(found - np.array(expected)).max() / (scale or 1.0))
-    refuse_disagreement(differences, file)
+    for stage, (scale, *expected) in kept.items():
+        largest = np.abs(np.array(found[stage][1:]) - np.array(expected)).max()
+        differences[stage] = float(largest / (scale or 1.0))
+    refuse_disagreement(differences, file, "their source")
     return differences
-
-
-def _samples(x: np.ndarray) -> list[float]:
-    """The largest absolute value, then values spread evenly over the map."""
-    places = np.linspace(0, x.size - 1, GOLDEN).round().astype(int)
-    return [float(np.abs(x).max()), *x.reshape(-1)[places].tolist()]

@@ -25,7 +25,7 @@ class Verified:
 
 
 def verify(folder: Path) -> Verified:
-    """Digest and shapes of the arrays, and activations against PyTorch's that the receipt keeps.
+    """Digest and shapes of the arrays, and activations against the source's that the receipt keeps.
 
     Raises:
         InputError: no receipt, damaged or exchanged arrays, another architecture, or other activations.
@@ -63,9 +63,7 @@ def summary(verified: Verified) -> str:
     receipt = verified.receipt
     worst = max(verified.differences.values(), default=np.nan)
     activations = (
-        f"golden activations of PyTorch met to {worst:.1e}"
-        if verified.differences
-        else "no golden activations in the receipt (these weights were not converted from a file)"
+        f"golden activations met to {worst:.1e}" if verified.differences else "no golden activations in the receipt"
     )
     return (
         f"{receipt.name}: sound. ResNet{receipt.depth}, width {receipt.width:g}, {verified.tensors} tensors,"

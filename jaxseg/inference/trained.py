@@ -13,11 +13,12 @@ from jax import Array
 
 from jaxseg import arrays
 from jaxseg.arrays import Tree
-from jaxseg.config import RANDOM, ModelConfig, RunConfig
+from jaxseg.config import ModelConfig, RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
 from jaxseg.inference.sliding_window import SlidingWindow, stacked
 from jaxseg.input.render import normalise
+from jaxseg.models import golden
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
 from jaxseg.models.unet import FEATURES, network
@@ -124,7 +125,7 @@ def keep_encoder(folder: RunFolder, name: str, weights_dir: Path) -> Path:
     model = load(folder.path)
     checkpoint = folder.checkpoints / BEST
     params, stats = model.params["encoder"], model.stats["encoder"]
-    started = model.weights
+    started, config = model.weights, model.run.recipe.model
     receipt = Receipt(
         name=name,
         source=f"encoder of run {model.run.run_id}, which started from {model.run.weights}",
@@ -132,8 +133,8 @@ def keep_encoder(folder: RunFolder, name: str, weights_dir: Path) -> Path:
         sha256=read_json(checkpoint / arrays.MANIFEST, remedy=f"delete {folder.path} and train again")["sha256"],
         bytes=sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
         layout="jaxseg run",
-        depth=model.run.recipe.model.depth,
-        width=model.run.recipe.model.width,
+        depth=config.depth,
+        width=config.width,
         mean=tuple(started["mean"]),
         std=tuple(started["std"]),
         statistics_from="the run's own initial weights",
@@ -144,6 +145,6 @@ def keep_encoder(folder: RunFolder, name: str, weights_dir: Path) -> Path:
         used={f"encoder/{leaf}": leaf for leaf in arrays.shapes({"params": params, "stats": stats})},
         dropped={"decoder/*, head/*": "initial weights are of the encoder alone"},
         filled=len(jax.tree.leaves((params, stats))),
-        agreement={} if model.run.weights == RANDOM else {"copied": 0.0},
+        golden=golden.activations(config.depth, config.width, {"params": params, "stats": stats}),
     )
     return EncoderWeights(params, stats, receipt).write(weights_dir)

@@ -30,8 +30,8 @@ class Receipt:
         agreement: stage -> largest absolute difference from the source framework on a fixed input, divided by the
             largest absolute activation.
         arrays_sha256: digest of the converted arrays (`arrays.digest`).
-        golden: stage -> largest absolute activation, then eight activations of the source framework on that input;
-            empty where no source framework was at hand.
+        golden: stage -> largest absolute activation, then eight activations, of the source framework on that input
+            (see `jaxseg.models.golden`); of our own for weights that were trained here.
         remarks: what a reader should know, for instance that the file is not the published one.
     """
 

@@ -16,7 +16,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import steps_of
-from jaxseg.models import encoder_weights
+from jaxseg.models import encoder_weights, golden
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
 from jaxseg.pretraining.config import PretrainConfig
@@ -207,6 +207,7 @@ def _result(job: Job, images: Survey, start: EncoderWeights | None, state: Train
         address="https://arxiv.org/abs/2103.03230",
         arrays_sha256="",
         filled=len(shapes({"params": params, "stats": stats})),
+        golden=golden.activations(config.depth, config.width, {"params": params, "stats": stats}),
         remarks=(
             f"Trained for {int(state.step)} steps of {config.batch} pairs of views, from {config.weights} weights; "
             f"settings and log are in {job.folder.path.name}. sha256 is that of the list of the files' SHA-256."

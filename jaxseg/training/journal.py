@@ -7,10 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tensorboardX import SummaryWriter
-
 from jaxseg.files import disk_errors, write_text
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.tensorboard import SummaryWriter
 
 
 class Journal:

@@ -11,7 +11,7 @@ from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.inference.trained import keep_encoder
-from jaxseg.models import encoder_weights
+from jaxseg.models import encoder_weights, golden
 from jaxseg.models.unet import FEATURES
 from jaxseg.run_folder import RunFolder
 
@@ -82,3 +82,5 @@ def test_the_encoder_becomes_initial_weights(finished: RunFolder, run: RunConfig
     weights = encoder_weights.read(tmp_path, "nuclei", run.recipe.model)
     assert arrays.digest(weights.params) == arrays.digest(jaxseg.load(finished.path).params["encoder"])
     assert run.run_id in weights.receipt.source
+    tree = weights.tree()
+    assert golden.activations(run.recipe.model.depth, run.recipe.model.width, tree) == weights.receipt.golden

@@ -13,8 +13,8 @@ import torch
 from torch_unet import TorchUNet
 
 from jaxseg.config import ModelConfig
+from jaxseg.models.golden import RUN_ONCE
 from jaxseg.models.unet import decoder_channels, network
-from weights_convert.forward import RUN_ONCE
 from weights_convert.mapping import UNET, to_flax, to_torch
 
 NARROW = [ModelConfig(depth=18, width=1 / 16), ModelConfig(depth=50, width=1 / 16)]

@@ -12,7 +12,7 @@ import pytest
 
 from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError, UsageError
-from jaxseg.models import encoder_weights
+from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
@@ -69,6 +69,7 @@ def test_the_weights_fit_a_model_and_carry_their_receipt(finished: Job) -> None:
     assert read.receipt.sha256 == images.sha256
     assert read.receipt.source == f"Barlow Twins on 10 images of {finished.images}"
     assert read.receipt.statistics_from == "measured on these images"
+    assert golden.activations(CONFIG.model.depth, CONFIG.model.width, read.tree()) == read.receipt.golden
 
 
 def test_the_finished_folder_holds_no_checkpoints_and_is_left_alone(finished: Job) -> None:

@@ -12,7 +12,7 @@ import pytest
 from jaxseg import arrays
 from jaxseg.config import DEPTHS, ModelConfig
 from jaxseg.errors import InputError, UsageError
-from jaxseg.models import encoder_weights
+from jaxseg.models import encoder_weights, golden
 from jaxseg.models.receipt import Receipt
 from weights_convert import receipt as comparison
 from weights_convert import sources
@@ -138,15 +138,13 @@ def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> Non
 def test_a_conversion_that_disagrees_is_refused(
     resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weights_convert import forward
-
-    sound = forward.encoder
+    sound = golden.encoder
 
     def wrong(*arguments: Any) -> Any:
         maps = sound(*arguments)
         return maps | {"stage3": maps["stage3"] * np.float32(1.001)}
 
-    monkeypatch.setattr(forward, "encoder", wrong)
+    monkeypatch.setattr(golden, "encoder", wrong)
     with pytest.raises(InputError, match=r"do not compute what PyTorch computes(.|\n)*stage3 1\.0e-03"):
         convert(resnet18, tmp_path / "weights", OWN, name="made_up")
     assert not (tmp_path / "weights").exists()
@@ -188,7 +186,7 @@ def test_verify_notices_exchanged_arrays(folder: Path, tmp_path: Path) -> None:
         verify(folder)
 
 
-def test_verify_of_weights_that_a_run_left(folder: Path) -> None:
+def test_verify_says_where_there_is_nothing_to_compare_with(folder: Path) -> None:
     change_receipt(folder, golden={}, agreement={})
     assert "no golden activations" in summary(verify(folder))
 
