@@ -1,6 +1,7 @@
 """The command that prepares datasets: what it prints and how it exits."""
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def test_own_folder_with_preview(
     assert sheet.is_file()
 
 
+def test_archive_of_several_classes_and_what_it_shares_with_another_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(tmp_path / "mine")
+    shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path / "mine")
+    own = ("folder", "--task", "tissue", "--masks", "classes", "--data-dir", tmp_path / "data")
+    source = ("--source", tmp_path / "mine.zip", "--classes", "gland=255", "vessel=7")
+    assert _run(monkeypatch, *own, *source, "--name", "mylab") == 0
+    assert load("mylab", tmp_path / "data").classes == ("vessel", "gland")
+    assert "are the same or nearly so" not in capsys.readouterr().out
+    assert _run(monkeypatch, *own, *source, "--name", "twin") == 0
+    assert "warning: 5 images are the same or nearly so in twin and mylab" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -66,6 +81,8 @@ def test_own_folder_with_preview(
         (("glas",), 3, "Register at"),
         (("glas", "--manual-dir", "/nowhere"), 3, "/nowhere"),
         (("glas", "--colour", "red"), 2, "--colour"),
+        (("folder", "--name", "x", "--source", ".", "--task", "t", "--classes", "gland"), 2, "NAME=VALUE"),
+        (("folder", "--name", "x", "--source", ".", "--task", "t", "--classes", "gland=1"), 2, "--masks classes"),
     ],
 )
 def test_mistakes_are_said_and_nothing_is_written(
