@@ -1,6 +1,7 @@
 """One file of weights -> one folder `<out>/<name>/` with receipt; or a refusal that says why."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,10 @@ def convert(file: Path, out: Path, origin: Origin, name: str | None = None) -> P
         InputError: the file is damaged, unknown, incomplete, not the source's, or the frameworks disagree.
         UsageError: neither a source nor statistics are given, or both; or the name is taken by other weights.
     """
-    digest = sha256(file) if file.is_file() else ""
-    converted = load(file)
+    with ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(sha256, file) if file.is_file() else None
+        converted = load(file)
+    digest = hashing.result() if hashing else ""
     found, mapped = converted.recognised, converted.mapped
     source = identify(file, digest, found, origin)
     if name is None and source.name == OWN:
