@@ -68,7 +68,10 @@ class Receipt:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read `<folder>/receipt.json`; `InputError` where it is missing or incomplete."""
-        remedy = "convert the weights again: python -m weights_convert convert FILE --source NAME --out WEIGHTS_DIR"
+        remedy = (
+            "python -m weights_convert list says where to get the file; then: "
+            f"python -m weights_convert convert FILE --source {folder.name} --out {folder.parent}"
+        )
         file = folder / FILE_NAME
         if not folder.is_dir():
             raise InputError("no such weights", file=folder, remedy=remedy)
