@@ -15,7 +15,7 @@ import numpy.typing as npt
 from jaxseg.datasets.classes import read_classes
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
-from jaxseg.datasets.image_files import LABEL_SUFFIXES, SUFFIXES, read_labels
+from jaxseg.datasets.image_files import MASK_SUFFIXES, SUFFIXES, read_mask
 from jaxseg.datasets.regions import connected, read_binary
 from jaxseg.datasets.split import split
 from jaxseg.datasets.tree import child, folders, images
@@ -25,7 +25,7 @@ Masks = Literal["auto", "binary", "instances", "classes"]
 ReadMask = Callable[[Path], npt.NDArray[np.int32]]
 COLUMNS = ("image", "mask", "split", "patient")
 TEST_SHARE = 0.2
-LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .bmp; images also .jpg, .webp), the same names in both"
+LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .bmp, .jpg; images also .webp), the same names in both"
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def _reader(pairs: Sequence[_Pair], masks: Masks, classes: Mapping[str, int]) ->
         if len(classes) == 1:
             return lambda file: connected(read_classes(file, classes))
         return lambda file: read_classes(file, classes)
-    return read_labels if _has_objects(pairs, masks) else read_binary
+    return read_mask if _has_objects(pairs, masks) else read_binary
 
 
 def _has_objects(pairs: Sequence[_Pair], masks: Masks) -> bool:
     """Whether values stand for objects: yes as soon as one mask has two values beside the background."""
     if masks != "auto":
         return masks == "instances"
-    return any(np.count_nonzero(np.unique(read_labels(pair.mask))) > 1 for pair in pairs)
+    return any(np.count_nonzero(np.unique(read_mask(pair.mask))) > 1 for pair in pairs)
 
 
 def _from_names(source: Path) -> list[_Pair]:
@@ -98,7 +98,7 @@ def _from_names(source: Path) -> list[_Pair]:
             raise InputError(
                 "has no mask",
                 file=image,
-                expected=f"{source / 'masks' / image.stem}{{{','.join(LABEL_SUFFIXES)}}}",
+                expected=f"{source / 'masks' / image.stem}{{{','.join(MASK_SUFFIXES)}}}",
                 remedy="add the mask, or list the annotated images in a CSV file and give it as --table",
             )
     orphans = sorted(set(masks) - {image.stem for image in pictures})
@@ -112,7 +112,7 @@ def _from_names(source: Path) -> list[_Pair]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Masks by name; two of the same name are an `InputError`, for nobody knows which is meant."""
     found: dict[str, Path] = {}
-    for path in images(folder, LABEL_SUFFIXES) if folder.is_dir() else []:
+    for path in images(folder, MASK_SUFFIXES) if folder.is_dir() else []:
         if path.stem in found:
             remedy = "remove one of them, or name the right one in the column mask of a --table"
             raise InputError("is a second mask for the same image", file=path, found=found[path.stem], remedy=remedy)

@@ -17,6 +17,9 @@ FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")  # told from the content: a JPE
 LABEL_FORMATS = ("PNG", "TIFF", "BMP")  # lossless ones
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".webp")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+MASK_SUFFIXES = (*LABEL_SUFFIXES, ".jpg", ".jpeg")  # JPEG cannot hold labels, but black and white survive it
+_JPEG_NOISE = 64  # grey levels that compression moves a pixel away from black or white, at most …
+_JPEG_SHARE = 0.98  # … in this part of the pixels; the rest are blurred outlines
 _GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
 _EXPORT = "export the annotation as a grey or 16-bit image"
 _REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
@@ -65,6 +68,25 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
             "is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel", remedy=_EXPORT
         )
     return whole_numbers(values, file)
+
+
+def read_mask(file: Path) -> npt.NDArray[np.int32]:
+    """Like `read_labels`, (H, W) int32; besides a JPEG of black and white, which becomes 0 and 255."""
+    with _opened(file, FORMATS) as image:
+        lossy = image.format == "JPEG"
+        grey = np.array(image.convert("L")) if lossy else None
+    if grey is None:
+        return read_labels(file)
+    clear = np.minimum(grey, 255 - grey) <= _JPEG_NOISE
+    if clear.mean() < _JPEG_SHARE:
+        raise InputError(
+            "is a JPEG of other values than black and white, and JPEG does not keep values",
+            file=file,
+            found=f"{1 - clear.mean():.0%} of the pixels between black and white",
+            expected=f"at most {1 - _JPEG_SHARE:.0%}, the blurred outlines of a mask",
+            remedy=_EXPORT + " (PNG or TIFF)",
+        )
+    return np.where(grey >= 128, 255, 0).astype(np.int32)
 
 
 def _only_channel(values: npt.NDArray[np.generic], file: Path) -> npt.NDArray[np.generic]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from jaxseg.datasets.image_files import read_labels
+from jaxseg.datasets.image_files import read_mask
 from jaxseg.errors import InputError
 
 
@@ -29,7 +29,7 @@ def connected_by_class(classes: npt.NDArray[np.integer]) -> npt.NDArray[np.int32
 
 def read_binary(file: Path) -> npt.NDArray[np.int32]:
     """Connected regions of a mask of one value beside 0; more values are an `InputError`."""
-    labels = read_labels(file)
+    labels = read_mask(file)
     values = np.unique(labels[labels > 0])
     if len(values) > 1:
         raise InputError(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.datasets.image_files import from_png, png, read_labels, read_pixels
+from jaxseg.datasets.image_files import from_png, png, read_labels, read_mask, read_pixels
 from jaxseg.errors import InputError
 
 
@@ -89,3 +89,19 @@ def test_sixteen_bit_pixels_are_refused(tmp_path: Path) -> None:
 def test_png_keeps_every_pixel(pictures) -> None:
     pixels = pictures.draw(31, 17)[0]
     np.testing.assert_array_equal(from_png(png(pixels)), pixels, strict=True)
+
+
+@pytest.mark.parametrize("quality", [40, 95])
+def test_a_black_and_white_jpeg_is_a_mask(tmp_path: Path, quality: int) -> None:
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:70, 30:90] = 255
+    mask[80:110, 100:150] = 255
+    Image.fromarray(mask).convert("RGB").save(tmp_path / "x.jpg", quality=quality)
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.jpg"), mask)
+
+
+def test_a_jpeg_of_label_values_is_refused(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(12, dtype=np.uint8) * 20, 10)[None].repeat(50, 0)
+    Image.fromarray(labels).save(tmp_path / "x.jpg")
+    with pytest.raises(InputError, match=r"(?s)x\.jpg: is a JPEG of other values.*PNG or TIFF"):
+        read_mask(tmp_path / "x.jpg")
