@@ -78,7 +78,9 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
             _check_count(len(names), file)
             return {name: _widen(name, stream, file) for name in names}
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"cannot be read as .safetensors: {error}", file=file, remedy=AGAIN) from error
+        raise InputError(
+            f"cannot be read as .safetensors: {error}", file=file, found=f"{file.stat().st_size} bytes", remedy=AGAIN
+        ) from error
 
 
 def _widen(name: str, stream: Any, file: Path) -> np.ndarray:
@@ -102,7 +104,12 @@ def _read_torch(file: Path, kind: str) -> dict[str, np.ndarray]:
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=kind == "zip")
     except Exception as error:  # PyTorch raises many types for damaged files
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"PyTorch refuses it: {type(error).__name__}: {reason}", file=file, remedy=AGAIN) from error
+        raise InputError(
+            f"PyTorch refuses it: {type(error).__name__}: {reason}",
+            file=file,
+            found=f"{file.stat().st_size} bytes",
+            remedy=AGAIN,
+        ) from error
     tensors: dict[str, np.ndarray] = {}
     for name, tensor in _flatten(content, "", file):
         tensors[name] = _array(name, tensor, file)
@@ -143,7 +150,14 @@ def _zip_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise InputError(f"is a damaged or incomplete archive: {error}", file=file, remedy=AGAIN) from error
+        size = file.stat().st_size
+        raise InputError(
+            f"is a damaged or incomplete archive: {error}",
+            file=file,
+            found=f"{size} bytes",
+            expected=f"records, and their table of contents at the end, before byte {size}",
+            remedy=AGAIN,
+        ) from error
 
 
 def _pickle_of(archive: zipfile.ZipFile, file: Path) -> bytes:
