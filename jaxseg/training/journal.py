@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,8 +45,8 @@ class Journal:
                 self._board.add_scalar(name, value, step)
 
 
-def median_speed(log: Path | RunFolder) -> float:
+def median_speed(folder: RunFolder) -> float:
     """Median images per second of a finished run's log, compilation left out where there is more than one line."""
-    lines = (log if isinstance(log, RunFolder) else RunFolder(log)).read_log()
+    lines = folder.read_log()
     speeds = sorted(line["images_per_second"] for line in lines[1:] or lines)
     return speeds[len(speeds) // 2] if speeds else 0.0
