@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import material
 from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
-from jaxseg.execution import compile_cache
+from jaxseg.execution.start import prepare_process
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import Plan
@@ -35,7 +35,7 @@ def plan_of(setting: dict[str, Any]) -> Plan:
 def train_step(setting: dict[str, Any]) -> Turn:
     """Seconds of `steps` training steps: draw where to cut, cut and turn on the device, forward, backward, Adam."""
     if setting.get("cache"):
-        compile_cache.enable()
+        prepare_process()
     side, batch = setting["side"], setting["batch"]
     config = ModelConfig(setting["depth"], setting["width"])
     mesh = make_mesh(batch, devices=1)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from jaxseg.execution.start import keep_freed_memory
+
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it
 Turn = Callable[[], float]  # does the work once and returns its seconds
@@ -72,7 +74,8 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def prepare(contender: Contender) -> Turn:
-    """Import and warm up a contender in this process."""
+    """Import and warm up a contender in this process; the C library keeps freed memory, as in our commands."""
+    keep_freed_memory()
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", MEMORY_SHARE)
     os.environ.update(contender.environment)
     if contender.one_core:

@@ -11,7 +11,7 @@ import tyro
 
 from jaxseg.command import command
 from jaxseg.config import Locations
-from jaxseg.execution import compile_cache
+from jaxseg.execution.start import prepare_process
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
-    compile_cache.enable()
+    prepare_process()
     data_dir = Locations.choose(flags.data_dir, None).data
     from jaxseg.evaluation.ablation import ablate
     from jaxseg.evaluation.scoring import score_more, summarise

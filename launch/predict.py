@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from jaxseg.command import command
-from jaxseg.execution import compile_cache
+from jaxseg.execution.start import prepare_process
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
-    compile_cache.enable()
+    prepare_process()
     from jaxseg.inference.on_files import predict_files
 
     predict_files(flags.run, flags.images, flags.out, threshold=flags.threshold, budget=flags.budget)

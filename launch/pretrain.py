@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxseg.command import StopRequest, command
-from jaxseg.execution import compile_cache
+from jaxseg.execution.start import prepare_process
 from jaxseg.pretraining.config import PretrainConfig
 
 
@@ -45,7 +45,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
-    compile_cache.enable()
+    prepare_process()
     from jaxseg.pretraining.loop import in_words
     from jaxseg.pretraining.run import Job, run_pretraining
     from jaxseg.training.progress import live_view

@@ -12,7 +12,7 @@ import tyro
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
-from jaxseg.execution import compile_cache
+from jaxseg.execution.start import prepare_process
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
-    compile_cache.enable()
+    prepare_process()
     run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise

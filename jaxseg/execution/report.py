@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jaxseg.command import command
 from jaxseg.errors import RunsFailedError, StoppedError
-from jaxseg.execution import compile_cache
 from jaxseg.execution.lease import Lease, guarded
+from jaxseg.execution.start import prepare_process
 from jaxseg.run_folder import RunFolder
 
 FILE_NAME = "report.html"
@@ -56,7 +56,7 @@ def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, sh
 
 def main() -> None:
     program, study, data_dir = sys.argv[1:]
-    compile_cache.enable()
+    prepare_process()
     importlib.import_module(program).analyze(Path(study), Path(data_dir))
 
 

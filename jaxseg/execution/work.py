@@ -14,9 +14,9 @@ from typing import Literal
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, JaxsegError, StoppedError
-from jaxseg.execution import compile_cache
 from jaxseg.execution.lease import Watch
 from jaxseg.execution.plan import study_weights
+from jaxseg.execution.start import prepare_process
 from jaxseg.files import write_json, write_text
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
@@ -159,7 +159,7 @@ def _prepare_process(assignment: Assignment) -> None:
     if assignment.gpus and rank is not None:
         # Parsl's own choice is wrong where several workers share a GPU that is not the first
         os.environ["CUDA_VISIBLE_DEVICES"] = assignment.gpus[int(rank)]
-    compile_cache.enable()
+    prepare_process()
     if rank is not None:
         watch = Watch(assignment.lock, assignment.token)
         threading.Thread(target=_end_with_sweep, args=(watch,), daemon=True, name="end-with-sweep").start()

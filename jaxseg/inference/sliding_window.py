@@ -11,9 +11,9 @@ from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
+from jaxseg.device import as_dtype, compiled
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
-from jaxseg.models.layers import as_dtype
 from jaxseg.models.unet import network
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
@@ -112,7 +112,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
 
         return lax.fori_loop(0, len(predicted), add, total)
 
-    return jax.jit(accumulate, donate_argnums=0)
+    return compiled(accumulate, donate_argnums=0)
 
 
 def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

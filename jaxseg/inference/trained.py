@@ -14,6 +14,7 @@ from jax import Array
 from jaxseg import arrays
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig, RunConfig
+from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
 from jaxseg.inference.sliding_window import SlidingWindow, stacked
@@ -89,7 +90,7 @@ def _forward(config: ModelConfig) -> Callable[..., tuple[Array, dict[str, Array]
         logits, features, _ = net.apply(params, stats, inputs, train=False)
         return logits, features
 
-    return jax.jit(forward)
+    return compiled(forward)
 
 
 def load(path: str | Path, budget: int | None = None) -> TrainedModel:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
-from jax.typing import DTypeLike
+
+from jaxseg.models.convolution import convolve
 
 MOMENTUM = 0.1  # weight of the new batch in the running statistics, PyTorch's convention
 EPSILON = 1e-5
@@ -22,20 +23,10 @@ class Conv(nnx.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         self.kernel = nnx.Param(jnp.zeros((size, size, inputs, outputs)))
-        self.size, self.stride = size, stride
+        self.stride = stride
 
     def __call__(self, x: Array) -> Array:
-        kernel = self.kernel[...].astype(x.dtype)
-        if self.size == 1:
-            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
-        pad = self.size // 2
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=((pad, pad), (pad, pad)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        return convolve(x, self.kernel[...].astype(x.dtype), self.stride)
 
 
 class BatchNorm(nnx.Module):
@@ -51,19 +42,60 @@ class BatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.zeros(channels))
 
     def __call__(self, x: Array, train: bool) -> Array:
-        mean, var = self._update(x) if train else (self.mean[...], self.var[...])
-        factor = lax.rsqrt(var + EPSILON) * self.scale[...]
-        return (x.astype(factor.dtype) * factor + (self.bias[...] - mean * factor)).astype(x.dtype)
-
-    def _update(self, x: Array) -> tuple[Array, Array]:
-        wide = x.astype(self.mean[...].dtype)
-        mean = wide.mean((0, 1, 2))
-        var = jnp.square(wide - mean).mean((0, 1, 2))
+        scale, bias = self.scale[...], self.bias[...]
+        if not train:
+            factor = lax.rsqrt(self.var[...] + EPSILON) * scale
+            return _affine(x, factor, bias - self.mean[...] * factor)
+        normalised, mean, var = _normalise(x, scale, bias)
         count = x.size // x.shape[-1]
-        unbiased = var * (count / max(count - 1, 1))
-        self.mean[...] = (1 - MOMENTUM) * self.mean[...] + MOMENTUM * lax.stop_gradient(mean)
-        self.var[...] = (1 - MOMENTUM) * self.var[...] + MOMENTUM * lax.stop_gradient(unbiased)
-        return mean, var
+        self._update(mean, var * (count / max(count - 1, 1)))
+        return normalised
+
+    def _update(self, mean: Array, var: Array) -> None:
+        self.mean[...] = (1 - MOMENTUM) * self.mean[...] + MOMENTUM * mean
+        self.var[...] = (1 - MOMENTUM) * self.var[...] + MOMENTUM * var
+
+
+def _affine(x: Array, factor: Array, offset: Array) -> Array:
+    return (x.astype(factor.dtype) * factor + offset).astype(x.dtype)
+
+
+@jax.custom_vjp
+def _normalise(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """Normalised `x`, with the batch's mean and biased variance (C,), which pass no gradient on.
+
+    Both are summed in one reading of `x`, as deviations from some pixel's values, so that little cancels. The gradient
+    is written out because the one that JAX derives reads `x` more often.
+    """
+    return _normalise_forward(x, scale, bias)[0]
+
+
+Saved = tuple[Array, Array, Array, Array]
+
+
+def _normalise_forward(x: Array, scale: Array, bias: Array) -> tuple[tuple[Array, Array, Array], Saved]:
+    wide = x.astype(scale.dtype)
+    some = wide[0, 0, 0]
+    deviation = wide - some
+    first, second = deviation.mean((0, 1, 2)), jnp.square(deviation).mean((0, 1, 2))
+    mean, var = some + first, jnp.maximum(second - jnp.square(first), 0)
+    inverse = lax.rsqrt(var + EPSILON)
+    factor = inverse * scale
+    return (_affine(x, factor, bias - mean * factor), mean, var), (x, scale, mean, inverse)
+
+
+def _normalise_backward(saved: Saved, gradients: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    x, scale, mean, inverse = saved
+    deviation, gradient = x.astype(mean.dtype) - mean, gradients[0].astype(mean.dtype)
+    count = x.size // x.shape[-1]
+    of_bias = gradient.sum((0, 1, 2))
+    of_scale = (gradient * deviation).sum((0, 1, 2)) * inverse
+    slope = -scale * jnp.square(inverse) * of_scale / count
+    of_x = scale * inverse * (gradient - of_bias / count) + slope * deviation
+    return of_x.astype(x.dtype), of_scale, of_bias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
 def max_pool(x: Array) -> Array:
@@ -81,18 +113,8 @@ def max_pool(x: Array) -> Array:
     return best
 
 
-def upsample(x: Array) -> Array:
-    """Nearest-neighbour upsampling by 2 in height and width."""
-    batch, height, width, channels = x.shape
-    tall = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return tall.reshape(batch, 2 * height, 2 * width, channels)
-
-
-relu = jax.nn.relu
-
-
-def as_dtype(name: str) -> DTypeLike:
-    """The compute dtype of a recipe; "auto" looks at the default device."""
-    if name == "auto":
-        return jnp.bfloat16 if jax.default_backend() == "gpu" else jnp.float32
-    return jnp.dtype(name)
+def relu(x: Array) -> Array:
+    """`max(x, 0)`, as a choice because of XLA's rule for CPUs: what is made of one large array is computed anew for
+    each of its users, a maximum and with it everything before it; a choice is made of two, and is stored once.
+    """
+    return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)

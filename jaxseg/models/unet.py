@@ -9,7 +9,8 @@ from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.models.layers import BatchNorm, Conv, relu, upsample
+from jaxseg.models.convolution import convolve, convolve_upsampled
+from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet, stage_channels
 
 FEATURES = (  # from the images to the logits
@@ -33,10 +34,12 @@ class DecoderBlock(nnx.Module):
         self.conv2, self.bn2 = Conv(outputs, outputs, 3), BatchNorm(outputs)
 
     def __call__(self, x: Array, skip: Array | None, train: bool) -> Array:
-        x = upsample(x)
+        kernel = self.conv1.kernel[...].astype(x.dtype)
+        deep, beside = kernel[:, :, : x.shape[-1]], kernel[:, :, x.shape[-1] :]
+        x = convolve_upsampled(x, deep)
         if skip is not None:
-            x = jnp.concatenate([x, skip], axis=-1)
-        x = relu(self.bn1(self.conv1(x), train))
+            x += convolve(skip, beside)
+        x = relu(self.bn1(x, train))
         return relu(self.bn2(self.conv2(x), train))
 
 

@@ -16,10 +16,10 @@ from jax.sharding import Mesh
 
 from jaxseg import seeds
 from jaxseg.arrays import Tree
+from jaxseg.device import as_dtype, compiled
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
-from jaxseg.models.layers import as_dtype
 from jaxseg.pretraining.augment import Augmentation, augment
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.loss import TwinsLoss, twins_loss
@@ -82,8 +82,8 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
 
     whole = replicated(mesh)
     return TwinsSteps(
-        train=jax.jit(train, out_shardings=whole, donate_argnums=0),
-        restart=jax.jit(restart, out_shardings=whole, donate_argnums=0),
+        train=compiled(train, out_shardings=whole, donate_argnums=0),
+        restart=compiled(restart, out_shardings=whole, donate_argnums=0),
     )
 
 

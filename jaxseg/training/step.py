@@ -11,10 +11,10 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxseg.config import ModelConfig
+from jaxseg.device import as_dtype, compiled
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
-from jaxseg.models.layers import as_dtype
 from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
@@ -73,9 +73,9 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
 
     whole = replicated(mesh)
     return Steps(
-        train=jax.jit(train, out_shardings=whole, donate_argnums=0),
-        measure=jax.jit(measure, out_shardings=whole),
-        judge=jax.jit(judge, out_shardings=whole, donate_argnums=0),
+        train=compiled(train, out_shardings=whole, donate_argnums=0),
+        measure=compiled(measure, out_shardings=whole),
+        judge=compiled(judge, out_shardings=whole, donate_argnums=0),
     )
 
 

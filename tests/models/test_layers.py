@@ -9,7 +9,8 @@ import pytest
 import torch
 from flax import nnx
 
-from jaxseg.models.layers import EPSILON, BatchNorm, Conv, max_pool, upsample
+from jaxseg.models.convolution import upsample
+from jaxseg.models.layers import EPSILON, BatchNorm, Conv, max_pool
 
 
 def images(*shape: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""Convolutions without bias, NHWC and HWIO, in the form that XLA runs fastest on the device at hand.
+
+On GPUs cuDNN does well with all of them as they are. On CPUs XLA calls Eigen, which does well with convolutions over
+many channels and with products of matrices, and badly with some of the rest; `on_cpu` marks what is written twice.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxseg.device import on_cpu
+
+Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, in height and in width
+
+
+def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
+    """Convolution padded symmetrically by size // 2, which `SAME` is not when strided.
+
+    Args:
+        x: (B, H, W, inputs).
+        kernel: (size, size, inputs, outputs), of the same dtype, size odd.
+    """
+    size = kernel.shape[0]
+    if size == 1:
+        return _dot(x[:, ::stride, ::stride], kernel[0, 0])
+    padding = ((size // 2, size // 2),) * 2
+    if stride == 1 and on_cpu():
+        return _convolve_on_cpu(x, kernel, padding)
+    return _convolve(x, kernel, padding, stride)
+
+
+def convolve_upsampled(x: Array, kernel: Array) -> Array:
+    """3x3 convolution of `x` (B, H, W, inputs) upsampled by 2 to the nearest: (B, 2 H, 2 W, outputs).
+
+    On CPUs the upsampled map is never made. Of the three rows that a pixel of the result sees, two are the same row
+    of `x`; so every one of the four pixels that replace a pixel of `x` is a 2x2 convolution of `x`, with kernels that
+    hold sums of the 3x3 kernel's rows and columns: 16 products a pixel of `x` in place of 36.
+    """
+    if not on_cpu():
+        return convolve(upsample(x), kernel)
+    batch, height, width, _ = x.shape
+    rows = []
+    for down, of_rows in enumerate(_folded(kernel, 0)):
+        pixels = [
+            _convolve_on_cpu(x, folded, ((1 - down, down), (1 - along, along)))
+            for along, folded in enumerate(_folded(of_rows, 1))
+        ]
+        rows.append(jnp.stack(pixels, 3))
+    return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def upsample(x: Array) -> Array:
+    """Nearest-neighbour upsampling by 2 in height and width; a broadcast, whose gradient is a plain sum."""
+    batch, height, width, channels = x.shape
+    tall = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+    return tall.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def _dot(x: Array, matrix: Array) -> Array:
+    """`x @ matrix` over the last axis. As a dot of matrices, since XLA transposes the gradient of larger ones."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def _convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=numbers)
+
+
+def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
+    """Kernels of two taps that do on a map what one of three does on the upsampled map, for even and odd pixels."""
+    first, middle, last = (lax.index_in_dim(kernel, tap, axis) for tap in range(3))
+    return (
+        jnp.concatenate([first, middle + last], axis),
+        jnp.concatenate([first + middle, last], axis),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_on_cpu(x: Array, kernel: Array, padding: Padding) -> Array:
+    """Convolution at stride 1 with a kernel's gradient of our own: XLA's takes up to three times as long."""
+    return _convolve(x, kernel, padding)
+
+
+def _forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve(x, kernel, padding), (x, kernel)
+
+
+def _backward(padding: Padding, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    return _input_gradient(kernel, gradient, padding), _kernel_gradient(x, gradient, kernel.shape[:2], padding)
+
+
+_convolve_on_cpu.defvjp(_forward, _backward)
+
+
+def _input_gradient(kernel: Array, gradient: Array, padding: Padding) -> Array:
+    """The gradient convolved with the kernel, turned by 180 degrees and its channels swapped.
+
+    Where the kernel is the larger one, the maps are turned in its place: swapping the channels alone is a plain copy,
+    and turning at once several times as slow.
+    """
+    height, width = kernel.shape[:2]
+    (top, bottom), (left, right) = padding
+    inverse = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
+    numbers = ("NHWC", "HWOI", "NHWC")
+    if kernel.size < gradient.size:
+        return lax.conv_general_dilated(gradient, kernel[::-1, ::-1], (1, 1), inverse, dimension_numbers=numbers)
+    turned = tuple(pair[::-1] for pair in inverse)
+    maps = lax.conv_general_dilated(gradient[:, ::-1, ::-1], kernel, (1, 1), turned, dimension_numbers=numbers)
+    return maps[:, ::-1, ::-1]
+
+
+def _kernel_gradient(x: Array, gradient: Array, size: tuple[int, ...], padding: Padding) -> Array:
+    """Sum over images and pixels of x, shifted, times the gradient: (*size, inputs, outputs).
+
+    A convolution along the height whose "channels" are the images and columns, so that Eigen finds long rows to sum
+    over; the shifts along the width are laid beside each other as outputs.
+    """
+    batch, height, width, inputs = x.shape
+    _, above, beyond, outputs = gradient.shape
+    (top, _), (left, _) = padding
+    none = (0, 0, 0)
+    zero = jnp.zeros((), gradient.dtype)
+    shifted = [
+        lax.pad(gradient, zero, (none, none, (tap - left, width - beyond - (tap - left), 0), none))
+        for tap in range(size[1])
+    ]
+    columns = jnp.concatenate(shifted, -1).transpose(1, 0, 2, 3).reshape(above, batch * width, -1)
+    channels = x.transpose(3, 1, 0, 2).reshape(inputs, height, batch * width)
+    below = size[0] - 1 + above - height - top
+    taps = lax.conv_general_dilated(channels, columns, (1,), ((top, below),), dimension_numbers=("NHC", "HIO", "NHC"))
+    return taps.reshape(inputs, size[0], size[1], outputs).transpose(1, 2, 0, 3)
