@@ -14,7 +14,7 @@ from jaxseg.config import ModelConfig
 from jaxseg.device import as_dtype, compiled
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
-from jaxseg.models.unet import network
+from jaxseg.models.folding import fold, folded_network
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
@@ -43,24 +43,22 @@ class SlidingWindow:
         Args:
             images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
         """
-        params, stats = jax.device_put((params, stats))
+        params = _folder()(params, stats)
         group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
         for start in range(0, len(images), group):
             rows = slice(start, start + group)
-            total = self._summed(params, stats, images[rows], sizes[rows], statistics)
+            total = self._summed(params, images[rows], sizes[rows], statistics)
             for number, (height, width) in enumerate(sizes[rows]):
                 count = self._count(int(height), int(width))
                 yield np.asarray(total[number, :height, :width]) / count[..., None]
 
-    def _summed(
-        self, params: Tree, stats: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics
-    ) -> Array:
+    def _summed(self, params: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics) -> Array:
         stack = jax.device_put(pack(images, np.zeros(images.shape[:3], np.uint8), sizes))
         accumulate = _accumulator(self.model, self.crop, self.compute_dtype)
         height, width = (max(side, self.crop) for side in images.shape[1:3])
         total = jnp.zeros((len(images), height, width, self.model.classes))
         for placement, corners, weights in _batches(sizes, self.crop, self.stride):
-            total = accumulate(total, params, stats, stack, placement, corners, weights, statistics)
+            total = accumulate(total, params, stack, placement, corners, weights, statistics)
         return total
 
     def _count(self, height: int, width: int) -> np.ndarray:
@@ -88,13 +86,17 @@ def batch_size(windows: int) -> int:
 
 
 @functools.cache
+def _folder() -> Callable[[Tree, Tree], Tree]:
+    return compiled(fold)
+
+
+@functools.cache
 def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable[..., Array]:
-    net, dtype = network(config), as_dtype(compute_dtype)
+    net, dtype = folded_network(config), as_dtype(compute_dtype)
 
     def accumulate(
         total: Array,
         params: Tree,
-        stats: Tree,
         stack: Stack,
         placement: Placement,
         corners: Array,
@@ -102,7 +104,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
         statistics: Statistics,
     ) -> Array:
         images, _ = render(stack, placement, crop)
-        logits, _, _ = net.apply(params, stats, normalise(images, *statistics).astype(dtype), train=False)
+        logits, _, _ = net.apply(params, {}, normalise(images, *statistics).astype(dtype), train=False)
         predicted = probabilities(logits) * weights[:, None, None, None]
 
         def add(number: int, total: Array) -> Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
+from jaxseg.device import on_cpu
 from jaxseg.models.convolution import convolve
 
 MOMENTUM = 0.1  # weight of the new batch in the running statistics, PyTorch's convention
@@ -114,7 +115,12 @@ def max_pool(x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    """`max(x, 0)`, as a choice because of XLA's rule for CPUs: what is made of one large array is computed anew for
-    each of its users, a maximum and with it everything before it; a choice is made of two, and is stored once.
+    """`max(x, 0)`.
+
+    On CPUs as a choice, because of XLA's rule: what is made of one large array is computed anew for each of its users,
+    a maximum and with it everything before it; a choice is made of two, and is stored once. On GPUs as a maximum, which
+    XLA knows how to make a part of cuDNN's convolutions.
     """
+    if not on_cpu():
+        return jax.nn.relu(x)
     return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)

@@ -122,6 +122,11 @@ class Network:
 @functools.cache
 def network(config: ModelConfig) -> Network:
     """The network of a configuration; shapes only, no device memory."""
-    graphdef, *states = nnx.split(nnx.eval_shape(lambda: UNet(config)), nnx.Param, nnx.BatchStat)
+    return split(nnx.eval_shape(lambda: UNet(config)))
+
+
+def split(model: UNet) -> Network:
+    """Structure and shapes of a model."""
+    graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
     params, stats = map(nnx.to_pure_dict, states)
     return Network(graphdef, params, stats)
