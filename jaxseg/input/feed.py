@@ -1,16 +1,18 @@
 """Brings a batch to where it is trained on: from a stack on the device, or cut on the host where that is too large."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import Stack, render
+from jaxseg.input.transfer import to_devices
 
 RESIDENT_SHARE = 0.25  # of a device's memory that a stack may take; the rest is for the model and its activations
 HOST_LIMIT = 4 << 30  # bytes, where a device does not tell its memory (CPUs)
@@ -26,9 +28,18 @@ class Crops(NamedTuple):
 Source = Stack | Crops
 
 
+def stacked(placements: Sequence[Placement]) -> Placement:
+    """The batches of several steps on a new first axis, (K, B, ...); a single one as it is."""
+    if len(placements) == 1:
+        return placements[0]
+    return Placement(*(np.stack(parts) for parts in zip(*placements, strict=True)))
+
+
 @dataclass(frozen=True)
 class Feed:
     """Turns a placement into the arrays that a step takes; both ways give the same crops.
+
+    The batches of several steps at once need a resident stack.
 
     Attributes:
         stack: on the devices, or on the host when `resident` is false.
@@ -44,14 +55,17 @@ class Feed:
 
     def __call__(self, placement: Placement) -> tuple[Source, Placement]:
         if self.resident:
-            return self.stack, jax.device_put(placement, self.batch_sharding)
-        crops = self._cut(placement)
-        return jax.device_put((crops, placement), self.batch_sharding)
+            single = np.ndim(placement.image) == 1
+            return self.stack, to_devices(placement, self.batch_sharding if single else self._steps_sharding())
+        return to_devices((self._cut(placement), placement), self.batch_sharding)
+
+    def _steps_sharding(self) -> NamedSharding:
+        return NamedSharding(self.batch_sharding.mesh, PartitionSpec(None, *self.batch_sharding.spec))
 
     def _cut(self, placement: Placement) -> Crops:
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            images, masks = _render_on_host(self._taken(placement), _renumbered(placement), self.crop)
-        return Crops(np.asarray(images), np.asarray(masks))
+        host = jax.local_devices(backend="cpu")[0]
+        stack, renumbered = jax.device_put((self._taken(placement), _renumbered(placement)), host)
+        return Crops(*jax.device_get(_render_on_host(stack, renumbered, self.crop)))
 
     def _taken(self, placement: Placement) -> Stack:
         """Only the images of this batch, so that the large stack is never copied."""
@@ -74,7 +88,7 @@ def make_feed(
         place: where the stack shall lie; "auto" takes the device where it fits.
     """
     resident = place == "device" or (place == "auto" and _fits(stack))
-    return Feed(jax.device_put(stack, whole) if resident else stack, crop, resident, parts)
+    return Feed(to_devices(stack, whole) if resident else stack, crop, resident, parts)
 
 
 def _fits(stack: Stack) -> bool:

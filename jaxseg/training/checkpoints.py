@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxseg import arrays
 from jaxseg.errors import InputError
 from jaxseg.training.state import TrainState
@@ -26,7 +28,8 @@ class Checkpoints:
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Save all that resuming needs, then remove all but the last `KEPT`."""
-        arrays.save(self.folder / f"latest-{int(state.step):08d}", state.to_tree(), about)
+        tree = jax.device_get(state.to_tree())
+        arrays.save(self.folder / f"latest-{int(tree['step']):08d}", tree, about)
         for former in self._latest()[:-KEPT]:
             shutil.rmtree(former)
 
@@ -45,7 +48,7 @@ class Checkpoints:
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:
-        arrays.save(self.folder / name, state.best(), about)
+        arrays.save(self.folder / name, jax.device_get(state.best()), about)
 
     def finish(self) -> None:
         """Remove what only resuming needs."""

@@ -1,5 +1,9 @@
-"""The training loop: it knows no dataset and no model; all that it uses is handed to it."""
+"""The training loop: it knows no dataset and no model; all that it uses is handed to it.
 
+Nothing moves between host and devices in it but what is sent or fetched explicitly; JAX raises otherwise.
+"""
+
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -11,8 +15,9 @@ import numpy as np
 from jax import Array
 
 from jaxseg.errors import StoppedError, UsageError
-from jaxseg.input.feed import Feed
+from jaxseg.input.feed import Feed, stacked
 from jaxseg.input.plan import Plan
+from jaxseg.input.transfer import to_devices
 from jaxseg.training.checkpoints import Checkpoints, budget_name
 from jaxseg.training.journal import Journal
 from jaxseg.training.schedule import Schedule
@@ -26,8 +31,10 @@ class Collaborators:
     """What the loop works with.
 
     Attributes:
-        should_stop: asked after each step; when true, the state is saved and `StoppedError` raised.
-        on_step: told (step, steps in all) after each step and the line of the log after each validation.
+        statistics, learning_rate: on the devices.
+        dispatch: steps that are handed to the devices at once, where as many lie before the next validation.
+        should_stop: asked after each dispatch; when true, the state is saved and `StoppedError` raised.
+        on_step: told (step, steps in all) after each dispatch and the line of the log after each validation.
         checkpoint_seconds: time between two checkpoints to resume from.
     """
 
@@ -37,9 +44,10 @@ class Collaborators:
     steps: Steps
     schedule: Schedule
     statistics: Statistics
-    learning_rate: np.ndarray | Array
+    learning_rate: Array
     checkpoints: Checkpoints
     journal: Journal
+    dispatch: int = 1
     should_stop: Callable[[], bool] = lambda: False
     on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
     checkpoint_seconds: float = 300.0
@@ -56,17 +64,17 @@ class _Pace:
         self.since, self.steps = time.perf_counter(), 0
 
 
+@jax.transfer_guard("disallow")
 def train(state: TrainState, use: Collaborators) -> TrainState:
     """Train from `state` to the end of the schedule, keeping the best model of every epoch budget."""
-    first, total = int(state.step) + 1, use.schedule.total
-    batches = use.plan.iterate(int(state.step))
+    step, total = int(jax.device_get(state.step)), use.schedule.total
+    batches = use.plan.iterate(step)
     saved, pace, loss = time.perf_counter(), _Pace(), None
-    for step in range(first, total + 1):
-        source, placement = use.feed(next(batches))
+    for count in use.schedule.dispatches(step, use.dispatch):
+        source, placement = use.feed(stacked(list(itertools.islice(batches, count))))
         former, (state, loss) = loss, use.steps.train(state, source, placement, use.statistics, use.learning_rate)
-        jax.block_until_ready(former)  # one step late: the device is never waited for, and never left far behind
-        pace.steps += 1
-        line = None
+        jax.block_until_ready(former)  # a dispatch late: the device is never waited for, and never left far behind
+        step, pace.steps, line = step + count, pace.steps + count, None
         if use.schedule.validates(step):
             jax.block_until_ready(loss)
             state, line = _validated(state, step, pace, use)
@@ -84,32 +92,26 @@ def train(state: TrainState, use: Collaborators) -> TrainState:
 def _validated(state: TrainState, step: int, pace: _Pace, use: Collaborators) -> tuple[TrainState, dict[str, Any]]:
     """Measure, log, judge, and save the best so far where an epoch budget ends."""
     speed = pace.steps * use.schedule.batch / (time.perf_counter() - pace.since)
-    training_loss = float(state.loss_sum) / max(step - _previous(step, use.schedule), 1)
+    training_loss = float(jax.device_get(state.loss_sum)) / (step - use.schedule.before(step))
     value, dice = validate(use.steps, state, use.feed, use.grid, use.statistics)
     if not math.isfinite(value):
         raise UsageError(
             f"training diverged: the validation loss is {value} at step {step}",
             remedy="lower the recipe's learning_rate; see log.jsonl for the losses before",
         )
-    state = use.steps.judge(state, np.float32(value))  # type: ignore[arg-type]
+    state = use.steps.judge(state, to_devices(np.float32(value), state.step.sharding))  # type: ignore[arg-type]
     line = {
         "steps": use.schedule.total,
         "epoch": use.schedule.epoch(step),
         "training_loss": training_loss,
         "validation_loss": value,
         "validation_dice": dice,
-        "best_validation_loss": float(state.best_loss),
+        "best_validation_loss": float(jax.device_get(state.best_loss)),
         "images_per_second": round(speed, 3),
     }
     use.journal.write(step, line)
     _save_budgets(state, step, use)
     return state, {"step": step, **line}
-
-
-def _previous(step: int, schedule: Schedule) -> int:
-    """The validation before this one."""
-    ends = [end for end in schedule.budgets if end < step]
-    return max([(step - 1) // schedule.interval * schedule.interval, *ends])
 
 
 def _save_budgets(state: TrainState, step: int, use: Collaborators) -> None:
@@ -118,7 +120,7 @@ def _save_budgets(state: TrainState, step: int, use: Collaborators) -> None:
         about = {
             "epochs": budget,
             "step": step,
-            "best_step": int(state.best_step),
-            "best_validation_loss": float(state.best_loss),
+            "best_step": int(jax.device_get(state.best_step)),
+            "best_validation_loss": float(jax.device_get(state.best_loss)),
         }
         use.checkpoints.save_budget(budget_name(budget, last), state, about)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -19,6 +18,7 @@ from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, make_feed
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
+from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
@@ -29,7 +29,7 @@ from jaxseg.training.loop import Collaborators, train
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.schedule import make_schedule
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics, make_steps
+from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 from jaxseg.training.validation import make_grid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, for random weights too
@@ -43,8 +43,9 @@ class TrainOptions:
         devices: of this process to share a batch over; None takes all.
         stack: where the images lie during training.
         checkpoint_seconds: time between two checkpoints to resume from.
-        on_step: told (step, steps in all, line of the log or None) after each step.
+        on_step: told (step, steps in all, line of the log or None) after each dispatch.
         say: told of what the user should know, such as a damaged checkpoint.
+        dispatch: steps handed to the devices at once; None takes what suits them. Crops cut on the host go one by one.
     """
 
     devices: int | None = None
@@ -52,6 +53,7 @@ class TrainOptions:
     checkpoint_seconds: float = 300.0
     on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
     say: Callable[[str], None] = print
+    dispatch: int | None = None
 
 
 def train_run(
@@ -81,19 +83,21 @@ def train_run(
     chosen = np.array([numbers[image] for image in split["train"]])
     held_out = np.array([numbers[image] for image in split["validation"]])
     state, checkpoints = _begin(folder, run, encoder, options)
+    feed, whole = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack), replicated(mesh)
     with Journal(folder, int(state.step)) as journal:
         return train(
-            jax.device_put(state, replicated(mesh)),
+            to_devices(state, whole),
             Collaborators(
                 plan=Plan(
                     chosen, dataset.train.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat)
                 ),
-                feed=_feed(run.dataset, data_dir, recipe.crop, mesh, options.stack),
+                feed=feed,
                 grid=make_grid(held_out, dataset.train.sizes, recipe.crop, recipe.batch),
                 steps=make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh),
                 schedule=make_schedule(recipe, len(chosen)),
-                statistics=statistics_of(read_json(folder.weights, remedy=f"delete {folder.path}")),
-                learning_rate=np.float32(recipe.learning_rate),  # type: ignore[arg-type]
+                statistics=to_devices(statistics_of(read_json(folder.weights, remedy=f"delete {folder.path}")), whole),
+                learning_rate=to_devices(np.float32(recipe.learning_rate), whole),  # type: ignore[arg-type]
+                dispatch=(options.dispatch or steps_per_dispatch()) if feed.resident else 1,
                 checkpoints=checkpoints,
                 journal=journal,
                 should_stop=should_stop,

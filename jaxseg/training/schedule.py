@@ -1,5 +1,6 @@
 """At which steps a run validates and at which its epoch budgets end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jaxseg.config import Recipe
@@ -25,6 +26,27 @@ class Schedule:
 
     def validates(self, step: int) -> bool:
         return step in self.budgets or step % self.interval == 0
+
+    def before(self, step: int) -> int:
+        """The last validation before a step; 0 where there is none."""
+        return max((step - 1) // self.interval * self.interval, *(end for end in (0, *self.budgets) if end < step))
+
+    def after(self, step: int) -> int:
+        """The first validation after a step below `total`."""
+        return min((step // self.interval + 1) * self.interval, *(end for end in self.budgets if end > step))
+
+    def dispatches(self, step: int, most: int) -> Iterator[int]:
+        """How many steps each dispatch takes that follows `step`; none goes beyond a validation.
+
+        Between two validations there are as many of `most` steps as fit, then single ones: only two programs are
+        compiled, and a run that goes on from where a dispatch ended takes the same ones as if it had never stopped.
+        From any other step on there are single ones up to where a dispatch would have ended.
+        """
+        while step < self.total:
+            begins = (step - self.before(step + 1)) % most == 0
+            taken = most if begins and step + most <= self.after(step) else 1
+            yield taken
+            step += taken
 
     def epoch(self, step: int) -> float:
         return step * self.batch / self.images

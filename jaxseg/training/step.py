@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
 from jaxseg.config import ModelConfig
-from jaxseg.device import as_dtype, compiled
+from jaxseg.device import as_dtype, compiled, on_cpu
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
@@ -19,6 +18,13 @@ from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
 from jaxseg.training.state import TrainState
+
+STEPS_PER_DISPATCH = 10  # on accelerators, where starting a step from Python can take as long as the step
+
+
+def steps_per_dispatch() -> int:
+    """How many steps are handed to the device at once: one on CPUs, where XLA's loops are slow."""
+    return 1 if on_cpu() else STEPS_PER_DISPATCH
 
 
 class Statistics(NamedTuple):
@@ -32,12 +38,13 @@ class Steps(NamedTuple):
     """Jitted functions; `train` and `judge` consume the state that they are given.
 
     Attributes:
-        train: (state, source, placement, statistics, learning_rate) -> (state, loss)
+        train: (state, source, placement, statistics, learning_rate) -> (state, loss); a placement of several steps,
+            (K, B, ...), takes them all and gives the last loss.
         measure: (params, stats, source, placement, weights, statistics) -> LossSums
         judge: (state, validation loss) -> state
     """
 
-    train: Callable[[TrainState, Source, Placement, Statistics, np.ndarray | Array], tuple[TrainState, Array]]
+    train: Callable[[TrainState, Source, Placement, Statistics, Array], tuple[TrainState, Array]]
     measure: Callable[..., LossSums]
     judge: Callable[[TrainState, Array], TrainState]
 
@@ -47,7 +54,7 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     """Compiled on first use and kept for the life of the process, so that a warm worker compiles once."""
     net, dtype = network(config), as_dtype(compute_dtype)
 
-    def train(
+    def step(
         state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
     ) -> tuple[TrainState, Array]:
         images, masks = _cut(source, placement, crop)
@@ -60,6 +67,16 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
 
         (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         return state.moved(gradient, stats, value, learning_rate), value
+
+    def train(
+        state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
+    ) -> tuple[TrainState, Array]:
+        if placement.image.ndim == 1:
+            return step(state, source, placement, statistics, learning_rate)
+        state, losses = jax.lax.scan(
+            lambda state, batch: step(state, source, batch, statistics, learning_rate), state, placement
+        )
+        return state, losses[-1]
 
     def measure(
         params: dict, stats: dict, source: Source, placement: Placement, weights: Array, statistics: Statistics

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxseg.input.feed import Feed
 from jaxseg.input.placement import Placement, upright, windows
+from jaxseg.input.transfer import to_devices
 from jaxseg.training.losses import LossSums, hard_dice, loss
 from jaxseg.training.state import TrainState
 from jaxseg.training.step import Statistics, Steps
@@ -47,7 +48,7 @@ def validate(steps: Steps, state: TrainState, feed: Feed, grid: Grid, statistics
     parts = []
     for placement, weights in grid:
         source, placed = feed(placement)
-        share = jax.device_put(weights, feed.batch_sharding)
+        share = to_devices(weights, feed.batch_sharding)
         parts.append(steps.measure(state.params, state.stats, source, placed, share, statistics))
     columns = zip(*jax.device_get(parts), strict=True)
     total = LossSums(*(np.sum(column, axis=0, dtype=np.float64) for column in columns))  # type: ignore[arg-type]

@@ -8,10 +8,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
 
 from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError
+from jaxseg.input.transfer import to_devices
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
@@ -68,6 +70,51 @@ def test_stopped_and_resumed_gives_the_same_bits(tmp_path: Path, run: RunConfig,
     assert best(place) == best(whole)
     logs = [[{**line, "seconds": 0, "images_per_second": 0} for line in p.read_log()] for p in (place, whole)]
     assert logs[0] == logs[1]
+
+
+def longer(run: RunConfig) -> RunConfig:
+    """11 steps, validated after 3 and 11; gentle, because Adam divides by the gradient's size and enlarges rounding."""
+    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, learning_rate=1e-5, budgets=(2, 7)))
+
+
+def test_several_steps_at_once_give_the_losses_of_single_ones(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    told: list[int] = []
+    single = trained(tmp_path / "single", longer(run), data_dir, devices=1)
+    several = trained(
+        tmp_path / "several", longer(run), data_dir, dispatch=3, on_step=lambda step, total, line: told.append(step)
+    )
+    assert told == [3, 6, 9, 10, 11]
+    losses = [[(line["training_loss"], line["validation_loss"]) for line in p.read_log()] for p in (single, several)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_stopped_between_dispatches_and_resumed_gives_the_same_bits(
+    tmp_path: Path, run: RunConfig, data_dir: Path
+) -> None:
+    whole = trained(tmp_path / "whole", longer(run), data_dir, dispatch=3)
+    place = RunFolder(tmp_path / "parts")
+    for dispatches in (1, 2):
+        with pytest.raises(StoppedError, match="resume"):
+            train_run(place, longer(run), data_dir, tmp_path, stop_after(dispatches), TrainOptions(dispatch=3))
+    train_run(place, longer(run), data_dir, tmp_path, options=TrainOptions(dispatch=3))
+    assert best(place) == best(whole)
+
+
+def test_crops_cut_on_the_host_go_step_by_step(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    told: list[int] = []
+    trained(tmp_path, run, data_dir, stack="host", dispatch=3, on_step=lambda step, total, line: told.append(step))
+    assert told == list(range(1, told[-1] + 1))
+
+
+def test_a_transfer_that_nobody_asked_for_stops_the_loop(
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_but_scalars(tree: object, sharding: NamedSharding) -> object:
+        return tree if isinstance(tree, np.float32) else to_devices(tree, sharding)
+
+    monkeypatch.setattr("jaxseg.training.run.to_devices", all_but_scalars)  # the learning rate stays on the host
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        trained(tmp_path, run, data_dir)
 
 
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:

@@ -1,5 +1,7 @@
 """Steps of budgets and validations, worked by hand."""
 
+import itertools
+
 from jaxseg.config import Recipe
 from jaxseg.training.schedule import make_schedule
 
@@ -19,3 +21,29 @@ def test_budgets_may_share_a_step() -> None:
 def test_validation_keeps_its_distance_in_steps_and_comes_at_every_budget() -> None:
     schedule = make_schedule(Recipe(batch=16, budgets=(90, 100), validate_every=1, validate_gap=25), images=16)
     assert [step for step in range(1, 101) if schedule.validates(step)] == [25, 50, 75, 90, 100]
+
+
+def test_dispatches_are_cut_at_validations_and_budgets() -> None:
+    schedule = make_schedule(Recipe(batch=16, budgets=(30, 50), validate_every=1, validate_gap=25), images=16)
+    assert list(schedule.dispatches(0, 10)) == [10, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, *([10, 10])]
+    assert list(schedule.dispatches(0, 1)) == [1] * 50
+
+
+def test_a_run_goes_on_with_the_dispatches_of_one_that_never_stopped() -> None:
+    schedule = make_schedule(Recipe(batch=16, budgets=(13, 40), validate_every=1, validate_gap=12), images=16)
+    whole = list(schedule.dispatches(0, 5))
+    ends = list(itertools.accumulate(whole))
+    assert set(ends) >= {12, 13, 24, 36, 40}
+    for number, end in enumerate(ends):
+        assert list(schedule.dispatches(end, 5)) == whole[number + 1 :]
+
+
+def test_a_run_that_stands_within_a_dispatch_goes_to_its_end_in_single_steps() -> None:
+    schedule = make_schedule(Recipe(batch=16, budgets=(20,), validate_every=20, validate_gap=1), images=16)
+    assert list(schedule.dispatches(3, 5)) == [1, 1, 5, 5, 5]
+
+
+def test_validations_before_and_after_a_step() -> None:
+    schedule = make_schedule(Recipe(batch=16, budgets=(30, 50), validate_every=1, validate_gap=25), images=16)
+    assert [schedule.before(step) for step in (1, 25, 26, 30, 31, 50)] == [0, 0, 25, 25, 30, 30]
+    assert [schedule.after(step) for step in (0, 24, 25, 29, 30, 49)] == [25, 25, 30, 30, 50, 50]
