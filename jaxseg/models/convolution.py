@@ -15,6 +15,7 @@ from jaxseg.device import on_cpu
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, in height and in width
 
 
+@functools.partial(jax.jit, static_argnames="stride")  # traced once for each shape; the compiler inlines it
 def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """Convolution padded symmetrically by size // 2, which `SAME` is not when strided.
 
@@ -31,6 +32,7 @@ def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     return _convolve(x, kernel, padding, stride)
 
 
+@jax.jit
 def convolve_upsampled(x: Array, kernel: Array) -> Array:
     """3x3 convolution of `x` (B, H, W, inputs) upsampled by 2 to the nearest: (B, 2 H, 2 W, outputs).
 

@@ -23,7 +23,10 @@ def initial(config: ModelConfig, encoder: EncoderWeights | None, stream: tuple[o
             decoder is the same whatever the encoder starts from.
     """
     shapes = network(config)
-    params = jax.tree_util.tree_map_with_path(lambda path, leaf: _draw(path, leaf.shape, stream), shapes.params)
+    drawn = [name for name in shapes.params if encoder is None or name != "encoder"]
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: _draw(path, leaf.shape, stream), {name: shapes.params[name] for name in drawn}
+    )
     stats = jax.tree_util.tree_map_with_path(_fresh_statistics, shapes.stats)
     if encoder is not None:
         params["encoder"] = jax.tree.map(np.copy, encoder.params)

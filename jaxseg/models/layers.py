@@ -47,14 +47,14 @@ class BatchNorm(nnx.Module):
         if not train:
             factor = lax.rsqrt(self.var[...] + EPSILON) * scale
             return _affine(x, factor, bias - self.mean[...] * factor)
-        normalised, mean, var = _normalise(x, scale, bias)
+        normalised, mean, var = _traced_once(x, scale, bias)
         count = x.size // x.shape[-1]
         self._update(mean, var * (count / max(count - 1, 1)))
         return normalised
 
     def _update(self, mean: Array, var: Array) -> None:
-        self.mean[...] = (1 - MOMENTUM) * self.mean[...] + MOMENTUM * mean
-        self.var[...] = (1 - MOMENTUM) * self.var[...] + MOMENTUM * var
+        for running, new in ((self.mean, mean), (self.var, var)):
+            running.set_value((1 - MOMENTUM) * running[...] + MOMENTUM * new)
 
 
 def _affine(x: Array, factor: Array, offset: Array) -> Array:
@@ -97,8 +97,10 @@ def _normalise_backward(saved: Saved, gradients: tuple[Array, Array, Array]) -> 
 
 
 _normalise.defvjp(_normalise_forward, _normalise_backward)
+_traced_once = jax.jit(_normalise)  # for each shape; the compiler inlines it
 
 
+@jax.jit
 def max_pool(x: Array) -> Array:
     """3x3 max-pooling at stride 2, padded by 1; the gradient goes to the first maximum, as in PyTorch.
 

@@ -42,13 +42,16 @@ class TrainState:
     @classmethod
     def create(cls, params: Tree, stats: Tree) -> Self:
         """State before the first step, NumPy arrays."""
-        zeros = jax.tree.map(np.zeros_like, params)
+
+        def zeros() -> Tree:
+            return jax.tree.map(lambda param: np.zeros(param.shape, param.dtype), params)
+
         return cls(
             step=np.int32(0),  # type: ignore[arg-type]
             params=params,
             stats=stats,
-            first=zeros,
-            second=jax.tree.map(np.copy, zeros),
+            first=zeros(),
+            second=zeros(),
             loss_sum=np.float32(0),  # type: ignore[arg-type]
             best_params=jax.tree.map(np.copy, params),
             best_stats=jax.tree.map(np.copy, stats),
@@ -58,15 +61,16 @@ class TrainState:
 
     def moved(self, gradient: Tree, stats: Tree, loss: Array, learning_rate: Array) -> Self:
         """One step of Adam."""
-        before = optax.ScaleByAdamState(self.step, self.first, self.second)
-        direction, after = ADAM.update(gradient, before)
-        params = jax.tree.map(lambda p, d: p - learning_rate * d, self.params, direction)
+        moved = jax.tree.map(
+            functools.partial(_moved, self.step, learning_rate), gradient, self.params, self.first, self.second
+        )
+        params, first, second = jax.tree.transpose(jax.tree.structure(gradient), None, moved)
         return self._with(
             step=self.step + 1,
             params=params,
             stats=stats,
-            first=after.mu,
-            second=after.nu,
+            first=first,
+            second=second,
             loss_sum=self.loss_sum + loss,
         )
 
@@ -98,3 +102,12 @@ class TrainState:
 
     def _with(self, **changes: Any) -> Self:
         return type(self)(**{**self.to_tree(), **changes})
+
+
+@jax.jit  # traced once for each shape; the compiler inlines it
+def _moved(
+    step: Array, learning_rate: Array, gradient: Array, param: Array, first: Array, second: Array
+) -> tuple[Array, Array, Array]:
+    """A parameter and its moments after one step of Adam."""
+    direction, after = ADAM.update(gradient, optax.ScaleByAdamState(step, first, second))
+    return param - learning_rate * direction, after.mu, after.nu
