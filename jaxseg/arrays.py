@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as orbax
 from orbax.checkpoint import v1 as ocp
 
 from jaxseg.errors import InputError
@@ -44,10 +45,37 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as aside:
         with _system_errors():
-            ocp.save(aside.absolute() / "arrays", host)
+            _write(aside.absolute() / "arrays", host)
         write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}})
         load(aside)
     return expected
+
+
+def _write(folder: Path, host: Tree) -> None:
+    """By Orbax. Where several processes compute together, one writes by itself, which only `Checkpointer` allows."""
+    if jax.process_count() == 1:
+        ocp.save(folder, host)
+        return
+    alone = orbax.options.MultiprocessingOptions(**_by_itself())
+    handler = orbax.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    with orbax.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+        checkpointer.save(folder, host)
+
+
+def _read(folder: Path) -> Tree:
+    if jax.process_count() == 1:
+        return ocp.load(folder)
+    context = ocp.Context()
+    for name, value in _by_itself().items():
+        setattr(context.multiprocessing, name, value)
+    with context:
+        return ocp.load(folder)
+
+
+def _by_itself() -> dict[str, Any]:
+    """Orbax's options for a process that waits for no other."""
+    here = jax.process_index()
+    return {"primary_host": here, "active_processes": {here}, "barrier_sync_key_prefix": f"process-{here}"}
 
 
 @contextlib.contextmanager
@@ -75,7 +103,7 @@ def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
     remedy = f"delete {folder} and repeat the command that wrote it"
     manifest = read_json(folder / MANIFEST, remedy=remedy)
     try:
-        tree = ocp.load((folder / "arrays").absolute())
+        tree = _read((folder / "arrays").absolute())
         found = digest(tree)
     except Exception as error:  # Orbax and TensorStore raise many types for damaged files
         raise InputError(f"cannot be read: {error!r}", file=folder, remedy=remedy) from error

@@ -2,6 +2,11 @@
 
 The run's folder is <out>/runs/<run id>. Repeating the command resumes a run that was stopped and leaves a finished
 one alone. `--recipe.*` options change model and training, for instance --recipe.model.width 0.125 --recipe.batch 8.
+
+On several hosts, one process each, of which the first writes the folder of the run:
+    srun python launch/train.py --distributed --dataset glas ...
+or, without a scheduler, on each host:
+    python launch/train.py --distributed --coordinator HOST0:1234 --processes 2 --process-id 0 --dataset glas ...
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +17,9 @@ import tyro
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
+from jaxseg.errors import UsageError
 from jaxseg.execution.start import prepare_process
+from jaxseg.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,9 @@ class Flags:
         devices: accelerators to share each batch over; all of them where not given.
         stack: where the images lie during training.
         checkpoint_seconds: time between two checkpoints to resume from.
+        distributed: train together with the processes that this command was started in on other hosts.
+        coordinator: host:port of the first process. processes: how many there are. process_id: which this is, from 0.
+            None of the three is needed under Slurm or Open MPI.
     """
 
     dataset: str
@@ -44,6 +54,14 @@ class Flags:
     devices: int | None = None
     stack: Literal["auto", "device", "host"] = "auto"
     checkpoint_seconds: float = 300.0
+    distributed: bool = False
+    coordinator: str | None = None
+    processes: int | None = None
+    process_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.distributed and (self.coordinator, self.processes, self.process_id) != (None, None, None):
+            raise UsageError("--coordinator, --processes and --process-id go with --distributed", remedy="add it")
 
 
 def main() -> None:
@@ -53,11 +71,19 @@ def main() -> None:
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise
     from jaxseg.execution.single import run_single
+    from jaxseg.training.processes import join, leads
     from jaxseg.training.run import TrainOptions
+    from jaxseg.training.together import train_together
 
     options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds)
-    folder = run_single(run, flags.out, places, flags.test or (flags.dataset,), StopRequest(), options)
-    print(f"{folder.path}\n{summarise(folder)}")
+    if flags.distributed:
+        join(flags.coordinator, flags.processes, flags.process_id)
+    should_stop = StopRequest()
+    if flags.distributed:
+        train_together(run, RunFolder.of(flags.out, run), places, should_stop, options)
+    if leads():
+        folder = run_single(run, flags.out, places, flags.test or (flags.dataset,), should_stop, options)
+        print(f"{folder.path}\n{summarise(folder)}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,21 @@ class Journal:
                 self._board.add_scalar(name, value, step)
 
 
+class Silence(Journal):
+    """The journal of a process that leaves it to another one to write."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        pass
+
+
 def median_speed(folder: RunFolder) -> float:
     """Median images per second of a finished run's log, compilation left out where there is more than one line."""
     lines = folder.read_log()

@@ -9,23 +9,31 @@ DATA = "data"
 
 
 def make_mesh(batch: int, devices: int | None = None) -> Mesh:
-    """Mesh over `devices` of this process (default: all).
+    """Mesh over `devices` (default: all) of this process, or of all processes together, from each equally many.
 
     Raises:
         UsageError: the batch cannot be shared out evenly; the message says what to choose.
     """
-    available = jax.local_device_count()
+    processes, available = jax.process_count(), jax.device_count()
+    allowed = range(processes, available + 1, processes)
     count = available if devices is None else devices
-    if not 1 <= count <= available:
-        raise UsageError("bad number of devices", found=count, expected=f"1 … {available} on this host")
+    if count not in allowed:
+        several = f"one of {list(allowed)}, from each of {processes} processes equally many"
+        expected = f"1 … {available} on this host" if processes == 1 else several
+        raise UsageError("bad number of devices", found=count, expected=expected)
     if batch % count:
-        fitting = [number for number in range(1, available + 1) if batch % number == 0]
+        fitting = [number for number in allowed if batch % number == 0]
         raise UsageError(
             f"a batch of {batch} cannot be shared out evenly over {count} devices",
-            expected=f"devices: one of {fitting}; or batch: a multiple of {count}",
+            expected=(f"devices: one of {fitting}; or " if fitting else "") + f"batch: a multiple of {count}",
             remedy="choose --devices or the recipe's batch accordingly",
         )
-    return jax.make_mesh((count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:count])
+    return jax.make_mesh((count,), (DATA,), axis_types=(AxisType.Auto,), devices=_first(count // processes))
+
+
+def _first(each: int) -> list[jax.Device]:
+    """That many devices of each process, in the order of the processes."""
+    return [device for process in range(jax.process_count()) for device in jax.local_devices(process)[:each]]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, make_feed
 from jaxseg.input.plan import Plan
@@ -23,10 +23,11 @@ from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import Checkpoints
-from jaxseg.training.journal import Journal
+from jaxseg.training.checkpoints import Checkpoints, Unsaved
+from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
 from jaxseg.training.mesh import make_mesh, replicated, sharded
+from jaxseg.training.processes import agreed, differing, from_first, leads
 from jaxseg.training.schedule import make_schedule
 from jaxseg.training.state import TrainState
 from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
@@ -66,25 +67,30 @@ def train_run(
 ) -> TrainState:
     """Train `run` in `folder` to its end and return the last state; the caller holds the folder's lock.
 
+    Where several processes have joined, each calls this; the first one alone reads and writes the folder.
+
     Raises:
         InputError: data or weights are missing, bad, or not those that the run began with.
         UsageError: the model's classes are not as many as the dataset's.
         StoppedError: `should_stop` turned true; a checkpoint was saved.
     """
-    folder.create(run)
+    if leads():
+        folder.create(run)
     recipe = run.recipe
     mesh = make_mesh(recipe.batch, options.devices)
     dataset = load_dataset(run.dataset, data_dir)
     check_classes(run.dataset, dataset.classes, recipe.model.classes)
     split = _split(folder, run, dataset)
     encoder = read_encoder(run, weights_dir)
-    _remember_weights(folder, run.weights, encoder)
+    weights = _remember_weights(folder, run.weights, encoder)
     numbers = {image: number for number, image in enumerate(dataset.train.ids)}
     chosen = np.array([numbers[image] for image in split["train"]])
     held_out = np.array([numbers[image] for image in split["validation"]])
-    state, checkpoints = _begin(folder, run, encoder, options)
     feed, whole = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack), replicated(mesh)
-    with Journal(folder, int(state.step)) as journal:
+    dispatch = (options.dispatch or steps_per_dispatch()) if feed.resident else 1
+    _check_same(run=run.to_json(), data=split, weights=weights, stack=feed.resident, dispatch=dispatch)
+    state, checkpoints = _begin(folder, run, encoder, options)
+    with Journal(folder, int(state.step)) if leads() else Silence() as journal:
         return train(
             to_devices(state, whole),
             Collaborators(
@@ -95,12 +101,12 @@ def train_run(
                 grid=make_grid(held_out, dataset.train.sizes, recipe.crop, recipe.batch),
                 steps=make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh),
                 schedule=make_schedule(recipe, len(chosen)),
-                statistics=to_devices(statistics_of(read_json(folder.weights, remedy=f"delete {folder.path}")), whole),
+                statistics=to_devices(statistics_of(weights), whole),
                 learning_rate=to_devices(np.float32(recipe.learning_rate), whole),  # type: ignore[arg-type]
-                dispatch=(options.dispatch or steps_per_dispatch()) if feed.resident else 1,
+                dispatch=dispatch,
                 checkpoints=checkpoints,
                 journal=journal,
-                should_stop=should_stop,
+                should_stop=agreed(should_stop, mesh),
                 on_step=options.on_step,
                 checkpoint_seconds=options.checkpoint_seconds,
             ),
@@ -138,15 +144,21 @@ def _encoder(weights_dir: Path, name: str, model: ModelConfig) -> EncoderWeights
 def _begin(
     folder: RunFolder, run: RunConfig, encoder: EncoderWeights | None, options: TrainOptions
 ) -> tuple[TrainState, Checkpoints]:
-    checkpoints = Checkpoints(folder.checkpoints)
+    checkpoints = (Checkpoints if leads() else Unsaved)(folder.checkpoints)
     fresh = TrainState.create(*initial(run.recipe.model, encoder, (run.dataset, run.repeat)))
-    restored = checkpoints.restore_latest(fresh)
-    if restored is None:
-        return fresh, checkpoints
-    state, _, messages = restored
+    state, _, messages = checkpoints.restore_latest(fresh) or (fresh, {}, [])
     for message in messages:
         options.say(message)
-    return state, checkpoints
+    return from_first(state), checkpoints
+
+
+def _check_same(**values: Any) -> None:
+    """Processes that were given different things would train nonsense, or wait for each other for ever."""
+    if names := differing(values):
+        raise UsageError(
+            f"not the same in all processes of the run: {', '.join(names)}",
+            remedy="give the same options, data and weights to all, and hosts with devices of the same kind",
+        )
 
 
 def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict[str, Any]:
@@ -161,7 +173,7 @@ def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict
     return split
 
 
-def _remember_weights(folder: RunFolder, name: str, encoder: EncoderWeights | None) -> None:
+def _remember_weights(folder: RunFolder, name: str, encoder: EncoderWeights | None) -> dict[str, Any]:
     about: dict[str, Any] = {"name": name, "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "source": name}
     for key in ("sha256", "licence", "citation", "arrays_sha256"):
         about[key] = None
@@ -170,10 +182,13 @@ def _remember_weights(folder: RunFolder, name: str, encoder: EncoderWeights | No
         about |= {key: getattr(receipt, key) for key in about if key != "name"}
     about |= {"mean": list(about["mean"]), "std": list(about["std"])}
     _remember(folder.weights, about, "the initial weights have changed since this run began")
+    return about
 
 
 def _remember(file: Path, value: dict[str, Any], problem: str) -> None:
-    """Write a value the first time; afterwards it must be the same."""
+    """Write a value the first time; afterwards it must be the same. The process that leads sees to it."""
+    if not leads():
+        return
     if not file.exists():
         write_json(file, value)
     elif read_json(file, remedy=f"delete {file.parent}") != value:

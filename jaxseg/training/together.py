@@ -1,0 +1,57 @@
+"""A run trained by several processes: the first holds it, shows it and writes it, all compute it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from jaxseg.config import Locations, RunConfig
+from jaxseg.errors import StoppedError, UsageError
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import BEST
+from jaxseg.training.processes import from_first, leads, leave
+from jaxseg.training.progress import OnStep, live_view
+from jaxseg.training.run import TrainOptions, train_run
+
+
+def train_together(
+    run: RunConfig, folder: RunFolder, places: Locations, should_stop: Callable[[], bool], options: TrainOptions
+) -> None:
+    """Train `run` to its end, unless it is trained; afterwards the processes have left each other.
+
+    Raises:
+        UsageError: somebody else is at this run.
+        StoppedError: `should_stop` turned true in one of the processes; all of them raise it.
+    """
+    with _held(folder) as held, _view(run) as on_step:
+        trained = (folder.checkpoints / BEST / "manifest.json").exists()
+        held, trained = from_first(np.array([held, trained]))
+        if not held:
+            raise UsageError("another process is at this run", file=folder.path, remedy="wait for it, or stop it")
+        try:
+            if not trained:
+                options = dataclasses.replace(options, on_step=on_step)
+                train_run(folder, run, places.data, places.weights, should_stop, options)
+        except StoppedError:
+            leave()
+            raise
+    leave()
+
+
+@contextlib.contextmanager
+def _held(folder: RunFolder) -> Iterator[bool]:
+    if not leads():
+        yield True
+        return
+    with folder.hold() as held:
+        yield held
+
+
+@contextlib.contextmanager
+def _view(run: RunConfig) -> Iterator[OnStep]:
+    if not leads():
+        yield lambda step, total, line: None
+        return
+    with live_view(run.run_id) as on_step:
+        yield on_step
