@@ -1,0 +1,151 @@
+"""Two processes at one run give what one process with two devices gives; one of them writes; both stop together."""
+
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg.errors import UsageError
+from jaxseg.run_folder import RunFolder, runs_of
+from jaxseg.training.mesh import make_mesh
+from jaxseg.training.processes import Agreement, join
+
+PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
+RECIPE = {
+    "model.depth": 18,
+    "model.width": 1 / 16,
+    "crop": 64,
+    "stride": 64,
+    "batch": 4,
+    "learning-rate": 1e-5,  # Adam divides by the gradient's size and enlarges rounding
+    "budgets": 4,
+    "validate-every": 1,
+    "validate-gap": 3,
+}
+# as in a job of two tasks, which a run that stands alone must not take for its own
+SLURM = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+SLURM |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost"}
+
+
+def arguments(out: Path, data_dir: Path) -> list[str]:
+    recipe = [part for name, value in RECIPE.items() for part in (f"--recipe.{name}", str(value))]
+    places = ["--out", str(out), "--data-dir", str(data_dir), "--weights-dir", str(out)]
+    return [str(PROGRAM), "--dataset", "synthetic_nuclei_a", "--fraction", "0.5", *recipe, *places]
+
+
+def started(out: Path, data_dir: Path, *further: object) -> subprocess.Popen[str]:
+    chosen = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "JAXSEG_CACHE": str(data_dir.parent / "xla")}
+    return subprocess.Popen(
+        [sys.executable, *arguments(out, data_dir), *map(str, further)],
+        env={**os.environ, **chosen},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pair(out: Path, data_dir: Path, *differences: tuple[object, ...]) -> list[subprocess.Popen[str]]:
+    """Two processes at one run; `differences` are arguments of each."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    joint = ("--distributed", "--coordinator", address, "--processes", 2)
+    own = differences or ((), ())
+    return [started(out, data_dir, *joint, "--process-id", number, *own[number]) for number in range(2)]
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    try:
+        said = [process.communicate(timeout=120) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *each) for process, each in zip(processes, said, strict=True)]
+
+
+def only_run(out: Path) -> RunFolder:
+    (folder,) = runs_of(out)
+    return folder
+
+
+@pytest.fixture
+def alone(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """Trained by this process and its two devices, in what looks like a job of two tasks."""
+    out = tmp_path / "alone"
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JAXSEG_CACHE", str(data_dir.parent / "xla"))
+    monkeypatch.setattr(sys, "argv", arguments(out, data_dir))
+    monkeypatch.setattr("jax.distributed.initialize", lambda *_, **__: pytest.fail("joined other processes"))
+    monkeypatch.setattr("jaxseg.command.StopRequest", lambda: lambda: False)
+    runpy.run_path(str(PROGRAM), run_name="__main__")
+    monkeypatch.undo()
+    return only_run(out)
+
+
+def wait_for_the_run(out: Path) -> None:
+    """Until it has begun in both processes, well before its first step."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if runs_of(out):
+            return
+        time.sleep(0.02)
+    pytest.fail("no run in 90 s")
+
+
+def test_two_processes_stop_together_resume_and_give_the_losses_of_one(
+    tmp_path: Path, data_dir: Path, alone: RunFolder
+) -> None:
+    out = tmp_path / "together"
+    processes = pair(out, data_dir)
+    wait_for_the_run(out)
+    processes[1].send_signal(signal.SIGTERM)  # the one that writes nothing
+    results = ended(processes)
+    assert [code for code, _, _ in results] == [75, 75], results
+    assert all("stopped after step 2 of 6; repeat the command to resume" in errors for _, _, errors in results)
+    assert [file.name for file in only_run(out).checkpoints.iterdir()] == ["latest-00000002"]
+
+    results = ended(pair(out, data_dir))
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert "synthetic_nuclei_a" in results[0][1]
+    assert "synthetic_nuclei_a" not in results[1][1]
+    assert "epoch" not in results[1][1]
+    folder = only_run(out)
+    losses = [[(x["step"], x["training_loss"], x["validation_loss"]) for x in f.read_log()] for f in (folder, alone)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert sorted(file.name for file in folder.checkpoints.iterdir()) == ["best"]
+    assert json.loads(folder.done.read_text())["steps"] == losses[1][-1][0]
+
+
+def test_processes_that_were_given_different_runs_are_refused(tmp_path: Path, data_dir: Path) -> None:
+    results = ended(pair(tmp_path, data_dir, ("--repeat", 0), ("--repeat", 1)))
+    assert [code for code, _, _ in results] == [2, 2], results
+    assert all("not the same in all processes of the run: run, data" in errors for _, _, errors in results)
+
+
+def test_what_one_process_was_asked_is_answered_to_all_a_call_later() -> None:
+    asked = iter([False, True, False, False])
+    agreement = Agreement(lambda: next(asked), make_mesh(2))
+    with jax.transfer_guard("disallow"):
+        assert [agreement() for _ in range(4)] == [False, False, True, False]
+
+
+def test_the_address_of_a_run_is_given_whole_or_not_at_all() -> None:
+    with pytest.raises(UsageError, match=r"belong together(.|\n)*give all three"):
+        join("localhost:1", 2, None)
+
+
+def test_a_batch_that_does_not_divide_says_what_fits() -> None:
+    with pytest.raises(UsageError, match=r"devices: one of \[1\]; or batch: a multiple of 2"):
+        make_mesh(5, 2)
+    with pytest.raises(UsageError, match=r"expected: 1 … 2 on this host"):
+        make_mesh(4, 3)
