@@ -1,0 +1,59 @@
+"""Convolutions written for CPUs against XLA's plain ones, in value and gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array, lax
+
+from jaxseg.models import convolution
+from jaxseg.models.convolution import convolve, convolve_upsampled, upsample
+
+
+def plain(x: Array, kernel: Array, stride: int = 1) -> Array:
+    pad = kernel.shape[0] // 2
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), ((pad, pad),) * 2, dimension_numbers=numbers)
+
+
+def drawn(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    draw = np.random.default_rng(0)
+    return [draw.normal(size=shape) for shape in shapes]
+
+
+def assert_same(found: object, expected: object) -> None:
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12 * float(jnp.abs(other).max()))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+@pytest.mark.parametrize("shape", [(2, 10, 12, 3), (3, 4, 2, 40)])  # maps larger, and smaller, than the kernel
+def test_convolution_and_its_gradients(size: int, stride: int, shape: tuple[int, ...]) -> None:
+    with jax.enable_x64(True):
+        x, kernel = drawn(shape, (size, size, shape[-1], 5))
+        expected, back = jax.vjp(lambda x, kernel: plain(x, kernel, stride), x, kernel)
+        found, our_back = jax.vjp(lambda x, kernel: convolve(x, kernel, stride=stride), x, kernel)
+        (gradient,) = drawn(expected.shape)
+        assert_same((found, our_back(gradient)), (expected, back(gradient)))
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (2, 1, 1, 64), (1, 16, 16, 2)])
+def test_convolution_of_the_upsampled(shape: tuple[int, ...]) -> None:
+    with jax.enable_x64(True):
+        x, kernel = drawn(shape, (3, 3, shape[-1], 4))
+        expected, back = jax.vjp(lambda x, kernel: plain(upsample(x), kernel), x, kernel)
+        found, our_back = jax.vjp(convolve_upsampled, x, kernel)
+        (gradient,) = drawn(expected.shape)
+        assert_same((found, our_back(gradient)), (expected, back(gradient)))
+
+
+def test_both_ways_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with jax.enable_x64(True):
+        x, kernel = drawn((2, 6, 4, 3), (3, 3, 3, 4))
+        here = convolve(x, kernel), convolve_upsampled(x, kernel)
+        monkeypatch.setattr(convolution, "on_cpu", lambda: False)
+        jax.clear_caches()
+        elsewhere = convolve(x, kernel), convolve_upsampled(x, kernel)
+        assert_same(here, elsewhere)
+    jax.clear_caches()
