@@ -18,6 +18,8 @@ from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack, render
 from jaxseg.models.initial import initial
+from jaxseg.models.unet import network
+from jaxseg.training.ahead import compiling
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import TrainState
 from jaxseg.training.step import Statistics, make_steps
@@ -42,14 +44,18 @@ def train_step(setting: dict[str, Any]) -> Turn:
     feed = make_feed(pack(*material.stack(IMAGES, 2 * side)), side, replicated(mesh), sharded(mesh))
     train = make_steps(config, side, setting["dtype"], mesh).train
     statistics = Statistics(np.float32(material.MEAN), np.float32(material.STD))  # type: ignore[arg-type]
-    state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
-    batches = plan_of(setting).iterate()
+    net, batches = network(config), plan_of(setting).iterate()
+    shapes = TrainState.shapes(net.params, net.stats, replicated(mesh))
+    rate = jax.device_put(np.float32(1e-4), replicated(mesh))
+    statistics = jax.device_put(statistics, replicated(mesh))
+    with compiling(train, shapes, *feed(plan_of(setting).placement(0)), statistics, rate):
+        state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> float:
         nonlocal state
         started = time.perf_counter()
         for _ in range(steps):
-            state, loss = train(state, *feed(next(batches)), statistics, np.float32(1e-4))  # type: ignore[arg-type]
+            state, loss = train(state, *feed(next(batches)), statistics, rate)
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started
 

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
 
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
-from jaxseg.input.feed import Feed, make_feed
+from jaxseg.input.feed import Feed, make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
 from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
+from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.ahead import compiling
 from jaxseg.training.checkpoints import Checkpoints, Unsaved
 from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
@@ -89,20 +93,26 @@ def train_run(
     feed, whole = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack), replicated(mesh)
     dispatch = (options.dispatch or steps_per_dispatch()) if feed.resident else 1
     _check_same(run=run.to_json(), data=split, weights=weights, stack=feed.resident, dispatch=dispatch)
-    state, checkpoints = _begin(folder, run, encoder, options)
-    with Journal(folder, int(state.step)) if leads() else Silence() as journal:
+    steps = make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh)
+    plan = Plan(chosen, dataset.train.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat))
+    statistics = to_devices(statistics_of(weights), whole)
+    learning_rate: Array = to_devices(np.float32(recipe.learning_rate), whole)  # type: ignore[assignment]
+    schedule = make_schedule(recipe, len(chosen))
+    some = feed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))))
+    with compiling(steps.train, _shapes(recipe.model, whole), *some, statistics, learning_rate):
+        state, checkpoints = _begin(folder, run, encoder, options)
+        state = to_devices(state, whole)
+    with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
         return train(
-            to_devices(state, whole),
+            state,
             Collaborators(
-                plan=Plan(
-                    chosen, dataset.train.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat)
-                ),
+                plan=plan,
                 feed=feed,
                 grid=make_grid(held_out, dataset.train.sizes, recipe.crop, recipe.batch),
-                steps=make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh),
-                schedule=make_schedule(recipe, len(chosen)),
-                statistics=to_devices(statistics_of(weights), whole),
-                learning_rate=to_devices(np.float32(recipe.learning_rate), whole),  # type: ignore[arg-type]
+                steps=steps,
+                schedule=schedule,
+                statistics=statistics,
+                learning_rate=learning_rate,
                 dispatch=dispatch,
                 checkpoints=checkpoints,
                 journal=journal,
@@ -111,6 +121,11 @@ def train_run(
                 checkpoint_seconds=options.checkpoint_seconds,
             ),
         )
+
+
+def _shapes(model: ModelConfig, sharding: NamedSharding) -> TrainState:
+    net = network(model)
+    return TrainState.shapes(net.params, net.stats, sharding)
 
 
 @functools.lru_cache(maxsize=4)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Sharding
+from jax.typing import DTypeLike
 
 from jaxseg.arrays import Tree
 
@@ -57,6 +59,29 @@ class TrainState:
             best_stats=jax.tree.map(np.copy, stats),
             best_loss=np.float32(np.inf),  # type: ignore[arg-type]
             best_step=np.int32(0),  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def shapes(cls, params: Tree, stats: Tree, sharding: Sharding) -> Self:
+        """Shapes of a state on devices, for trees of shapes."""
+
+        def like(shape: tuple[int, ...] = (), dtype: DTypeLike = np.float32) -> Any:
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+        def tree(shapes: Tree) -> Tree:
+            return jax.tree.map(lambda leaf: like(leaf.shape), shapes)
+
+        return cls(
+            step=like(dtype=np.int32),
+            params=tree(params),
+            stats=tree(stats),
+            first=tree(params),
+            second=tree(params),
+            loss_sum=like(),
+            best_params=tree(params),
+            best_stats=tree(stats),
+            best_loss=like(),
+            best_step=like(dtype=np.int32),
         )
 
     def moved(self, gradient: Tree, stats: Tree, loss: Array, learning_rate: Array) -> Self:
