@@ -43,6 +43,5 @@ def test_twenty_steps_in_float64() -> None:
         np.testing.assert_allclose(losses(2, "float64", 20), losses(1, "float64", 20), rtol=1e-12)
 
 
-def test_the_first_steps_in_float32_and_bfloat16() -> None:
-    np.testing.assert_allclose(losses(2, "float32", 1), losses(1, "float32", 1), rtol=1e-6)
+def test_the_first_steps_in_bfloat16() -> None:
     np.testing.assert_allclose(losses(2, "bfloat16", 3), losses(1, "bfloat16", 3), rtol=5e-3)

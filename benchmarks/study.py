@@ -1,0 +1,134 @@
+"""What a study costs beyond its training: python -m benchmarks.study
+
+One after the other: a warm worker's second run, until its first step begins and with all that is compiled in between;
+and a whole study of short runs through `launch/sweep.py`, command to exit, beside the sum of its runs' training times.
+There is no peer: this is our own overhead.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from benchmarks.record import RESULTS, Case, record
+from benchmarks.turns import Contender, opened
+
+ROOT = Path(__file__).parents[1]
+DATASET = "synthetic_glands_a"
+CONFIG = """
+from jaxseg.config import ModelConfig, Recipe, Study
+
+
+def get_study() -> Study:
+    recipe = Recipe(ModelConfig({depth}, {width}), crop=128, stride=64, batch=8, budgets=({epochs},), validate_every=5)
+    return Study("short", "Short runs", "glands", ({dataset!r},), ("random",), (1.0,), {runs}, recipe)
+"""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        depth, width: of the ResNet. epochs: of each run. runs: of the study.
+        turns: second runs in a warm worker. out: folder of results. remark: kept with the results.
+    """
+
+    depth: int = 18
+    width: float = 1 / 8
+    epochs: int = 10
+    runs: int = 100
+    turns: int = 5
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def second_run(setting: dict[str, Any]) -> Any:
+    """Seconds from the end of a run to the first step of the next; fails if anything is compiled in between."""
+    import jax
+
+    from jaxseg.config import ModelConfig, Recipe, RunConfig
+    from jaxseg.execution.complete import complete
+    from jaxseg.run_folder import RunFolder
+    from jaxseg.training.run import TrainOptions
+
+    compiled, begun = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **_: compiled.append(name) if "backend_compile" in name else None
+    )
+    model = ModelConfig(setting["depth"], setting["width"])
+    recipe = Recipe(model, crop=128, stride=64, batch=8, budgets=(2,))
+    data, folder = Path(setting["data"]), Path(setting["study"])
+
+    def run(repeat: int) -> None:
+        config = RunConfig(DATASET, repeat=repeat, recipe=recipe)
+        options = TrainOptions(on_step=lambda step, total, line: begun.append(time.perf_counter()))
+        complete(RunFolder.of(folder, config), config, (DATASET,), data, folder, options=options)
+
+    def turn() -> float:
+        compiled.clear(), begun.clear()
+        started = time.perf_counter()
+        run(len(list((folder / "runs").iterdir())))
+        if compiled:
+            raise RuntimeError(f"{len(compiled)} functions were compiled in a second run")
+        return begun[0] - started
+
+    run(0)
+    return turn
+
+
+def whole_study(flags: Flags, data: Path, folder: Path) -> dict[str, list[float]]:
+    """Seconds of the command, of training as the runs say it, and from the command to the first run."""
+    config = folder / "short.py"
+    config.write_text(CONFIG.format(dataset=DATASET, **asdict(flags)))
+    options = [
+        "--out",
+        str(folder / "short"),
+        "--data-dir",
+        str(data),
+        "--no-report",
+        "--workers",
+        "1",
+        "--gpus",
+        "none",
+    ]
+    started, clock = time.time(), time.perf_counter()
+    subprocess.run([sys.executable, "launch/sweep.py", str(config), *options], cwd=ROOT, check=True)
+    wall = time.perf_counter() - clock
+    runs = list((folder / "short" / "runs").iterdir())
+    trained = [json.loads((run / "DONE.json").read_text())["seconds"] for run in runs]
+    first = min((run / "config.json").stat().st_mtime for run in runs) - started
+    return {"whole": [wall], "training": [sum(trained)], "start": [first]}
+
+
+def measure(flags: Flags) -> Path:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = folder / "data"
+        prepare = [sys.executable, "launch/prepare.py", DATASET, "--data-dir", str(data)]
+        subprocess.run(prepare, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        setting = {"depth": flags.depth, "width": flags.width, "data": str(data), "study": str(folder / "warm")}
+        with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
+            warm = [turn() for _ in range(flags.turns)]
+        seconds = whole_study(flags, data, folder)
+    cases = [
+        Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": warm}),
+        Case(f"{flags.runs} runs, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}),
+        Case(f"{flags.runs} runs, training alone", flags.runs, "runs", {"jaxseg": seconds["training"]}),
+        Case("from the command to the first run", 1, "starts", {"jaxseg": seconds["start"]}),
+    ]
+    return record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+
+
+def main() -> None:
+    measure(tyro.cli(Flags, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()
