@@ -58,10 +58,14 @@ def second_run(setting: dict[str, Any]) -> Any:
     from jaxseg.run_folder import RunFolder
     from jaxseg.training.run import TrainOptions
 
-    compiled, begun = [], []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: compiled.append(name) if "backend_compile" in name else None
-    )
+    compiled: list[str] = []
+    begun: list[float] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     model = ModelConfig(setting["depth"], setting["width"])
     recipe = Recipe(model, crop=128, stride=64, batch=8, budgets=(2,))
     data, folder = Path(setting["data"]), Path(setting["study"])
@@ -72,7 +76,8 @@ def second_run(setting: dict[str, Any]) -> Any:
         complete(RunFolder.of(folder, config), config, (DATASET,), data, folder, options=options)
 
     def turn() -> float:
-        compiled.clear(), begun.clear()
+        compiled.clear()
+        begun.clear()
         started = time.perf_counter()
         run(len(list((folder / "runs").iterdir())))
         if compiled:

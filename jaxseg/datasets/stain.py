@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy  # which reads its modules when they are used
 
 Field = npt.NDArray[np.float32]  # (H, W)
 
@@ -40,14 +40,14 @@ def photograph(hematoxylin: Field, eosin: Field, site: Site, rng: np.random.Gene
     dyes = np.stack([hematoxylin, eosin], axis=-1)  # (H, W, 2)
     density = dyes @ np.array([site.hematoxylin, site.eosin], np.float32)  # (H, W, 3)
     light = np.exp(-density) * np.array(site.glass, np.float32)
-    light = ndimage.gaussian_filter(light, (site.blur, site.blur, 0))
+    light = scipy.ndimage.gaussian_filter(light, (site.blur, site.blur, 0))
     light += rng.normal(0, site.noise, light.shape).astype(np.float32)
     return np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
 
 
 def texture(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Field:
     """Smooth noise of mean 0 and standard deviation 1; `grain` is its length in pixels."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), grain, mode="wrap")
+    field = scipy.ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), grain, mode="wrap")
     return (field - field.mean()) / field.std()
 
 
@@ -60,6 +60,6 @@ def fibres(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Fi
     field = np.zeros(shape, np.float32)
     for step in np.linspace(-5, 5, 13) * grain:  # average along the direction
         where = [rows + step * np.sin(bend), columns + step * np.cos(bend)]
-        field += ndimage.map_coordinates(source, where, order=1, mode="wrap")
-    field = ndimage.gaussian_filter(field, 0.5 * grain, mode="wrap")
+        field += scipy.ndimage.map_coordinates(source, where, order=1, mode="wrap")
+    field = scipy.ndimage.gaussian_filter(field, 0.5 * grain, mode="wrap")
     return (field - field.mean()) / field.std()

@@ -18,9 +18,10 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 NARROWEST = 8
 
 # Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
-# that goes with the size of the maps. CPU: two cores, from .79 s at full width and .070 s at an eighth of it (both
-# measured). GPU: an H100 in bfloat16, bound by memory, 2,000 crops a second (an expectation).
-CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.454, 0.336, 2
+# that goes with the size of the maps, on CPUs with the root of their channels, since thin ones are slow to work on.
+# CPU: two cores, from .33 s at full width and .055 s at an eighth of it (both measured). GPU: an H100 in bfloat16,
+# bound by memory, 2,000 crops a second (an expectation).
+CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.1825, 0.1475, 2
 GPU_MAPS = 1 / 2000
 REFERENCE = ModelConfig()
 REFERENCE_CROP = 256
@@ -118,7 +119,8 @@ def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
     if gpu:
         return GPU_MAPS * maps
     multiply = multiplications(recipe.model, recipe.crop) / multiplications(REFERENCE, REFERENCE_CROP)
-    return (CPU_MULTIPLY * multiply + CPU_MAPS * maps) * CPU_CORES / cores
+    area = (recipe.crop / REFERENCE_CROP) ** 2
+    return (CPU_MULTIPLY * multiply + CPU_MAPS * area * math.sqrt(maps / area)) * CPU_CORES / cores
 
 
 @dataclass(frozen=True)
