@@ -21,7 +21,7 @@ NARROWEST = 8
 # that goes with the size of the maps, on CPUs with the root of their channels, since thin ones are slow to work on.
 # CPU: two cores, from .33 s at full width and .055 s at an eighth of it (both measured). GPU: an H100 in bfloat16,
 # bound by memory, 2,000 crops a second (an expectation).
-CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.1825, 0.1475, 2
+CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.211, 0.119, 2
 GPU_MAPS = 1 / 2000
 REFERENCE = ModelConfig()
 REFERENCE_CROP = 256

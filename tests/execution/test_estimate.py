@@ -31,10 +31,10 @@ def test_published_size_of_the_paper_model() -> None:
 
 def test_time_of_the_measured_nets() -> None:
     full = Recipe()
-    assert estimate.seconds_per_crop(full, False, 2) == pytest.approx(0.79)
+    assert estimate.seconds_per_crop(full, False, 2) == pytest.approx(0.33)
     narrow = Recipe(model=ModelConfig(width=1 / 8))
-    assert estimate.seconds_per_crop(narrow, False, 2) == pytest.approx(0.070, rel=0.1)
-    assert estimate.seconds_per_crop(full, False, 8) == pytest.approx(0.79 / 4)
+    assert estimate.seconds_per_crop(narrow, False, 2) == pytest.approx(0.055, rel=0.1)
+    assert estimate.seconds_per_crop(full, False, 8) == pytest.approx(0.33 / 4)
     assert 1 / estimate.seconds_per_crop(full, True, 1) == pytest.approx(2000)
 
 
