@@ -1,6 +1,7 @@
 """Scores a run on test datasets: one row per epoch budget, test dataset and image. Never only a mean."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,35 @@ def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path)
 
     What is scored already is kept; only the missing test datasets are run.
     """
-    run, known = folder.config(), _known(folder.scores)
-    scored = set(known.get("tested_on", ()))
+    write_scores(folder, missing_scores(folder, test_datasets, data_dir, functools.partial(load, folder.path)))
+
+
+def missing_scores(
+    folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path, opened: Callable[[int], TrainedModel]
+) -> "list[Scored]":
+    """Scores on those of the datasets that `scores.parquet` lacks; `opened` gives the model of an epoch budget."""
+    scored = set(_known(folder.scores).get("tested_on", ()))
     missing = [name for name in test_datasets if name not in scored]
-    results = [
+    return [
         result
-        for budget in run.recipe.budgets
+        for budget in (folder.config().recipe.budgets if missing else ())
+        for model in (opened(budget),)
         for name in missing
-        for result in _scored(load(folder.path, budget), budget, name, data_dir)
+        for result in _scored(model, budget, name, data_dir)
     ]
-    if not results:
+
+
+def write_scores(folder: RunFolder, scores: "list[Scored]") -> None:
+    """Add to `scores.parquet` what it lacked."""
+    if not scores:
         return
-    of_classes = pd.DataFrame([row for result in results for row in result.of_classes])
+    known = _known(folder.scores)
+    of_classes = pd.DataFrame([row for result in scores for row in result.of_classes])
     if len(of_classes):  # goes first: scores.parquet says what is scored
         before = _known(folder.class_scores)
-        before = before[before["tested_on"].isin(scored)] if len(before) else before
+        before = before[before["tested_on"].isin(known.get("tested_on", ()))] if len(before) else before
         _write(folder.class_scores, before, of_classes)
-    _write(folder.scores, known, pd.DataFrame([result.row for result in results]))
+    _write(folder.scores, known, pd.DataFrame([result.row for result in scores]))
 
 
 def _write(file: Path, known: pd.DataFrame, new: pd.DataFrame) -> None:

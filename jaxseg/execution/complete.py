@@ -1,5 +1,7 @@
 """One run from nothing to DONE.json: train or resume, score, say what was done."""
 
+import contextlib
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,13 +9,13 @@ import jax
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
-from jaxseg.evaluation.scoring import score_run
+from jaxseg.evaluation.scoring import missing_scores, write_scores
 from jaxseg.files import read_json, write_json
-from jaxseg.inference.trained import keep_encoder
+from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import BEST, Checkpoints
+from jaxseg.training.checkpoints import BEST, Checkpoints, budget_name
 from jaxseg.training.journal import median_speed
-from jaxseg.training.run import TrainOptions, train_run
+from jaxseg.training.run import Trained, TrainOptions, training
 
 __all__ = ["complete", "keep_encoder"]
 
@@ -37,14 +39,27 @@ def complete(
     """
     if folder.is_done(test_datasets):
         return
-    if not (folder.checkpoints / BEST / "manifest.json").exists():
-        train_run(folder, run, data_dir, weights_dir, should_stop, options)
-    if should_stop():
-        raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
     tested = tuple(dict.fromkeys((*_tested(folder), *test_datasets)))
-    score_run(folder, tested, data_dir)
+    with contextlib.ExitStack() as stack:
+        trained = None
+        if not (folder.checkpoints / BEST / "manifest.json").exists():
+            trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
+        if should_stop():
+            raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
+        scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
+    write_scores(folder, scores)  # not before the models that they are of are on the disk
     _write_done(folder, run, tested)
     Checkpoints(folder.checkpoints).finish()
+
+
+def _opened(folder: RunFolder, run: RunConfig, trained: Trained | None, budget: int) -> TrainedModel:
+    """The model of an epoch budget, from memory where its training ended just now."""
+    name = budget_name(budget, run.recipe.budgets[-1])
+    if trained is None or name not in trained.best:
+        return load(folder.path, budget)
+    tree, about = trained.best[name]
+    weights = read_json(folder.weights, remedy=f"delete {folder.path} and train again")
+    return TrainedModel(run, weights, about, tree["params"], tree["stats"])
 
 
 def _tested(folder: RunFolder) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The loop of a pretraining: it knows no files; all that it uses is handed to it."""
+"""The loop of a pretraining: it knows no files; all that it uses is handed to it.
+
+Nothing moves between host and devices in it but what is sent or fetched explicitly; JAX raises otherwise.
+"""
 
 import math
 import time
@@ -7,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed
@@ -26,6 +28,7 @@ class Collaborators:
     """What the loop works with.
 
     Attributes:
+        statistics: on the devices.
         views: position of a batch -> pairs of placements from there on.
         total: steps in all; interval: steps between two lines of the log; the last step has one besides.
         images, batch: images in all and a step, for turning steps into epochs.
@@ -47,9 +50,10 @@ class Collaborators:
     checkpoint_seconds: float
 
 
+@jax.transfer_guard("disallow")
 def pretrain(state: TrainState, use: Collaborators) -> TrainState:
     """Take all steps from where `state` stands."""
-    begun = int(state.step)
+    begun = int(jax.device_get(state.step))
     saved = logged = time.perf_counter()
     counted, former = begun, None
     for step, (first, second) in zip(range(begun + 1, use.total + 1), use.views(begun), strict=False):
@@ -75,7 +79,7 @@ def pretrain(state: TrainState, use: Collaborators) -> TrainState:
 def _line(state: TrainState, step: int, speed: float, use: Collaborators) -> dict[str, Any]:
     """Write a line of the log; `UsageError` where the loss is no number."""
     steps = step - (step - 1) // use.interval * use.interval  # since the line before
-    mean = TwinsLoss(*(np.asarray(state.loss_sum) / steps).tolist())
+    mean = TwinsLoss(*(jax.device_get(state.loss_sum) / steps).tolist())
     if not math.isfinite(mean.value):
         raise UsageError(
             f"pretraining diverged: the loss is {mean.value} at step {step}",

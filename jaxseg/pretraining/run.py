@@ -1,5 +1,6 @@
 """From a folder of images to initial weights: `<out>/<name>/`, by way of `<out>/<name>.pretraining/`."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import steps_of
+from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
@@ -27,6 +29,7 @@ from jaxseg.pretraining.network import initial_values
 from jaxseg.pretraining.step import make_twins_steps
 from jaxseg.pretraining.views import pairs
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
 from jaxseg.training.mesh import make_mesh, replicated, sharded
@@ -142,18 +145,21 @@ def _trained(
     config, number = job.config, len(images.files)
     mesh = make_mesh(config.batch, options.devices)
     total = steps_of(config.epochs, number, config.batch)
+    statistics = Statistics(np.float32(images.mean), np.float32(images.std))  # type: ignore[arg-type]
     compiled = dataclasses.replace(config, weights=RANDOM)  # the functions are the same whatever it starts from
-    checkpoints = Checkpoints(job.folder.checkpoints)
-    state = _begin(checkpoints, config, start, options)
-    feed = make_feed(images.stack(), config.crop, replicated(mesh), sharded(mesh), options.stack)
-    with Journal(job.folder, int(state.step)) as journal:
+    whole = replicated(mesh)
+    feed = make_feed(images.stack(), config.crop, whole, sharded(mesh), options.stack)
+    with contextlib.ExitStack() as stack:
+        checkpoints = Checkpoints(job.folder.checkpoints, stack.enter_context(beside("checkpoint")))
+        state = _begin(checkpoints, config, start, options)
+        journal = stack.enter_context(Journal(job.folder, int(state.step)))
         return pretrain(
-            jax.device_put(state, replicated(mesh)),
+            to_devices(state, whole),
             Collaborators(
                 views=functools.partial(pairs, config, images.sizes),
                 feed=feed,
                 steps=make_twins_steps(compiled, mesh, number / config.batch, total),
-                statistics=Statistics(np.float32(images.mean), np.float32(images.std)),  # type: ignore[arg-type]
+                statistics=to_devices(statistics, whole),
                 total=total,
                 interval=max(steps_of(1, number, config.batch), LEAST_GAP),
                 images=number,

@@ -3,10 +3,11 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+
+from jaxseg.training.beside import beside
 
 
 @contextlib.contextmanager
@@ -17,10 +18,9 @@ def compiling(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
         arguments: arrays, or `jax.ShapeDtypeStruct`s with their shardings, such as it will be called with.
     """
     leaves, structure = jax.tree.flatten(jax.tree.map(_shape, arguments))
-    with ThreadPoolExecutor(1, "compile") as thread:
-        done = thread.submit(_compile, function, structure, tuple(leaves))
+    with beside("compile") as start:
+        start(lambda: _compile(function, structure, tuple(leaves)))
         yield
-        done.result()
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -1,14 +1,17 @@
 """The checkpoints of a run: the two latest to resume from, the best, and the best at each smaller epoch budget."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxseg import arrays
+from jaxseg.arrays import Tree
 from jaxseg.errors import InputError
+from jaxseg.training.beside import Start
 from jaxseg.training.state import TrainState
 
 KEPT = 2  # so that one damaged checkpoint does not lose the run
@@ -22,16 +25,27 @@ def budget_name(epochs: int, last: int) -> str:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Checkpoints below `folder`."""
+    """Checkpoints below `folder`.
+
+    Attributes:
+        start: carries out a write, at once or beside what follows (see `jaxseg.training.beside`).
+        best: what `save_budget` was given, by name: the model, and what is kept about it.
+    """
 
     folder: Path
+    start: Start = lambda write: write()
+    best: dict[str, tuple[Tree, dict[str, Any]]] = field(default_factory=dict)
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Save all that resuming needs, then remove all but the last `KEPT`."""
-        tree = jax.device_get(state.to_tree())
-        arrays.save(self.folder / f"latest-{int(tree['step']):08d}", tree, about)
-        for former in self._latest()[:-KEPT]:
-            shutil.rmtree(former)
+        tree = _on_host(state.to_tree())
+
+        def write() -> None:
+            arrays.save(self.folder / f"latest-{int(tree['step']):08d}", tree, about)
+            for former in self._latest()[:-KEPT]:
+                shutil.rmtree(former)
+
+        self.start(write)
 
     def restore_latest(self, like: TrainState) -> tuple[TrainState, dict[str, Any], list[str]] | None:
         """The last checkpoint that is whole, with messages about damaged ones, which are set aside."""
@@ -48,7 +62,9 @@ class Checkpoints:
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:
-        arrays.save(self.folder / name, jax.device_get(state.best()), about)
+        tree = _on_host(state.best())
+        self.best[name] = tree, about
+        self.start(lambda: arrays.save(self.folder / name, tree, about))
 
     def finish(self) -> None:
         """Remove what only resuming needs."""
@@ -57,6 +73,11 @@ class Checkpoints:
 
     def _latest(self) -> list[Path]:
         return sorted(self.folder.glob("latest-*"))
+
+
+def _on_host(tree: Tree) -> Tree:
+    """NumPy arrays of their own: on CPUs JAX hands out views of memory that the next step may write to."""
+    return jax.tree.map(lambda leaf: np.require(leaf, requirements="O"), jax.device_get(tree))
 
 
 class Unsaved(Checkpoints):

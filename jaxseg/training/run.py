@@ -1,8 +1,9 @@
 """Trains one run in its folder, from the first step or from where it was left."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 
 from jaxseg import datasets
+from jaxseg.arrays import Tree
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import InputError, UsageError
@@ -27,6 +29,7 @@ from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.ahead import compiling
+from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints, Unsaved
 from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
@@ -61,6 +64,20 @@ class TrainOptions:
     dispatch: int | None = None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training left in memory.
+
+    Attributes:
+        state: after the last step.
+        best: by the names of their checkpoints, the models of the epoch budgets that ended in this process, with what
+            is kept about them.
+    """
+
+    state: TrainState
+    best: dict[str, tuple[Tree, dict[str, Any]]]
+
+
 def train_run(
     folder: RunFolder,
     run: RunConfig,
@@ -69,15 +86,45 @@ def train_run(
     should_stop: Callable[[], bool] = lambda: False,
     options: TrainOptions = TrainOptions(),
 ) -> TrainState:
-    """Train `run` in `folder` to its end and return the last state; the caller holds the folder's lock.
+    """`training` with nothing else to do meanwhile; returns the last state."""
+    with training(folder, run, data_dir, weights_dir, should_stop, options) as trained:
+        return trained.state
 
+
+@contextlib.contextmanager
+def training(
+    folder: RunFolder,
+    run: RunConfig,
+    data_dir: Path,
+    weights_dir: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    options: TrainOptions = TrainOptions(),
+) -> Iterator[Trained]:
+    """Train `run` in `folder` to its end; the caller holds the folder's lock.
+
+    The block begins after the last step, while the last checkpoint may still be written, and its end waits for that.
     Where several processes have joined, each calls this; the first one alone reads and writes the folder.
 
     Raises:
-        InputError: data or weights are missing, bad, or not those that the run began with.
+        InputError: data or weights are missing, bad, or not those that the run began with; a full disk.
         UsageError: the model's classes are not as many as the dataset's.
         StoppedError: `should_stop` turned true; a checkpoint was saved.
     """
+    with beside("checkpoint") as start:
+        checkpoints = (Checkpoints if leads() else Unsaved)(folder.checkpoints, start)
+        state = _train(folder, run, data_dir, weights_dir, should_stop, options, checkpoints)
+        yield Trained(state, checkpoints.best)
+
+
+def _train(
+    folder: RunFolder,
+    run: RunConfig,
+    data_dir: Path,
+    weights_dir: Path,
+    should_stop: Callable[[], bool],
+    options: TrainOptions,
+    checkpoints: Checkpoints,
+) -> TrainState:
     if leads():
         folder.create(run)
     recipe = run.recipe
@@ -100,7 +147,7 @@ def train_run(
     schedule = make_schedule(recipe, len(chosen))
     some = feed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))))
     with compiling(steps.train, _shapes(recipe.model, whole), *some, statistics, learning_rate):
-        state, checkpoints = _begin(folder, run, encoder, options)
+        state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
         return train(
@@ -157,14 +204,13 @@ def _encoder(weights_dir: Path, name: str, model: ModelConfig) -> EncoderWeights
 
 
 def _begin(
-    folder: RunFolder, run: RunConfig, encoder: EncoderWeights | None, options: TrainOptions
-) -> tuple[TrainState, Checkpoints]:
-    checkpoints = (Checkpoints if leads() else Unsaved)(folder.checkpoints)
+    checkpoints: Checkpoints, run: RunConfig, encoder: EncoderWeights | None, options: TrainOptions
+) -> TrainState:
     fresh = TrainState.create(*initial(run.recipe.model, encoder, (run.dataset, run.repeat)))
     state, _, messages = checkpoints.restore_latest(fresh) or (fresh, {}, [])
     for message in messages:
         options.say(message)
-    return from_first(state), checkpoints
+    return from_first(state)
 
 
 def _check_same(**values: Any) -> None:

@@ -1,0 +1,54 @@
+"""A run from nothing to DONE.json, its last checkpoint written while it is scored."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from jaxseg import arrays
+from jaxseg.config import RunConfig
+from jaxseg.errors import InputError, StoppedError
+from jaxseg.execution.complete import complete
+from jaxseg.run_folder import RunFolder
+
+
+def test_scores_from_memory_are_those_of_the_checkpoints(finished: RunFolder, run: RunConfig, data_dir: Path) -> None:
+    before, done = pd.read_parquet(finished.scores), finished.done.read_bytes()
+    finished.scores.unlink()
+    finished.done.unlink()
+    complete(finished, run, (run.dataset,), data_dir, finished.path)  # reads the models, trains nothing
+    pd.testing.assert_frame_equal(pd.read_parquet(finished.scores), before)
+    assert finished.done.read_bytes() == done
+
+
+def test_no_score_of_a_model_that_could_not_be_written(
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(folder: Path, *rest: Any) -> str:
+        if folder.name == "best":
+            raise InputError("cannot be written: No space left on device", file=folder)
+        return written(folder, *rest)
+
+    written = arrays.save
+    monkeypatch.setattr(arrays, "save", save)
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match=r"best: cannot be written"):
+        complete(folder, run, (run.dataset,), data_dir, tmp_path)
+    assert not folder.scores.exists()
+    assert not folder.done.exists()
+    monkeypatch.undo()
+    complete(folder, run, (run.dataset,), data_dir, tmp_path)
+    assert folder.is_done((run.dataset,))
+
+
+def test_stopped_between_training_and_scoring(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    short = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, budgets=(1,)))
+    with pytest.raises(StoppedError, match="not scored yet"):
+        complete(folder, short, (run.dataset,), data_dir, tmp_path, lambda: bool(folder.read_log()))
+    assert arrays.load(folder.checkpoints / "best")
+    assert not folder.scores.exists()
+    complete(folder, short, (run.dataset,), data_dir, tmp_path)
+    assert folder.is_done((run.dataset,))
