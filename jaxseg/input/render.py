@@ -1,14 +1,17 @@
 """Crops cut, rotated and flipped on the device by one gather: image and mask travel in the same 32 bits a pixel."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
+from jaxseg.device import on_cpu
 from jaxseg.input.placement import Placement
 
 MASK_SHIFT = 24  # bits 0-7 red, 8-15 green, 16-23 blue, 24-31 class
+ROWS = 8  # of a crop that a CPU works on at once
 
 
 class Stack(NamedTuple):
@@ -35,15 +38,16 @@ def render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]
 
     Beyond its borders an image is continued by reflection that does not repeat the border's pixels.
     """
-    size = jnp.asarray(stack.sizes)[placement.image]  # (B, 2)
-    y, x = _coordinates(placement, crop)
-    y, x = _reflect(y, size[:, 0]), _reflect(x, size[:, 1])
-    top, left = jnp.floor(y).astype(jnp.int32), jnp.floor(x).astype(jnp.int32)
-    bottom = jnp.minimum(top + 1, size[:, 0, None, None] - 1)
-    right = jnp.minimum(left + 1, size[:, 1, None, None] - 1)
-    pixels, image = jnp.asarray(stack.pixels), jnp.asarray(placement.image)[:, None, None]
-    corners = [pixels[image, row, column] for row in (top, bottom) for column in (left, right)]
-    down, along = y - top, x - left
+    pixels = jnp.asarray(stack.pixels)
+    number, height, width = pixels.shape
+    first, down, along = _sights(stack, placement, crop)
+    below, beside = jnp.where(down > 0, width, 0), jnp.where(along > 0, 1, 0)  # at the last pixel there is no next one
+    image, flat = jnp.asarray(placement.image)[:, None, None], pixels.reshape(number, height * width)
+    corners = [
+        _joined(flat.at[image, where].get(mode="promise_in_bounds"))
+        for where in (first, first + beside, first + below, first + below + beside)
+    ]
+    down, along = _joined(down), _joined(along)
     weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
     colours = sum(w[..., None] * _colours(corner) for w, corner in zip(weights, corners, strict=True))
     upper, lower = (jnp.where(along < 0.5, corners[i], corners[i + 1]) for i in (0, 2))
@@ -56,12 +60,41 @@ def normalise(images: Array, mean: Array, std: Array) -> Array:
     return (images / 255 - mean) / std
 
 
-def _coordinates(placement: Placement, crop: int) -> tuple[Array, Array]:
-    """Rows and columns (B, crop, crop) that a crop's pixels show."""
+def _sights(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array, Array]:
+    """What the pixels of the crops show, each (parts, B, rows, crop), the rows of a crop in `parts` parts.
+
+    The pixel up and left of it, int32, counted through its image row by row; how far down and along from there it lies,
+    in [0, 1). On CPUs a loop over parts, because XLA stores what a loop gives: what is no more than a few products it
+    computes anew for each of its users, here for each corner and each colour.
+    """
+    size = jnp.asarray(stack.sizes)[placement.image]
+    width = stack.pixels.shape[2]
+
+    def of_rows(rows: Array) -> tuple[Array, Array, Array]:
+        y, x = _coordinates(placement, crop, rows)
+        y, x = _reflect(y, size[:, 0]), _reflect(x, size[:, 1])
+        top, left = jnp.floor(y), jnp.floor(x)
+        return top.astype(jnp.int32) * width + left.astype(jnp.int32), y - top, x - left
+
+    rows = jnp.arange(crop, dtype=jnp.float32)
+    if on_cpu():
+        return lax.map(of_rows, rows.reshape(-1, math.gcd(crop, ROWS)))
+    first, down, along = of_rows(rows)
+    return first[None], down[None], along[None]
+
+
+def _joined(parts: Array) -> Array:
+    """(parts, B, rows, crop) -> (B, crop, crop)."""
+    count, batch, rows, crop = parts.shape
+    return parts.swapaxes(0, 1).reshape(batch, count * rows, crop)
+
+
+def _coordinates(placement: Placement, crop: int, rows: Array) -> tuple[Array, Array]:
+    """Rows and columns (B, rows, crop) of an image that these rows of a crop show."""
     offset = jnp.arange(crop, dtype=jnp.float32) - (crop - 1) / 2
     matrix = jnp.asarray(placement.matrix)[..., None, None]
     centre = jnp.asarray(placement.centre)[..., None, None]
-    down, along = offset[None, :, None], offset[None, None, :]
+    down, along = (rows - (crop - 1) / 2)[None, :, None], offset[None, None, :]
     y = centre[:, 0] + matrix[:, 0, 0] * down + matrix[:, 0, 1] * along
     x = centre[:, 1] + matrix[:, 1, 0] * down + matrix[:, 1, 1] * along
     return y, x
@@ -70,7 +103,8 @@ def _coordinates(placement: Placement, crop: int) -> tuple[Array, Array]:
 def _reflect(position: Array, length: Array) -> Array:
     last = (length.astype(jnp.float32) - 1)[:, None, None]
     period = jnp.maximum(2 * last, 1)
-    return last - jnp.abs(jnp.mod(position, period) - last)
+    within = position - period * jnp.floor(position / period)  # not `mod`, a call of the C library for each number
+    return jnp.clip(last - jnp.abs(within - last), 0, last)  # rounding may have left [0, period)
 
 
 def _colours(words: Array) -> Array:

@@ -73,6 +73,26 @@ def test_host_and_device_give_the_same_crops() -> None:
     np.testing.assert_array_equal(crops.masks, masks)
 
 
+@pytest.mark.parametrize("crop", [CROP, 60, 33])
+def test_cpus_and_accelerators_give_the_same_crops(crop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, stack = make_stack()
+    placement = Plan(np.arange(3), SIZES, 4, crop, True, ("test",)).placement(1)
+    images, masks = render(stack, placement, crop)
+    monkeypatch.setattr("jaxseg.input.render.on_cpu", lambda: False)
+    others, labels = render(stack, placement, crop)
+    assert images.shape == (4, crop, crop, 3)
+    np.testing.assert_allclose(images, others, atol=0.01)
+    assert (np.asarray(masks) != np.asarray(labels)).mean() < 1e-3
+
+
+def test_an_image_of_one_pixel_fills_its_crops() -> None:
+    stack = pack(np.full((1, 1, 1, 3), 7, np.uint8), np.full((1, 1, 1), 2, np.uint8), np.array([[1, 1]]))
+    placement = Plan(np.zeros(1, np.int64), np.array([[1, 1]]), 2, CROP, True, ("test",)).placement(0)
+    images, masks = render(stack, placement, CROP)
+    assert np.unique(np.asarray(images)).tolist() == [7]
+    assert np.unique(np.asarray(masks)).tolist() == [2]
+
+
 @pytest.mark.parametrize(("size", "corners"), [((64, 64), [(0, 0)]), ((40, 100), [(0, 0), (0, 32), (0, 36)])])
 def test_windows_cover_an_image_with_the_last_one_flush(size: tuple, corners: list) -> None:
     which, found = windows(np.array([size]), CROP, 32)
