@@ -1,5 +1,6 @@
 """Harsher rules than in production: two simulated devices, warnings are errors; and what several rooms need."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -11,6 +12,14 @@ from jaxseg.run_folder import RunFolder
 jax.config.update("jax_num_cpu_devices", 2)
 # With several simulated devices on few cores, collectives of two steps in flight can wait for each other's threads.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that tests compile or measure gets into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXSEG_CACHE", str(tmp_path_factory.mktemp("cache") / "xla"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import jax
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
+from jaxseg.execution import speeds
+from jaxseg.execution.resources import usable_cores
 from jaxseg.files import read_json, write_json
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
@@ -49,6 +51,8 @@ def complete(
         scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
     write_scores(folder, scores)  # not before the models that they are of are on the disk
     _write_done(folder, run, tested)
+    if trained is not None:
+        speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
     Checkpoints(folder.checkpoints).finish()
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.execution import speeds
 from jaxseg.execution.available import training_images
 from jaxseg.execution.plan import Item, Plan
-from jaxseg.execution.resources import usable_cores
+from jaxseg.execution.resources import Resources, usable_cores
+from jaxseg.execution.speeds import Speed
 from jaxseg.files import read_json
 from jaxseg.run_folder import RunFolder
 
@@ -125,26 +127,55 @@ def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds until the runs still to come are done; None where the number of images is not known."""
+    """Seconds of computing that the runs still to come take, one after the other on one GPU or on all cores.
 
-    measured: float | None  # from the finished runs of this study
-    gpu: float | None  # estimates
-    cpu: float | None
+    Attributes:
+        measured: on what the study will run on, from speeds measured there; None where nothing was.
+        source: what was measured.
+        gpu, cpu: estimates; on this host's cores.
+    """
+
+    measured: float | None
+    source: str
+    gpu: float
+    cpu: float
 
 
-def time_needed(plan: Plan, workers: int) -> Time:
-    """Measured speed where the study has finished runs, and estimates for a GPU and for this host's cores."""
-    work = [(item, crops_of(item, plan)) for item in plan.to_come]
-    if any(count is None for _, count in work):
-        return Time(None, None, None)
-    known = [(item.run.recipe, count) for item, count in work if count is not None]
-    parallel = max(1, min(workers, len(work)))
-    cores = usable_cores()
-    gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in known) * BESIDES / parallel
-    cpu = sum(count * seconds_per_crop(recipe, False, cores) for recipe, count in known) * BESIDES
-    speed = measured_speed(plan)
-    measured = sum(count for _, count in known) / speed * BESIDES / parallel if speed else None
-    return Time(measured, gpu, cpu)
+def time_needed(plan: Plan, resources: Resources) -> Time | None:
+    """None where the number of images is not known."""
+    counts = [(item, crops_of(item, plan)) for item in plan.to_come]
+    work = [(item.run.recipe, count) for item, count in counts if count is not None]
+    if len(work) < len(counts):
+        return None
+    on_gpus, cores = bool(resources.gpus), usable_cores()
+    gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in work) * BESIDES
+    cpu = sum(count * seconds_per_crop(recipe, False, cores) for recipe, count in work) * BESIDES
+    if speed := measured_speed(plan):
+        each = resources.workers if not on_gpus else 1  # a run on a CPU had its share of the cores
+        seconds = sum(count for _, count in work) / speed * BESIDES / max(1, min(each, len(work)))
+        return Time(seconds, f"finished runs here, {speed:.1f} images/s", gpu, cpu)
+    known = speeds.known(on_gpus)
+    if known and work:
+        alike = [speed for speed in known if speed.is_of(work[0][0])]
+        source = f"{'runs of this kind' if alike else 'other runs'} on {known[0].device if on_gpus else 'this CPU'}"
+        return Time((gpu if on_gpus else cpu) * _slower(alike or known), source, gpu, cpu)
+    return Time(None, "", gpu, cpu)
+
+
+def _slower(measured: list[Speed]) -> float:
+    """How many times as long as estimated the measured runs took, the median."""
+    return statistics.median(
+        1 / speed.images_per_second / seconds_per_crop(_recipe(speed), speed.gpu, speed.cores) for speed in measured
+    )
+
+
+def _recipe(speed: Speed) -> Recipe:
+    return Recipe(model=speed.model, crop=speed.crop, stride=speed.crop, batch=speed.batch)
+
+
+def at_once(resources: Resources, runs: int) -> int:
+    """By how much several GPUs shorten the time of that many runs; cores are counted in the estimate."""
+    return max(1, min(len(set(resources.gpus)), runs))
 
 
 def crops_of(item: Item, plan: Plan) -> int | None:

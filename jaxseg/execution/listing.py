@@ -1,11 +1,13 @@
 """What `--dry-run` and `--status` print: runs and their states, what is missing, disk and time. Writes nothing."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 
-from jaxseg.execution.estimate import disk_needed, measured_speed, parameters, time_needed
+from jaxseg.execution.estimate import Time, at_once, disk_needed, parameters, time_needed
 from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
-from jaxseg.execution.resources import Resources
+from jaxseg.execution.resources import Resources, usable_cores
 from jaxseg.run_folder import RunFolder
 
 
@@ -50,17 +52,29 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     model = plan.study.recipe.model
     _say(console, f"model:  ResNet{model.depth} U-Net, {parameters(model) / 1e6:.1f} M parameters")
     _say(console, f"disk:   {disk_needed(plan, resources.workers) / 1e9:.1f} GB for the runs still to come")
-    time = time_needed(plan, resources.workers)
-    if time.cpu is None:
+    time = time_needed(plan, resources)
+    if time is None:
         _say(console, "time:   unknown until the data are prepared")
         return
+    for label, line in zip(["time:", *[""] * 2], _times(time, plan, resources), strict=False):
+        _say(console, f"{label:<7} {line}")
+
+
+def _times(time: Time, plan: Plan, resources: Resources) -> Iterator[str]:
+    """The measured time, or else what it may be on a GPU and on a CPU; with what it costs."""
+    gpus, runs = len(set(resources.gpus)), len(plan.to_come)
+    cores = usable_cores()
+    parallel = at_once(resources, runs)
+    place = f"{gpus} GPUs" if gpus > 1 else "one GPU"
     if time.measured is not None:
-        speed = measured_speed(plan)
-        _say(console, f"time:   {duration(time.measured)} at the {speed:.1f} images/s that finished runs here measured")
-    label = "time:   " if time.measured is None else "        "
-    gpus = f"{resources.workers} workers" if resources.gpus else "one GPU"
-    _say(console, f"{label}{duration(time.gpu)} on {gpus} (estimate for an H100, not measured here)")
-    _say(console, f"        {duration(time.cpu)} on this host's CPU cores (estimate, not measured here)")
+        cost = f"{time.measured / 3600:.1f} GPU hours" if gpus else f"{time.measured * cores / 3600:.1f} core hours"
+        yield f"{duration(time.measured / parallel)}, {cost} (measured: {time.source})"
+    if time.measured is None or not gpus:
+        hours = f"{time.gpu / 3600:.1f} GPU hours"
+        yield f"{duration(time.gpu / parallel)} on {place}, {hours} (estimate for an H100, not measured here)"
+    if time.measured is None or gpus:
+        hours = f"{time.cpu * cores / 3600:.1f} core hours"
+        yield f"{duration(time.cpu)} on this host's {cores} CPU cores, {hours} (estimate, not measured here)"
 
 
 def _say(console: Console, text: str) -> None:
