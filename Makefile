@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: .venv
 	$(BIN)/python launch/prepare.py synthetic_glands_a synthetic_glands_b synthetic_nuclei_a
-	$(BIN)/python launch/sweep.py configs/demo.py --out studies/demo --gpus none --workers 2
+	$(BIN)/python launch/sweep.py configs/demo.py --out studies/demo --gpus none
 
 test: .venv
 	$(BIN)/python -m pytest

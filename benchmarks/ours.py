@@ -14,7 +14,7 @@ from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution.start import prepare_process
 from jaxseg.inference.trained import TrainedModel
-from jaxseg.input.feed import make_feed
+from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack, render
 from jaxseg.models.initial import initial
@@ -22,7 +22,7 @@ from jaxseg.models.unet import network
 from jaxseg.training.ahead import compiling
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics, make_steps
+from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 
 IMAGES = 16  # in the stack that crops are cut from
 STREAM = ("benchmark",)
@@ -35,7 +35,10 @@ def plan_of(setting: dict[str, Any]) -> Plan:
 
 
 def train_step(setting: dict[str, Any]) -> Turn:
-    """Seconds of `steps` training steps: draw where to cut, cut and turn on the device, forward, backward, Adam."""
+    """Seconds of `steps` training steps: draw where to cut, cut and turn on the device, forward, backward, Adam.
+
+    As many go to the device at once as in training; `steps` should be a multiple of that.
+    """
     if setting.get("cache"):
         prepare_process()
     side, batch = setting["side"], setting["batch"]
@@ -48,14 +51,16 @@ def train_step(setting: dict[str, Any]) -> Turn:
     shapes = TrainState.shapes(net.params, net.stats, replicated(mesh))
     rate = jax.device_put(np.float32(1e-4), replicated(mesh))
     statistics = jax.device_put(statistics, replicated(mesh))
-    with compiling(train, shapes, *feed(plan_of(setting).placement(0)), statistics, rate):
+    together = min(steps_per_dispatch(), setting["steps"])
+    some = feed(stacked([plan_of(setting).placement(0)] * together))
+    with compiling(train, shapes, *some, statistics, rate):
         state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> float:
         nonlocal state
         started = time.perf_counter()
-        for _ in range(steps):
-            state, loss = train(state, *feed(next(batches)), statistics, rate)
+        for _ in range(0, steps, together):
+            state, loss = train(state, *feed(stacked(list(itertools.islice(batches, together)))), statistics, rate)
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from jaxseg.execution.start import keep_freed_memory
@@ -28,6 +29,7 @@ class Contender:
         work: "module:function"; the function takes `setting` and returns a `Turn` that is warmed up.
         setting: plain values.
         one_core: bind the process to one core and count processor time, which other work hardly disturbs.
+        cores: to bind the process to; all where none is given.
         environment: variables set before anything is imported.
     """
 
@@ -35,14 +37,20 @@ class Contender:
     work: str
     setting: dict[str, Any]
     one_core: bool = False
+    cores: tuple[int, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
 
 def race(contenders: Sequence[Contender], turns: int) -> dict[str, list[float]]:
     """Seconds of every turn, by contender; turn k of one lies beside turn k of the others."""
-    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    return race_of_teams({contender.name: [contender] for contender in contenders}, turns)
+
+
+def race_of_teams(teams: dict[str, list[Contender]], turns: int) -> dict[str, list[float]]:
+    """The same for teams whose members work at the same time."""
+    seconds: dict[str, list[float]] = {name: [] for name in teams}
     with ExitStack() as stack:
-        ready = {contender.name: stack.enter_context(opened(contender)) for contender in contenders}
+        ready = {name: stack.enter_context(all_opened(team)) for name, team in teams.items()}
         for _ in range(turns):
             for name, turn in ready.items():
                 time.sleep(PAUSE)
@@ -53,19 +61,37 @@ def race(contenders: Sequence[Contender], turns: int) -> dict[str, list[float]]:
 @contextmanager
 def opened(contender: Contender) -> Iterator[Turn]:
     """Start a contender's process and wait until it is warm; ended with the block."""
+    with all_opened([contender]) as turn:
+        yield turn
+
+
+@contextmanager
+def all_opened(contenders: Sequence[Contender]) -> Iterator[Turn]:
+    """The same for several that work at the same time; their turn takes as long as the slowest one's."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
-    process.start()
-    theirs.close()
+    served: list[tuple[Contender, Connection, SpawnProcess]] = []
     try:
-        _answer(ours, contender)
-        yield lambda: _turn(ours, contender)
+        for contender in contenders:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
+            process.start()
+            theirs.close()
+            served.append((contender, ours, process))
+        for contender, ours, _ in served:
+            _answer(ours, contender)
+
+        def turn() -> float:
+            for _, ours, _ in served:
+                ours.send(True)
+            return max(_answer(ours, contender) for contender, ours, _ in served)
+
+        yield turn
     finally:
-        ours.close()  # which ends the child's loop
-        process.join(10)
-        process.kill()
-        process.join()
+        for _, ours, process in served:
+            ours.close()  # which ends the child's loop
+            process.join(10)
+            process.kill()
+            process.join()
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -78,6 +104,8 @@ def prepare(contender: Contender) -> Turn:
     keep_freed_memory()
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", MEMORY_SHARE)
     os.environ.update(contender.environment)
+    if contender.cores:
+        os.sched_setaffinity(0, contender.cores)
     if contender.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     module, function = contender.work.split(":")
@@ -101,11 +129,6 @@ def _serve(connection: Connection, contender: Contender) -> None:
         return  # the race is over
     except BaseException:
         connection.send(traceback.format_exc())
-
-
-def _turn(connection: Connection, contender: Contender) -> float:
-    connection.send(True)
-    return _answer(connection, contender)
 
 
 def _answer(connection: Connection, contender: Contender) -> float:

@@ -11,6 +11,7 @@ from rich.console import Console
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations, load_study
 from jaxseg.execution import listing, pool
+from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_same_study, make_plan
 from jaxseg.execution.resources import choose
 from jaxseg.execution.sweep import Sweep
@@ -39,7 +40,7 @@ class Flags:
     runs_per_gpu: int = 1
     """Runs that share one GPU and its memory."""
     workers: int | None = None
-    """Runs at once on a CPU; by default one for two cores."""
+    """Runs at once on a CPU; by default as many as end the study soonest and find enough memory."""
     executor: Literal["local", "slurm"] = "local"
     """This host, or a Slurm cluster that shares the folders with it."""
     slurm: pool.Slurm = field(default_factory=pool.Slurm)
@@ -51,7 +52,8 @@ def main() -> None:
     study = load_study(flags.config)
     folder = flags.out.absolute()
     locations = Locations.choose(flags.data_dir, flags.weights_dir)
-    resources = choose(flags.gpus, flags.runs_per_gpu, flags.workers)
+    run_bytes = memory_needed(study, locations.data)
+    resources = choose(flags.gpus, flags.runs_per_gpu, flags.workers, len(study.runs()), run_bytes)
     if flags.dry_run or flags.status:
         check_same_study(study, folder)
         plan = make_plan(study, folder, locations)

@@ -10,7 +10,7 @@ from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution import speeds
 from jaxseg.execution.available import training_images
 from jaxseg.execution.plan import Item, Plan
-from jaxseg.execution.resources import Resources, usable_cores
+from jaxseg.execution.resources import SCALING, Resources, usable_cores
 from jaxseg.execution.speeds import Speed
 from jaxseg.files import read_json
 from jaxseg.run_folder import RunFolder
@@ -122,17 +122,18 @@ def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
         return GPU_MAPS * maps
     multiply = multiplications(recipe.model, recipe.crop) / multiplications(REFERENCE, REFERENCE_CROP)
     area = (recipe.crop / REFERENCE_CROP) ** 2
-    return (CPU_MULTIPLY * multiply + CPU_MAPS * area * math.sqrt(maps / area)) * CPU_CORES / cores
+    on_two = CPU_MULTIPLY * multiply + CPU_MAPS * area * math.sqrt(maps / area)
+    return on_two * (CPU_CORES / cores) ** SCALING
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of computing that the runs still to come take, one after the other on one GPU or on all cores.
+    """Seconds until the runs still to come are done.
 
     Attributes:
         measured: on what the study will run on, from speeds measured there; None where nothing was.
         source: what was measured.
-        gpu, cpu: estimates; on this host's cores.
+        gpu, cpu: estimates, on one GPU or the given ones, and on this host's cores.
     """
 
     measured: float | None
@@ -147,12 +148,14 @@ def time_needed(plan: Plan, resources: Resources) -> Time | None:
     work = [(item.run.recipe, count) for item, count in counts if count is not None]
     if len(work) < len(counts):
         return None
-    on_gpus, cores = bool(resources.gpus), usable_cores()
+    on_gpus, at_once = bool(resources.gpus), max(1, min(resources.workers, len(work)))
+    share = max(1, usable_cores() // (1 if on_gpus else at_once))
     gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in work) * BESIDES
-    cpu = sum(count * seconds_per_crop(recipe, False, cores) for recipe, count in work) * BESIDES
+    gpu /= max(1, min(len(set(resources.gpus)), len(work)))
+    cpu = sum(count * seconds_per_crop(recipe, False, share) for recipe, count in work) * BESIDES
+    cpu /= 1 if on_gpus else at_once
     if speed := measured_speed(plan):
-        each = resources.workers if not on_gpus else 1  # a run on a CPU had its share of the cores
-        seconds = sum(count for _, count in work) / speed * BESIDES / max(1, min(each, len(work)))
+        seconds = sum(count for _, count in work) / speed * BESIDES / at_once
         return Time(seconds, f"finished runs here, {speed:.1f} images/s", gpu, cpu)
     known = speeds.known(on_gpus)
     if known and work:
@@ -171,11 +174,6 @@ def _slower(measured: list[Speed]) -> float:
 
 def _recipe(speed: Speed) -> Recipe:
     return Recipe(model=speed.model, crop=speed.crop, stride=speed.crop, batch=speed.batch)
-
-
-def at_once(resources: Resources, runs: int) -> int:
-    """By how much several GPUs shorten the time of that many runs; cores are counted in the estimate."""
-    return max(1, min(len(set(resources.gpus)), runs))
 
 
 def crops_of(item: Item, plan: Plan) -> int | None:

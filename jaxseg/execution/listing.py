@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from jaxseg.execution.estimate import Time, at_once, disk_needed, parameters, time_needed
+from jaxseg.execution.estimate import Time, disk_needed, parameters, time_needed
 from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources, usable_cores
@@ -52,29 +52,40 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     model = plan.study.recipe.model
     _say(console, f"model:  ResNet{model.depth} U-Net, {parameters(model) / 1e6:.1f} M parameters")
     _say(console, f"disk:   {disk_needed(plan, resources.workers) / 1e9:.1f} GB for the runs still to come")
+    _say(console, f"runs:   {_at_once(resources)}")
     time = time_needed(plan, resources)
     if time is None:
         _say(console, "time:   unknown until the data are prepared")
         return
-    for label, line in zip(["time:", *[""] * 2], _times(time, plan, resources), strict=False):
+    for label, line in zip(["time:", *[""] * 2], _times(time, resources), strict=False):
         _say(console, f"{label:<7} {line}")
 
 
-def _times(time: Time, plan: Plan, resources: Resources) -> Iterator[str]:
+def _at_once(resources: Resources) -> str:
+    if resources.gpus:
+        return f"{resources.workers} at once on {len(set(resources.gpus))} GPUs"
+    cores = usable_cores() // resources.workers
+    share = "a core each" if cores <= 1 else f"{cores} cores each"
+    return f"{resources.workers} at once, {share}" if resources.workers > 1 else f"one at a time, on {cores} cores"
+
+
+def _times(time: Time, resources: Resources) -> Iterator[str]:
     """The measured time, or else what it may be on a GPU and on a CPU; with what it costs."""
-    gpus, runs = len(set(resources.gpus)), len(plan.to_come)
-    cores = usable_cores()
-    parallel = at_once(resources, runs)
+    gpus, cores = len(set(resources.gpus)), usable_cores()
     place = f"{gpus} GPUs" if gpus > 1 else "one GPU"
     if time.measured is not None:
-        cost = f"{time.measured / 3600:.1f} GPU hours" if gpus else f"{time.measured * cores / 3600:.1f} core hours"
-        yield f"{duration(time.measured / parallel)}, {cost} (measured: {time.source})"
+        cost = _hours(time.measured, gpus, "GPU") if gpus else _hours(time.measured, cores, "core")
+        yield f"{duration(time.measured)}, {cost} (measured: {time.source})"
     if time.measured is None or not gpus:
-        hours = f"{time.gpu / 3600:.1f} GPU hours"
-        yield f"{duration(time.gpu / parallel)} on {place}, {hours} (estimate for an H100, not measured here)"
+        cost = _hours(time.gpu, max(1, gpus), "GPU")
+        yield f"{duration(time.gpu)} on {place}, {cost} (estimate for an H100, not measured here)"
     if time.measured is None or gpus:
-        hours = f"{time.cpu * cores / 3600:.1f} core hours"
-        yield f"{duration(time.cpu)} on this host's {cores} CPU cores, {hours} (estimate, not measured here)"
+        cost = _hours(time.cpu, cores, "core")
+        yield f"{duration(time.cpu)} on this host's {cores} CPU cores, {cost} (estimate, not measured here)"
+
+
+def _hours(seconds: float, devices: int, name: str) -> str:
+    return f"{seconds * devices / 3600:.1f} {name} hours"
 
 
 def _say(console: Console, text: str) -> None:

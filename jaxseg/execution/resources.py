@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jaxseg.errors import UsageError
 
-CORES_PER_WORKER = 2
-MEMORY_PER_WORKER = 4 * 2**30  # bytes; a run of a full-size net on a CPU needs more: choose --workers then
+SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.6 to 1.7 on two (benchmarks/placement.py)
+MEMORY_SHARE = 0.8  # of the main memory, for runs
 GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 GPU_MEMORY = 0.9  # of a GPU, shared by its runs
 
@@ -39,13 +39,14 @@ class Resources:
         }
 
 
-def choose(gpus: str | None, runs_per_gpu: int, workers: int | None) -> Resources:
+def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, run_bytes: int) -> Resources:
     """Resources from the options.
 
     Args:
         gpus: "0,2", "none", or None for those that this host offers.
         runs_per_gpu: at least 1.
-        workers: runs at once on a CPU; None chooses by cores and memory.
+        workers: runs at once on a CPU; None takes as many as end the study soonest.
+        runs: of the study; run_bytes: main memory that one of them needs on a CPU.
     """
     if runs_per_gpu < 1 or (workers is not None and workers < 1):
         raise UsageError("too few workers", found=(runs_per_gpu, workers), expected="at least 1")
@@ -57,8 +58,20 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None) -> Resource
     if gpus is None and runs_per_gpu > 1:
         raise UsageError("no GPU found for --runs-per-gpu", remedy="name them with --gpus, or use --workers")
     cores = usable_cores()
-    count = workers or max(1, min(cores // CORES_PER_WORKER, memory() // MEMORY_PER_WORKER))
+    count = workers or _soonest(runs, cores, max(1, int(memory() * MEMORY_SHARE) // run_bytes))
     return Resources(count, pinned=1 < count <= cores)
+
+
+def _soonest(runs: int, cores: int, most: int) -> int:
+    """How many runs at once, `most` at most, end all of them first; the fewest where several do.
+
+    One core each wastes least, until cores are left over: while the last runs go on, or with fewer runs than cores.
+    """
+
+    def time(workers: int) -> float:
+        return -(-runs // workers) / (cores // workers) ** SCALING
+
+    return min(range(1, min(cores, most) + 1), key=time)
 
 
 def _listed(gpus: str) -> tuple[str, ...]:

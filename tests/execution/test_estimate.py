@@ -13,7 +13,7 @@ from jaxseg.execution import estimate, speeds
 from jaxseg.execution.compile_cache import cache_folder
 from jaxseg.execution.complete import complete
 from jaxseg.execution.plan import make_plan
-from jaxseg.execution.resources import Resources
+from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.files import write_json
 from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
@@ -40,7 +40,7 @@ def test_time_of_the_measured_nets() -> None:
     assert estimate.seconds_per_crop(full, False, 2) == pytest.approx(0.33)
     narrow = Recipe(model=ModelConfig(width=1 / 8))
     assert estimate.seconds_per_crop(narrow, False, 2) == pytest.approx(0.055, rel=0.1)
-    assert estimate.seconds_per_crop(full, False, 8) == pytest.approx(0.33 / 4)
+    assert estimate.seconds_per_crop(full, False, 8) == pytest.approx(0.33 / 4**SCALING)
     assert 1 / estimate.seconds_per_crop(full, True, 1) == pytest.approx(2000)
 
 

@@ -16,33 +16,52 @@ def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "memory", lambda: 64 * 2**30)
 
 
+GIGA = 2**30
+
+
 @pytest.mark.usefixtures("cpu")
-def test_cpu_workers_follow_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose(None, 1, None) == Resources(4, pinned=True)
-    assert choose(None, 1, 8) == Resources(8, pinned=True)
-    assert choose(None, 1, 9) == Resources(9, pinned=False), "more workers than cores cannot each have their own"
-    assert choose(None, 1, 1) == Resources(1, pinned=False), "one worker takes all"
-    monkeypatch.setattr(resources, "memory", lambda: 8 * 2**30)
-    assert choose(None, 1, None).workers == 2
-    monkeypatch.setattr(resources, "memory", lambda: 2**30)
-    assert choose("none", 1, None).workers == 1
-    assert choose(None, 1, None).environment() == {"JAX_PLATFORMS": "cpu"}
+@pytest.mark.parametrize(
+    ("runs", "gigabytes", "workers"),
+    [
+        (250, 1, 8),  # one core each wastes least
+        (250, 13, 2),  # 64 GB, of which .8 are for runs: three find room, but two have four cores each
+        (250, 100, 1),
+        (8, 1, 8),
+        (4, 1, 4),  # two cores each, rather than four that idle
+        (1, 1, 1),
+        (9, 1, 3),  # three times two cores, rather than one core for the ninth alone
+    ],
+)
+def test_cpu_workers_follow_runs_cores_and_memory(runs: int, gigabytes: int, workers: int) -> None:
+    assert choose(None, 1, None, runs, gigabytes * GIGA) == Resources(workers, pinned=workers > 1)
+
+
+def chosen(gpus: str | None = None, runs_per_gpu: int = 1, workers: int | None = None) -> Resources:
+    return choose(gpus, runs_per_gpu, workers, 250, GIGA)
+
+
+@pytest.mark.usefixtures("cpu")
+def test_cpu_workers_as_asked_for() -> None:
+    assert chosen(workers=8) == Resources(8, pinned=True)
+    assert chosen(workers=9) == Resources(9, pinned=False), "more workers than cores cannot each have their own"
+    assert chosen(workers=1) == Resources(1, pinned=False), "one worker takes all"
+    assert chosen().environment() == {"JAX_PLATFORMS": "cpu"}
 
 
 def test_runs_share_a_gpu_and_its_memory() -> None:
-    chosen = choose("0,3", 2, None)
-    assert (chosen.workers, chosen.gpus) == (4, ("0", "0", "3", "3"))
-    assert float(chosen.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == pytest.approx(0.45)
-    assert "JAX_PLATFORMS" not in chosen.environment()
-    assert choose("1", 1, None).environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.900"
+    two = chosen("0,3", 2)
+    assert (two.workers, two.gpus) == (4, ("0", "0", "3", "3"))
+    assert float(two.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == pytest.approx(0.45)
+    assert "JAX_PLATFORMS" not in two.environment()
+    assert chosen("1").environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.900"
 
 
 def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))  # stands for an installed plugin
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert choose(None, 1, None).gpus == ("2", "5")
+    assert chosen().gpus == ("2", "5")
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
-    assert choose(None, 1, None).gpus == ()
+    assert chosen().gpus == ()
 
 
 @pytest.mark.usefixtures("cpu")
@@ -52,4 +71,4 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
 )
 def test_bad_options(options: tuple[str | None, int, int | None]) -> None:
     with pytest.raises(UsageError):
-        choose(*options)
+        chosen(*options)

@@ -1,0 +1,49 @@
+"""The main memory that a run needs on a CPU, without building a model; how many run at once depends on it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxseg.config import Recipe, Study
+from jaxseg.datasets.card import Row
+from jaxseg.datasets.prepared import read_card
+from jaxseg.errors import JaxsegError
+from jaxseg.execution.estimate import map_numbers, model_bytes
+
+# From the peak of the resident memory: full ResNet50 at batches of 4, 8 and 16 (4.0, 5.9 and 9.8 GB), an eighth of its
+# width at 16 (2.4 GB), a narrow ResNet18 at 8 crops of 128 pixels (.9 GB).
+PROCESS = 0.8e9  # bytes: libraries, compiled functions
+MODELS = 9  # parameters, gradients, Adam's moments, the best so far, on both sides of a step
+MAPS = 7.5  # what lives at once of the maps of a step, relative to the outputs of its convolutions
+LOADED = 4  # bytes a pixel: image and mask
+STACKED = 8  # bytes a pixel of the training images besides: packed, and on the device
+KEPT = 4  # datasets that a process keeps loaded
+
+
+def memory_needed(study: Study, data_dir: Path) -> int:
+    """Bytes of a worker that runs the study; datasets that are not prepared yet are left out."""
+    makers = (made.run.dataset for made in study.trained_weights)
+    names = dict.fromkeys((*study.datasets, *study.test_datasets, *makers))
+    pixels = [_pixels(name, data_dir) for name in names]
+    loaded = sorted((train + test for train, test in pixels), reverse=True)[:KEPT]
+    stacked = max(train for train, _ in pixels)
+    return round(_training(study.recipe) + LOADED * sum(loaded) + STACKED * stacked)
+
+
+def _training(recipe: Recipe) -> float:
+    maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
+    return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * maps
+
+
+def _pixels(name: str, data_dir: Path) -> tuple[int, int]:
+    """Pixels of the training and of the test images, all padded to the largest of their kind."""
+    try:
+        card = read_card(name, data_dir)
+    except JaxsegError:
+        return 0, 0
+    return _padded(card.rows("train")), _padded(card.rows("test"))
+
+
+def _padded(rows: Sequence[Row]) -> int:
+    if not rows:
+        return 0
+    return len(rows) * max(row.height for row in rows) * max(row.width for row in rows)

@@ -1,0 +1,50 @@
+"""Memory of a run, against peaks that were measured and against data sets counted by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from studies import small_study
+
+from jaxseg.config import Locations, ModelConfig, Recipe
+from jaxseg.datasets.card import FILE_NAME, Row
+from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.execution.footprint import memory_needed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "gigabytes"),
+    [
+        (Recipe(batch=4), 4.04),
+        (Recipe(batch=8), 5.92),
+        (Recipe(batch=16), 9.83),
+        (Recipe(ModelConfig(width=1 / 8), batch=16), 2.43),
+        (Recipe(ModelConfig(18, 1 / 8), crop=128, stride=64, batch=8), 0.90),
+        (Recipe(ModelConfig(18), batch=4), 2.22),
+    ],
+)
+def test_measured_peaks(recipe: Recipe, gigabytes: float, tmp_path: Path) -> None:
+    study = dataclasses.replace(small_study(), recipe=recipe)
+    assert memory_needed(study, tmp_path) == pytest.approx(gigabytes * 1e9, rel=0.15)
+
+
+def test_images_count_once_loaded_and_twice_stacked(locations: Locations, tmp_path: Path) -> None:
+    study = small_study()
+    names = ("site_a", "site_b", "cells")
+    rows = {name: read_card(name, locations.data).rows for name in names}
+
+    def padded(name: str, split: str) -> int:
+        of_split = rows[name](split) or [Row("", "", "", "", 0, 0, 0, 0.0, "", "")]
+        return len(rows[name](split)) * max(row.height for row in of_split) * max(row.width for row in of_split)
+
+    loaded = sum(4 * padded(name, split) for name in names for split in ("train", "test"))
+    stacked = max(8 * padded(name, "train") for name in names)
+    assert memory_needed(study, locations.data) - memory_needed(study, tmp_path) == loaded + stacked
+
+
+def test_a_damaged_dataset_is_left_to_the_plan_to_tell(locations: Locations) -> None:
+    study = small_study()
+    before = memory_needed(study, locations.data)
+    for name in study.datasets:
+        (prepared_folder(name, locations.data) / FILE_NAME).write_text("{")
+    assert memory_needed(study, locations.data) < before
