@@ -44,7 +44,7 @@ def default_sources(data_dir: Path) -> Sources:
     def test_images(name: str) -> "TestImages":
         from jaxseg import datasets
 
-        return datasets.load(name, data_dir).test
+        return datasets.open_dataset(name, data_dir).test
 
     def prepared(name: str) -> bool:
         from jaxseg import datasets

@@ -3,7 +3,7 @@
 from jaxseg.datasets.catalogue import DESCRIPTIONS, describe
 from jaxseg.datasets.checks import summary
 from jaxseg.datasets.description import Description
-from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, damaged, instances, load
+from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, Outline, damaged, instances, load, open_dataset
 from jaxseg.datasets.overlap import prepared_names, shared_with_others
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card, task_of
 from jaxseg.datasets.preparing import prepare, prepare_folder
@@ -15,12 +15,14 @@ __all__ = [
     "Description",
     "Images",
     "InstanceMaps",
+    "Outline",
     "Split",
     "damaged",
     "describe",
     "instances",
     "is_prepared",
     "load",
+    "open_dataset",
     "prepare",
     "prepare_folder",
     "prepared_folder",

@@ -1,5 +1,6 @@
 """A prepared dataset in memory: one padded stack per split, decoded once for all runs."""
 
+import functools
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,18 +22,14 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images of one split, padded with zeros at the bottom and on the right to one height and width.
+class Outline:
+    """What is known of the images of one split before they are decoded.
 
     Attributes:
-        pixels: (N, H, W, 3) uint8, RGB.
-        masks: (N, H, W) uint8, 0 background, 1, 2, … the dataset's classes; with one class 1 is foreground.
         sizes: (N, 2) int32, true (height, width).
         ids: unique within the dataset; patients: the id where the patient is not known; subsets: such as "testA".
     """
 
-    pixels: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.uint8]
     sizes: npt.NDArray[np.int32]
     ids: tuple[str, ...]
     patients: tuple[str, ...]
@@ -41,37 +38,96 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def padded(self) -> tuple[int, int, int]:
+        """N, and the one height and width that all images are padded to."""
+        height, width = self.sizes.max(0)
+        return len(self), int(height), int(width)
+
+
+@dataclass(frozen=True)
+class Images(Outline):
+    """The images of one split, padded with zeros at the bottom and on the right to one height and width.
+
+    Attributes:
+        pixels: (N, H, W, 3) uint8, RGB.
+        masks: (N, H, W) uint8, 0 background, 1, 2, … the dataset's classes; with one class 1 is foreground.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset.
+    """A prepared dataset. Each split is decoded when it is first asked for; `InputError` where it is damaged."""
 
-    Attributes:
-        fingerprint: digest of its whole content.
-        classes: names of the foreground classes, in the order of their values in the masks; at least one.
-    """
+    card: Card
+    folder: Path
 
-    name: str
-    task: str
-    train: Images
-    test: Images
-    fingerprint: str
-    classes: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def task(self) -> str:
+        return self.card.task
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the whole content."""
+        return self.card.fingerprint
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the foreground classes, in the order of their values in the masks; at least one."""
+        return self.card.classes or (self.card.task,)
+
+    def outline(self, split: str) -> Outline:
+        """Sizes and names of "train" or "test", which are known at once."""
+        rows = self.card.rows(split)
+        return Outline(
+            sizes=np.array([(row.height, row.width) for row in rows], np.int32),
+            ids=tuple(row.id for row in rows),
+            patients=tuple(row.patient for row in rows),
+            subsets=tuple(row.subset for row in rows),
+        )
+
+    def read_one(self, split: str) -> None:
+        """Decode one image, as long as no other thread works.
+
+        TFDS, and what it imports when the first record is read, replaces Python's `__import__` for a while, which
+        breaks what another thread imports meanwhile. After one image all is imported, and decoding may go on beside
+        other work.
+        """
+        rows = self.card.rows(split)
+        _decoded(_record(_records(self.folder, split), 0, rows[0], self.folder), rows[0], self.folder)
+
+    @functools.cached_property
+    def train(self) -> Images:
+        return _images(self, "train")
+
+    @functools.cached_property
+    def test(self) -> Images:
+        return _images(self, "test")
+
+
+def open_dataset(name: str, data_dir: Path) -> Dataset:
+    """A prepared dataset, nothing of it decoded yet; `InputError` or `UsageError` where there is none."""
+    return Dataset(read_card(name, data_dir), prepared_folder(name, data_dir))
 
 
 def load(name: str, data_dir: Path) -> Dataset:
-    """Decode a prepared dataset; `InputError` or `UsageError` where there is none (see `read_card`)."""
-    card = read_card(name, data_dir)
-    folder = prepared_folder(name, data_dir)
-    train, test = (_images(card, folder, split) for split in SPLITS)
-    return Dataset(card.name, card.task, train, test, card.fingerprint, card.classes or (card.task,))
+    """A prepared dataset, decoded; `InputError` or `UsageError` where there is none or it is damaged."""
+    dataset = open_dataset(name, data_dir)
+    _ = dataset.train, dataset.test
+    return dataset
 
 
-def _images(card: Card, folder: Path, split: str) -> Images:
-    rows = card.rows(split)
-    height, width = max(row.height for row in rows), max(row.width for row in rows)
-    pixels = np.zeros((len(rows), height, width, 3), np.uint8)
-    masks = np.zeros((len(rows), height, width), np.uint8)
+def _images(dataset: Dataset, split: str) -> Images:
+    card, folder, outline = dataset.card, dataset.folder, dataset.outline(split)
+    rows, shape = card.rows(split), outline.padded
+    pixels, masks = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     source = _records(folder, split)
     records = ((index, _record(source, index, row, folder)) for index, row in enumerate(rows))
 
@@ -84,14 +140,7 @@ def _images(card: Card, folder: Path, split: str) -> Images:
 
     for _ in in_order(decode, records):  # a few records at a time: compressed ones of a large set are half as large
         pass
-    return Images(
-        pixels,
-        masks,
-        sizes=np.array([(row.height, row.width) for row in rows], np.int32),
-        ids=tuple(row.id for row in rows),
-        patients=tuple(row.patient for row in rows),
-        subsets=tuple(row.subset for row in rows),
-    )
+    return Images(**vars(outline), pixels=pixels, masks=masks)
 
 
 class InstanceMaps(Mapping[str, InstanceMap]):

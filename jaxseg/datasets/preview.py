@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxseg.datasets.card import Row
-from jaxseg.datasets.loading import Images, instances, load
+from jaxseg.datasets.loading import Images, instances, open_dataset
 from jaxseg.datasets.prepared import prepared_folder, read_card
 from jaxseg.files import write_bytes
 
@@ -21,7 +21,7 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     from matplotlib.figure import Figure  # a second that only the preview pays
     from matplotlib.lines import Line2D
 
-    card, dataset, maps = read_card(name, data_dir), load(name, data_dir), instances(name, data_dir)
+    card, dataset, maps = read_card(name, data_dir), open_dataset(name, data_dir), instances(name, data_dir)
     rows = _spread(card.images, count)
     lines = -(-len(rows) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 4.2 * lines), layout="constrained")

@@ -1,6 +1,7 @@
 """Brings a batch to where it is trained on: from a stack on the device, or cut on the host where that is too large."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,6 +17,9 @@ from jaxseg.input.transfer import to_devices
 
 RESIDENT_SHARE = 0.25  # of a device's memory that a stack may take; the rest is for the model and its activations
 HOST_LIMIT = 4 << 30  # bytes, where a device does not tell its memory (CPUs)
+WORD = 4  # bytes a pixel of a stack
+
+Place = Literal["auto", "device", "host"]
 
 
 class Crops(NamedTuple):
@@ -55,12 +59,8 @@ class Feed:
 
     def __call__(self, placement: Placement) -> tuple[Source, Placement]:
         if self.resident:
-            single = np.ndim(placement.image) == 1
-            return self.stack, to_devices(placement, self.batch_sharding if single else self._steps_sharding())
+            return self.stack, placed(placement, self.batch_sharding)
         return to_devices((self._cut(placement), placement), self.batch_sharding)
-
-    def _steps_sharding(self) -> NamedSharding:
-        return NamedSharding(self.batch_sharding.mesh, PartitionSpec(None, *self.batch_sharding.spec))
 
     def _cut(self, placement: Placement) -> Crops:
         host = jax.local_devices(backend="cpu")[0]
@@ -77,7 +77,7 @@ def make_feed(
     crop: int,
     whole: NamedSharding,
     parts: NamedSharding,
-    place: Literal["auto", "device", "host"] = "auto",
+    place: Place = "auto",
 ) -> Feed:
     """A feed for a stack on the host.
 
@@ -87,14 +87,40 @@ def make_feed(
         whole, parts: shardings of what is replicated and of batches.
         place: where the stack shall lie; "auto" takes the device where it fits.
     """
-    resident = place == "device" or (place == "auto" and _fits(stack))
+    resident = lies_on_devices(stack.pixels.shape, place)
     return Feed(to_devices(stack, whole) if resident else stack, crop, resident, parts)
 
 
-def _fits(stack: Stack) -> bool:
+def lies_on_devices(shape: tuple[int, ...], place: Place) -> bool:
+    """Whether a stack of this shape (N, H, W) lies on the devices."""
+    if place != "auto":
+        return place == "device"
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     limit = HOST_LIMIT if memory is None else RESIDENT_SHARE * memory
-    return np.asarray(stack.pixels).nbytes <= limit
+    return WORD * math.prod(shape) <= limit
+
+
+def shapes(
+    stack: tuple[int, ...], crop: int, batch: int, resident: bool, whole: NamedSharding, parts: NamedSharding
+) -> Source:
+    """What a feed will give besides the placement, as shapes: known before the images are.
+
+    Args:
+        stack: (N, H, W). crop, whole, parts: as for `make_feed`.
+        batch: crops a batch.
+    """
+    like = jax.ShapeDtypeStruct
+    if resident:
+        return Stack(like(stack, np.uint32, sharding=whole), like((stack[0], 2), np.int32, sharding=whole))  # type: ignore[arg-type]
+    images = like((batch, crop, crop, 3), np.float32, sharding=parts)
+    return Crops(images, like((batch, crop, crop), np.int32, sharding=parts))  # type: ignore[arg-type]
+
+
+def placed(placement: Placement, parts: NamedSharding) -> Placement:
+    """A placement on the devices: (B, ...) of one batch, or (K, B, ...) of several."""
+    if np.ndim(placement.image) > 1:
+        parts = NamedSharding(parts.mesh, PartitionSpec(None, *parts.spec))
+    return to_devices(placement, parts)
 
 
 def _renumbered(placement: Placement) -> Placement:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
-from jaxseg.input.feed import Feed, make_feed, stacked
+from jaxseg.input.feed import Feed, Place, lies_on_devices, make_feed, placed, shapes, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
 from jaxseg.input.transfer import to_devices
@@ -57,7 +57,7 @@ class TrainOptions:
     """
 
     devices: int | None = None
-    stack: Literal["auto", "device", "host"] = "auto"
+    stack: Place = "auto"
     checkpoint_seconds: float = 300.0
     on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
     say: Callable[[str], None] = print
@@ -130,23 +130,28 @@ def _train(
     recipe = run.recipe
     mesh = make_mesh(recipe.batch, options.devices)
     dataset = load_dataset(run.dataset, data_dir)
+    images = dataset.outline("train")
     check_classes(run.dataset, dataset.classes, recipe.model.classes)
     split = _split(folder, run, dataset)
     encoder = read_encoder(run, weights_dir)
     weights = _remember_weights(folder, run.weights, encoder)
-    numbers = {image: number for number, image in enumerate(dataset.train.ids)}
+    numbers = {image: number for number, image in enumerate(images.ids)}
     chosen = np.array([numbers[image] for image in split["train"]])
     held_out = np.array([numbers[image] for image in split["validation"]])
-    feed, whole = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack), replicated(mesh)
-    dispatch = (options.dispatch or steps_per_dispatch()) if feed.resident else 1
-    _check_same(run=run.to_json(), data=split, weights=weights, stack=feed.resident, dispatch=dispatch)
+    whole, parts = replicated(mesh), sharded(mesh)
+    resident = lies_on_devices(images.padded, options.stack)
+    dispatch = (options.dispatch or steps_per_dispatch()) if resident else 1
+    _check_same(run=run.to_json(), data=split, weights=weights, stack=resident, dispatch=dispatch)
     steps = make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh)
-    plan = Plan(chosen, dataset.train.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat))
+    plan = Plan(chosen, images.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat))
     statistics = to_devices(statistics_of(weights), whole)
     learning_rate: Array = to_devices(np.float32(recipe.learning_rate), whole)  # type: ignore[assignment]
     schedule = make_schedule(recipe, len(chosen))
-    some = feed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))))
-    with compiling(steps.train, _shapes(recipe.model, whole), *some, statistics, learning_rate):
+    dataset.read_one("train")
+    source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
+    placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
+    with compiling(steps.train, _shapes(recipe.model, whole), source, placement, statistics, learning_rate):
+        feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
         state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
@@ -155,7 +160,7 @@ def _train(
             Collaborators(
                 plan=plan,
                 feed=feed,
-                grid=make_grid(held_out, dataset.train.sizes, recipe.crop, recipe.batch),
+                grid=make_grid(held_out, images.sizes, recipe.crop, recipe.batch),
                 steps=steps,
                 schedule=schedule,
                 statistics=statistics,
@@ -177,12 +182,12 @@ def _shapes(model: ModelConfig, sharding: NamedSharding) -> TrainState:
 
 @functools.lru_cache(maxsize=4)
 def load_dataset(name: str, data_dir: Path) -> datasets.Dataset:
-    """A prepared dataset, decoded once per process."""
-    return datasets.load(name, data_dir)
+    """A prepared dataset, each of its splits decoded once per process."""
+    return datasets.open_dataset(name, data_dir)
 
 
 @functools.lru_cache(maxsize=1)
-def _feed(name: str, data_dir: Path, crop: int, mesh: Mesh, place: Literal["auto", "device", "host"]) -> Feed:
+def _feed(name: str, data_dir: Path, crop: int, mesh: Mesh, place: Place) -> Feed:
     images = load_dataset(name, data_dir).train
     stack = pack(images.pixels, images.masks, images.sizes)
     return make_feed(stack, crop, replicated(mesh), sharded(mesh), place)
@@ -224,7 +229,7 @@ def _check_same(**values: Any) -> None:
 
 def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict[str, Any]:
     """Draw the split, write it down, and refuse to go on with data that has changed since."""
-    images = dataset.train
+    images = dataset.outline("train")
     drawn = datasets.split(
         run.dataset, images.ids, images.patients, run.repeat, run.fraction, run.recipe.validation_share
     )

@@ -1,5 +1,6 @@
 """A run in its folder: the same bits twice, on one device or two, and after being stopped anywhere."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.run import TrainOptions, train_run
+from jaxseg.training.step import Steps, make_steps
 
 
 def trained(folder: Path, run: RunConfig, data_dir: Path, **options: object) -> RunFolder:
@@ -210,3 +212,32 @@ def test_weights_that_changed_under_a_run_are_refused(tmp_path: Path, run: RunCo
 
 def test_two_devices_are_there() -> None:
     assert jax.local_device_count() == 2
+
+
+@pytest.mark.parametrize("stack", ["device", "host"])
+def test_what_is_compiled_beside_loading_is_what_is_trained(
+    stack: str, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the step would be compiled twice: the shapes are told before the images are there."""
+    compiled: list[object] = []
+
+    def noted(function: object, *arguments: object) -> contextlib.AbstractContextManager[None]:
+        compiled.append(jax.tree.map(kind, arguments))
+        return contextlib.nullcontext()
+
+    def kind(leaf: jax.Array) -> tuple[object, ...]:
+        return leaf.shape, leaf.dtype, leaf.sharding
+
+    def told(*arguments: object) -> Steps:
+        steps = make_steps(*arguments)  # type: ignore[arg-type]
+        return steps._replace(train=lambda *used: trained_with(steps, used))
+
+    def trained_with(steps: Steps, used: tuple[object, ...]) -> object:
+        compiled.append(jax.tree.map(kind, used))
+        return steps.train(*used)
+
+    monkeypatch.setattr("jaxseg.training.run.compiling", noted)
+    monkeypatch.setattr("jaxseg.training.run.make_steps", told)
+    trained(tmp_path, run, data_dir, stack=stack)
+    assert len(compiled) > 1
+    assert compiled[0] == compiled[1]
