@@ -1,8 +1,8 @@
 """What a study costs beyond its training: python -m benchmarks.study
 
 One after the other: a warm worker's second run, until its first step begins and with all that is compiled in between;
-and a whole study of short runs through `launch/sweep.py`, command to exit, beside the sum of its runs' training times.
-There is no peer: this is our own overhead.
+and a whole study of short runs through `launch/sweep.py`, command to exit, beside its runs' training times, shared out
+over the workers. There is no peer: this is our own overhead.
 """
 
 import json
@@ -18,6 +18,9 @@ import tyro
 
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, opened
+from jaxseg.config import Study, load_study
+from jaxseg.execution.footprint import memory_needed
+from jaxseg.execution.resources import choose
 
 ROOT = Path(__file__).parents[1]
 DATASET = "synthetic_glands_a"
@@ -37,6 +40,7 @@ class Flags:
 
     Attributes:
         depth, width: of the ResNet. epochs: of each run. runs: of the study.
+        workers: runs at once; as many as a sweep takes by itself where 0.
         turns: second runs in a warm worker. out: folder of results. remark: kept with the results.
     """
 
@@ -44,6 +48,7 @@ class Flags:
     width: float = 1 / 8
     epochs: int = 10
     runs: int = 100
+    workers: int = 0
     turns: int = 5
     out: Path = RESULTS
     remark: str = ""
@@ -88,28 +93,21 @@ def second_run(setting: dict[str, Any]) -> Any:
     return turn
 
 
-def whole_study(flags: Flags, data: Path, folder: Path) -> dict[str, list[float]]:
-    """Seconds of the command, of training as the runs say it, and from the command to the first run."""
-    config = folder / "short.py"
-    config.write_text(CONFIG.format(dataset=DATASET, **asdict(flags)))
-    options = [
-        "--out",
-        str(folder / "short"),
-        "--data-dir",
-        str(data),
-        "--no-report",
-        "--workers",
-        "1",
-        "--gpus",
-        "none",
-    ]
+def whole_study(flags: Flags, workers: int, config: Path, data: Path, folder: Path) -> dict[str, list[float]]:
+    """Seconds of the command, of training as the runs say it for each worker, and from the command to the first run."""
+    out = folder / "short"
+    options = ["--out", str(out), "--data-dir", str(data), "--no-report", "--workers", str(workers), "--gpus", "none"]
     started, clock = time.time(), time.perf_counter()
     subprocess.run([sys.executable, "launch/sweep.py", str(config), *options], cwd=ROOT, check=True)
     wall = time.perf_counter() - clock
-    runs = list((folder / "short" / "runs").iterdir())
+    runs = list((out / "runs").iterdir())
     trained = [json.loads((run / "DONE.json").read_text())["seconds"] for run in runs]
     first = min((run / "config.json").stat().st_mtime for run in runs) - started
-    return {"whole": [wall], "training": [sum(trained)], "start": [first]}
+    return {"whole": [wall], "training": [sum(trained) / workers], "start": [first]}
+
+
+def _workers(study: Study, data: Path) -> int:
+    return choose("none", 1, None, len(study.runs()), memory_needed(study, data)).workers
 
 
 def measure(flags: Flags) -> Path:
@@ -121,11 +119,16 @@ def measure(flags: Flags) -> Path:
         setting = {"depth": flags.depth, "width": flags.width, "data": str(data), "study": str(folder / "warm")}
         with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
             warm = [turn() for _ in range(flags.turns)]
-        seconds = whole_study(flags, data, folder)
+        config = folder / "short.py"
+        config.write_text(CONFIG.format(dataset=DATASET, **asdict(flags)))
+        workers = flags.workers or _workers(load_study(config), data)
+        seconds = whole_study(flags, workers, config, data, folder)
     cases = [
         Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": warm}),
-        Case(f"{flags.runs} runs, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}),
-        Case(f"{flags.runs} runs, training alone", flags.runs, "runs", {"jaxseg": seconds["training"]}),
+        Case(
+            f"{flags.runs} runs, {workers} at once, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}
+        ),
+        Case(f"{flags.runs} runs, {workers} at once, training", flags.runs, "runs", {"jaxseg": seconds["training"]}),
         Case("from the command to the first run", 1, "starts", {"jaxseg": seconds["start"]}),
     ]
     return record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
