@@ -94,12 +94,14 @@ class Dataset:
         )
 
     def read_one(self, split: str) -> None:
-        """Decode one image, as long as no other thread works.
+        """Decode one image, as long as no other thread works; nothing where the split is decoded already.
 
         TFDS, and what it imports when the first record is read, replaces Python's `__import__` for a while, which
         breaks what another thread imports meanwhile. After one image all is imported, and decoding may go on beside
         other work.
         """
+        if split in vars(self):
+            return
         rows = self.card.rows(split)
         _decoded(_record(_records(self.folder, split), 0, rows[0], self.folder), rows[0], self.folder)
 

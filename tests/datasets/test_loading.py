@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from tensorflow_datasets.core.utils import shard_utils
 
-from jaxseg.datasets import instances, is_prepared, load, prepare, prepare_folder, prepared_folder, read_card, synthetic
+from jaxseg.datasets import (
+    instances,
+    is_prepared,
+    load,
+    open_dataset,
+    prepare,
+    prepare_folder,
+    prepared_folder,
+    read_card,
+    synthetic,
+)
 from jaxseg.errors import InputError, UsageError
 
 NAME = "synthetic_glands_a"
@@ -41,6 +51,47 @@ def test_stacks_hold_the_images_and_zeros_beside_them(data: Path) -> None:
             assert not images.masks[k, height:].any()
             assert not images.masks[k, :, width:].any()
             assert (images.patients[k], images.subsets[k]) == (example.patient, example.subset)
+
+
+def test_names_and_sizes_are_known_before_anything_is_decoded(data: Path) -> None:
+    opened, decoded = open_dataset(NAME, data), load(NAME, data)
+    for split, images in (("train", decoded.train), ("test", decoded.test)):
+        outline = opened.outline(split)
+        assert outline.padded == images.masks.shape
+        assert (outline.ids, outline.patients, outline.subsets) == (images.ids, images.patients, images.subsets)
+        np.testing.assert_array_equal(outline.sizes, images.sizes)
+    assert not {"train", "test"} & set(vars(opened))
+    np.testing.assert_array_equal(opened.test.pixels, decoded.test.pixels)
+    assert "train" not in vars(opened)
+
+
+IMPORTS = """
+import builtins, sys
+from pathlib import Path
+from etils.epy import lazy_imports_utils
+
+class Watched:
+    replaced = 0
+    def __getattr__(self, name):
+        return getattr(builtins, name)
+    def __setattr__(self, name, value):
+        type(self).replaced += 1
+        setattr(builtins, name, value)
+
+lazy_imports_utils.builtins = Watched()
+from jaxseg.datasets import open_dataset
+dataset = open_dataset(sys.argv[1], Path(sys.argv[2]))
+dataset.read_one("train")
+before, Watched.replaced = Watched.replaced, 0
+dataset.train
+print(before > 0, Watched.replaced)
+"""
+
+
+def test_after_one_image_decoding_leaves_imports_of_other_threads_alone(data: Path) -> None:
+    command = [sys.executable, "-c", IMPORTS, NAME, str(data)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "0"]
 
 
 def test_order_holds_over_several_files(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> None:
