@@ -4,6 +4,7 @@ Processes that train the same net side by side: on a GPU they share it, on CPUs 
 no peer; the first line is what a single run reaches with everything for itself.
 """
 
+import dataclasses
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ import tyro
 from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, race_of_teams
+from jaxseg.config import ModelConfig, Recipe
+from jaxseg.execution.footprint import training_bytes
+from jaxseg.execution.resources import MEMORY_SHARE, memory, usable_cores
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,9 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels. batch: crops a step of each run.
-        runs: at once; 1, 2 and 3 on a GPU, 1 and one a core on CPUs where none is given.
+        depth, width: of the ResNet. side: of a crop, pixels.
+        batch: crops a step of each run; 16 on GPUs, 4 on CPUs where 0.
+        runs: at once; 1, 2 and 3 on a GPU, 1 and one a core on CPUs where none is given, as far as there is memory.
         steps: in one turn; 20 on GPUs, 1 on CPUs where 0.
         turns: of each placement. out: folder of results. remark: kept with the results.
     """
@@ -30,7 +35,7 @@ class Flags:
     depth: int = 50
     width: float = 1.0
     side: int = 256
-    batch: int = 16
+    batch: int = 0
     runs: tuple[int, ...] = ()
     steps: int = 0
     turns: int = 5
@@ -42,29 +47,32 @@ def team(runs: int, flags: Flags) -> list[Contender]:
     """The processes of one placement, the cores of a CPU in equal parts."""
     gpu = this_machine().gpu
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": flags.batch}
-    setting |= {
-        "dtype": "bfloat16" if gpu else "float32",
-        "warm": 20 if gpu else 1,
-        "steps": flags.steps or (20 if gpu else 1),
-    }
+    setting |= {"dtype": "bfloat16" if gpu else "float32", "warm": 20 if gpu else 1, "steps": flags.steps}
     cores = sorted(os.sched_getaffinity(0))
     shares = [() if gpu else tuple(cores[number::runs]) for number in range(runs)]
-    memory = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all placements are held open at the same time
-    return [
-        Contender(f"run {k}", "benchmarks.ours:train_step", setting, False, own, memory) for k, own in enumerate(shares)
-    ]
+    on_demand = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all placements are held open at the same time
+    work = "benchmarks.ours:train_step"
+    return [Contender(f"run {k}", work, setting, cores=own, environment=on_demand) for k, own in enumerate(shares)]
+
+
+def most_at_once(flags: Flags) -> int:
+    """One a core, while a single one stays open beside them and all find memory."""
+    recipe = Recipe(ModelConfig(flags.depth, flags.width), crop=flags.side, stride=flags.side, batch=flags.batch)
+    fitting = int(memory() * MEMORY_SHARE / training_bytes(recipe)) - 1
+    return max(1, min(usable_cores(), fitting))
 
 
 def measure(flags: Flags) -> Path:
-    gpu, cores = this_machine().gpu, len(os.sched_getaffinity(0))
-    counts = flags.runs or ((1, 2, 3) if gpu else (1, cores))
-    steps = flags.steps or (20 if gpu else 1)
+    gpu = this_machine().gpu
+    batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (20 if gpu else 1)
+    flags = dataclasses.replace(flags, batch=batch, steps=steps)
+    counts = flags.runs or ((1, 2, 3) if gpu else tuple(sorted({1, most_at_once(flags)})))
     seconds = race_of_teams({f"{count} at once": team(count, flags) for count in counts}, flags.turns)
     cases = [
-        Case(f"{count} at once", count * flags.batch * steps, "images", {"jaxseg": seconds[f"{count} at once"]})
+        Case(f"{count} at once", count * batch * steps, "images", {"jaxseg": seconds[f"{count} at once"]})
         for count in counts
     ]
-    return record("placement", asdict(flags) | {"out": None, "steps": steps}, cases, flags.out, flags.remark)
+    return record("placement", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
 
 
 def main() -> None:

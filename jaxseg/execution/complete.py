@@ -15,9 +15,9 @@ from jaxseg.execution.resources import usable_cores
 from jaxseg.files import read_json, write_json
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import BEST, Checkpoints, budget_name
+from jaxseg.training.checkpoints import Checkpoints, Models, budget_name
 from jaxseg.training.journal import median_speed
-from jaxseg.training.run import Trained, TrainOptions, training
+from jaxseg.training.run import TrainOptions, training
 
 __all__ = ["complete", "keep_encoder"]
 
@@ -42,9 +42,9 @@ def complete(
     if folder.is_done(test_datasets):
         return
     tested = tuple(dict.fromkeys((*_tested(folder), *test_datasets)))
+    checkpoints, trained = Checkpoints(folder.checkpoints), None
     with contextlib.ExitStack() as stack:
-        trained = None
-        if not (folder.checkpoints / BEST / "manifest.json").exists():
+        if not checkpoints.ended:
             trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
         if should_stop():
             raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
@@ -53,15 +53,15 @@ def complete(
     _write_done(folder, run, tested)
     if trained is not None:
         speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
-    Checkpoints(folder.checkpoints).finish()
+    checkpoints.finish()
 
 
-def _opened(folder: RunFolder, run: RunConfig, trained: Trained | None, budget: int) -> TrainedModel:
+def _opened(folder: RunFolder, run: RunConfig, trained: Models | None, budget: int) -> TrainedModel:
     """The model of an epoch budget, from memory where its training ended just now."""
     name = budget_name(budget, run.recipe.budgets[-1])
-    if trained is None or name not in trained.best:
+    if trained is None or name not in trained:
         return load(folder.path, budget)
-    tree, about = trained.best[name]
+    tree, about = trained[name]
     weights = read_json(folder.weights, remedy=f"delete {folder.path} and train again")
     return TrainedModel(run, weights, about, tree["params"], tree["stats"])
 

@@ -26,10 +26,11 @@ def memory_needed(study: Study, data_dir: Path) -> int:
     pixels = [_pixels(name, data_dir) for name in names]
     loaded = sorted((train + test for train, test in pixels), reverse=True)[:KEPT]
     stacked = max(train for train, _ in pixels)
-    return round(_training(study.recipe) + LOADED * sum(loaded) + STACKED * stacked)
+    return round(training_bytes(study.recipe) + LOADED * sum(loaded) + STACKED * stacked)
 
 
-def _training(recipe: Recipe) -> float:
+def training_bytes(recipe: Recipe) -> float:
+    """Bytes of a process that trains, without its images."""
     maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
     return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * maps
 

@@ -17,6 +17,8 @@ from jaxseg.training.state import TrainState
 KEPT = 2  # so that one damaged checkpoint does not lose the run
 BEST = "best"
 
+Models = dict[str, tuple[Tree, dict[str, Any]]]  # by name of the checkpoint: the model, and what is kept about it
+
 
 def budget_name(epochs: int, last: int) -> str:
     """Folder of the best model within an epoch budget; the whole run's is called "best"."""
@@ -29,12 +31,17 @@ class Checkpoints:
 
     Attributes:
         start: carries out a write, at once or beside what follows (see `jaxseg.training.beside`).
-        best: what `save_budget` was given, by name: the model, and what is kept about it.
+        best: what `save_budget` was given.
     """
 
     folder: Path
     start: Start = lambda write: write()
-    best: dict[str, tuple[Tree, dict[str, Any]]] = field(default_factory=dict)
+    best: Models = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is trained to its end."""
+        return (self.folder / BEST / arrays.MANIFEST).exists()
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Save all that resuming needs, then remove all but the last `KEPT`."""

@@ -14,7 +14,6 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 
 from jaxseg import datasets
-from jaxseg.arrays import Tree
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import InputError, UsageError
@@ -30,7 +29,7 @@ from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.ahead import compiling
 from jaxseg.training.beside import beside
-from jaxseg.training.checkpoints import Checkpoints, Unsaved
+from jaxseg.training.checkpoints import Checkpoints, Models, Unsaved
 from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
 from jaxseg.training.mesh import make_mesh, replicated, sharded
@@ -64,33 +63,6 @@ class TrainOptions:
     dispatch: int | None = None
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a training left in memory.
-
-    Attributes:
-        state: after the last step.
-        best: by the names of their checkpoints, the models of the epoch budgets that ended in this process, with what
-            is kept about them.
-    """
-
-    state: TrainState
-    best: dict[str, tuple[Tree, dict[str, Any]]]
-
-
-def train_run(
-    folder: RunFolder,
-    run: RunConfig,
-    data_dir: Path,
-    weights_dir: Path,
-    should_stop: Callable[[], bool] = lambda: False,
-    options: TrainOptions = TrainOptions(),
-) -> TrainState:
-    """`training` with nothing else to do meanwhile; returns the last state."""
-    with training(folder, run, data_dir, weights_dir, should_stop, options) as trained:
-        return trained.state
-
-
 @contextlib.contextmanager
 def training(
     folder: RunFolder,
@@ -99,10 +71,11 @@ def training(
     weights_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
     options: TrainOptions = TrainOptions(),
-) -> Iterator[Trained]:
+) -> Iterator[Models]:
     """Train `run` in `folder` to its end; the caller holds the folder's lock.
 
     The block begins after the last step, while the last checkpoint may still be written, and its end waits for that.
+    Yields the models of the epoch budgets that ended in this process.
     Where several processes have joined, each calls this; the first one alone reads and writes the folder.
 
     Raises:
@@ -112,8 +85,8 @@ def training(
     """
     with beside("checkpoint") as start:
         checkpoints = (Checkpoints if leads() else Unsaved)(folder.checkpoints, start)
-        state = _train(folder, run, data_dir, weights_dir, should_stop, options, checkpoints)
-        yield Trained(state, checkpoints.best)
+        _train(folder, run, data_dir, weights_dir, should_stop, options, checkpoints)
+        yield checkpoints.best
 
 
 def _train(
@@ -124,7 +97,7 @@ def _train(
     should_stop: Callable[[], bool],
     options: TrainOptions,
     checkpoints: Checkpoints,
-) -> TrainState:
+) -> None:
     if leads():
         folder.create(run)
     recipe = run.recipe
@@ -155,7 +128,7 @@ def _train(
         state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
-        return train(
+        train(
             state,
             Collaborators(
                 plan=plan,

@@ -9,10 +9,10 @@ import numpy as np
 from jaxseg.config import Locations, RunConfig
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import BEST
+from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.processes import from_first, leads, leave
 from jaxseg.training.progress import OnStep, live_view
-from jaxseg.training.run import TrainOptions, train_run
+from jaxseg.training.run import TrainOptions, training
 
 
 def train_together(
@@ -25,14 +25,14 @@ def train_together(
         StoppedError: `should_stop` turned true in one of the processes; all of them raise it.
     """
     with _held(folder) as held, _view(run) as on_step:
-        trained = (folder.checkpoints / BEST / "manifest.json").exists()
-        held, trained = from_first(np.array([held, trained]))
+        held, trained = from_first(np.array([held, Checkpoints(folder.checkpoints).ended]))
         if not held:
             raise UsageError("another process is at this run", file=folder.path, remedy="wait for it, or stop it")
         try:
             if not trained:
                 options = dataclasses.replace(options, on_step=on_step)
-                train_run(folder, run, places.data, places.weights, should_stop, options)
+                with training(folder, run, places.data, places.weights, should_stop, options):
+                    pass  # the first process scores when all have left each other
         except StoppedError:
             leave()
             raise

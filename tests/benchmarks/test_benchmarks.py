@@ -3,9 +3,10 @@
 import contextlib
 import importlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -13,7 +14,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import conversion, inference, input, material, ours, pytorch, record, start, train_step, turns
+from benchmarks import (
+    conversion,
+    inference,
+    input,
+    material,
+    ours,
+    placement,
+    pytorch,
+    record,
+    start,
+    train_step,
+    turns,
+)
 from benchmarks.machine import Machine
 from jaxseg.config import ModelConfig
 from jaxseg.input.placement import Placement
@@ -25,18 +38,18 @@ NARROW = {"depth": 18, "width": 1 / 16}
 
 
 @contextlib.contextmanager
-def opened_here(contender: turns.Contender) -> Iterator[turns.Turn]:
-    """A contender in this process: no second start of JAX and PyTorch."""
-    module, function = contender.work.split(":")
-    yield getattr(importlib.import_module(module), function)(contender.setting | {"cache": False})
+def all_opened_here(contenders: Sequence[turns.Contender]) -> Iterator[turns.Turn]:
+    """Contenders in this process, one after the other: no second start of JAX and PyTorch."""
+    works = [(*contender.work.split(":"), contender.setting | {"cache": False}) for contender in contenders]
+    each = [getattr(importlib.import_module(module), function)(setting) for module, function, setting in works]
+    yield lambda: sum(turn() for turn in each)
 
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (turns, start):
-        monkeypatch.setattr(module, "opened", opened_here)
+    monkeypatch.setattr(turns, "all_opened", all_opened_here)
     monkeypatch.setattr(turns, "PAUSE", 0.0)
-    for module in (record.machine, train_step, inference, input, start):
+    for module in (record.machine, train_step, inference, input, start, placement):
         monkeypatch.setattr(module, "this_machine", lambda: Machine("2 CPU cores", gpu=False, peer=True))
 
 
@@ -53,6 +66,30 @@ def test_train_step_and_start(tmp_path: Path) -> None:
     assert contenders(file) == {"batch 2, processor time of one core": three}
     file = start.measure(start.Flags(**NARROW, side=32, batch=2, turns=1, out=tmp_path))
     assert contenders(file) == {"first step, batch 2": ["PyTorch", "jaxseg, empty cache", "jaxseg, filled cache"]}
+
+
+@pytest.mark.usefixtures("inline")
+def test_placement(tmp_path: Path) -> None:
+    file = placement.measure(placement.Flags(**NARROW, side=32, batch=2, runs=(1, 2), turns=2, out=tmp_path))
+    assert contenders(file) == {"1 at once": ["jaxseg"], "2 at once": ["jaxseg"]}
+    one, two = (case["contenders"]["jaxseg"] for case in json.loads(file.read_text())["cases"])
+    assert one["items_per_second"] * one["median_seconds"] == pytest.approx(2)
+    assert two["items_per_second"] * two["median_seconds"] == pytest.approx(2 * 2), "the images of both runs"
+
+
+def test_placements_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = placement.Flags(batch=4)  # 4 GB each
+    monkeypatch.setattr(placement, "usable_cores", lambda: 16)
+    for gigabytes, most in ((2, 1), (24, 3), (1000, 16)):
+        monkeypatch.setattr(placement, "memory", lambda gigabytes=gigabytes: gigabytes * 10**9)
+        assert placement.most_at_once(flags) == most
+
+
+def test_processes_are_bound_to_their_cores() -> None:
+    core = max(os.sched_getaffinity(0))
+    bound = [turns.Contender(f"{k}", "bound:cores", {}, cores=(core,)) for k in range(2)]
+    with turns.all_opened(bound) as turn:
+        assert turn() == core
 
 
 @pytest.mark.usefixtures("inline")

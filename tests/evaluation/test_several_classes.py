@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
+from train import train_run
 
 import jaxseg
 from jaxseg import datasets
@@ -17,7 +18,6 @@ from jaxseg.evaluation.scoring import likeliest, score_run
 from jaxseg.execution.complete import complete
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.run import train_run
 
 NAME = "synthetic_tissue_a"
 

@@ -9,14 +9,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
 
 from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError, UsageError
+from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
 from jaxseg.pretraining.run import Job, run_pretraining
+from jaxseg.training.step import Statistics
 
 CONFIG = PretrainConfig(
     depth=18,
@@ -106,6 +109,17 @@ def test_starting_from_weights_begins_with_them(finished: Job, tmp_path: Path) -
         for found, was in zip(jax.tree.leaves(tree["params"]["encoder"]), jax.tree.leaves(start.params), strict=True)
     ]
     assert 0 < max(moved) <= 1.01 * CONFIG.learning_rate / 4  # one step of Adam, a quarter into the warm-up
+
+
+def test_a_transfer_that_nobody_asked_for_stops_the_loop(
+    finished: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_but_statistics(tree: object, sharding: NamedSharding) -> object:
+        return tree if isinstance(tree, Statistics) else to_devices(tree, sharding)
+
+    monkeypatch.setattr("jaxseg.pretraining.run.to_devices", all_but_statistics)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        run_pretraining(job(finished.images, tmp_path))
 
 
 def test_other_settings_or_images_under_the_same_name_are_refused(finished: Job, tmp_path: Path) -> None:

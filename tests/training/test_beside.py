@@ -1,11 +1,18 @@
 """Tasks beside the main thread: one at a time, in order, none of their errors lost."""
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.training.beside import beside
+from jaxseg.training.checkpoints import Checkpoints
+from jaxseg.training.state import TrainState
 
 
 def test_the_block_goes_on_meanwhile_and_ends_after_the_last_task() -> None:
@@ -55,3 +62,21 @@ def test_an_error_comes_up_at_the_end_before_a_stop(ending: Exception | None) ->
     """Who stops a run whose checkpoint was not written must not be told that it can be resumed."""
     with pytest.raises(InputError, match="disk full"):
         refused(ending)
+
+
+def test_what_is_written_later_is_of_the_step_that_it_was_asked_at(tmp_path: Path) -> None:
+    """The next step writes to the memory of this one."""
+    tasks: list[Callable[[], object]] = []
+    checkpoints = Checkpoints(tmp_path, tasks.append)
+    values = np.arange(4, dtype=np.float32)
+    state = TrainState.create({"kernel": values}, {"mean": values})
+    checkpoints.save_latest(state, {})
+    checkpoints.save_budget("best", jax.device_put(state), {})
+    best, _ = checkpoints.best["best"]
+    assert all(leaf.flags.owndata for leaf in jax.tree.leaves(best))
+    assert not any(np.shares_memory(values, leaf) for leaf in jax.tree.leaves(best))
+    assert not checkpoints.ended
+    for task in tasks:
+        task()
+    assert checkpoints.ended
+    assert arrays.load(tmp_path / "best")[0]["params"]["kernel"].tolist() == [0, 1, 2, 3]

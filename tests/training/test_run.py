@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding
+from train import train_run
 
 from jaxseg import arrays
 from jaxseg.config import RunConfig
@@ -19,7 +20,7 @@ from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.run import TrainOptions, train_run
+from jaxseg.training.run import TrainOptions
 from jaxseg.training.step import Steps, make_steps
 
 
