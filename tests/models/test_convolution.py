@@ -50,10 +50,21 @@ def test_convolution_of_the_upsampled(shape: tuple[int, ...]) -> None:
 
 def test_both_ways_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     with jax.enable_x64(True):
-        x, kernel = drawn((2, 6, 4, 3), (3, 3, 3, 4))
-        here = convolve(x, kernel), convolve_upsampled(x, kernel)
+        x, kernel, small = drawn((2, 6, 4, 3), (3, 3, 3, 4), (1, 1, 3, 4))
+
+        def results() -> tuple[Array, ...]:
+            return convolve(x, kernel), convolve_upsampled(x, kernel), convolve(x, small), convolve(x, small, stride=2)
+
+        here = results()
         monkeypatch.setattr(convolution, "on_cpu", lambda: False)
         jax.clear_caches()
-        elsewhere = convolve(x, kernel), convolve_upsampled(x, kernel)
-        assert_same(here, elsewhere)
+        assert_same(here, results())
     jax.clear_caches()
+
+
+def test_gpus_get_no_product_of_every_second_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "on_cpu", lambda: False)
+    x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 3))
+    text = str(jax.make_jaxpr(lambda: convolve.__wrapped__(x, kernel, 2))())
+    assert "conv_general_dilated" in text
+    assert "dot_general" not in text
