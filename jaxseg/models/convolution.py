@@ -3,8 +3,8 @@
 On GPUs cuDNN does well with all of them as they are. On CPUs XLA calls Eigen, which does well with convolutions over
 many channels and with products of matrices, and badly with some of the rest; `on_cpu` marks what is written twice.
 
-A product of a matrix with every second pixel must not be written for GPUs: XLA's compiler ends the process there (jaxlib
-0.10.2, "Check failed: subdim_size_accumulator == dim_size", while it fuses the slice with the product).
+A product of a matrix with every second pixel must not be written for GPUs: XLA's compiler ends the process there, while
+it fuses the slice with the product ("Check failed: subdim_size_accumulator == dim_size", jaxlib 0.10.2 and 0.11.2).
 """
 
 import functools

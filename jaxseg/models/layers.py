@@ -47,7 +47,8 @@ class BatchNorm(nnx.Module):
         if not train:
             factor = lax.rsqrt(self.var[...] + EPSILON) * scale
             return _affine(x, factor, bias - self.mean[...] * factor)
-        normalised, mean, var = _traced_once(x, scale, bias)
+        estimate = _mean_of_some(x) if x.dtype == scale.dtype else jnp.zeros_like(scale)
+        normalised, mean, var = _traced_once(x, scale, bias, estimate)
         count = x.size // x.shape[-1]
         self._update(mean, var * (count / max(count - 1, 1)))
         return normalised
@@ -61,49 +62,100 @@ def _affine(x: Array, factor: Array, offset: Array) -> Array:
     return (x.astype(factor.dtype) * factor + offset).astype(x.dtype)
 
 
+def _mean_of_some(x: Array) -> Array:
+    """Mean (C,) of about 8 x 8 pixels of the first image, spread evenly over it."""
+    down, along = (max(1, side // 8) for side in x.shape[1:3])
+    return x[0, ::down, ::along].mean((0, 1))
+
+
 @jax.custom_vjp
-def _normalise(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+def _normalise(x: Array, scale: Array, bias: Array, estimate: Array) -> tuple[Array, Array, Array]:
     """Normalised `x`, with the batch's mean and biased variance (C,), which pass no gradient on.
 
     Both are summed in one reading of `x`, as deviations from an estimate of the mean, which loses no more digits than
-    reading twice. The gradient is written out because the one that JAX derives reads `x` more often.
+    reading twice; where `x` has fewer digits than the sums there is nothing to lose, and 0 will do.
+    The gradient is written out because the one that JAX derives reads `x` more often.
     """
-    return _normalise_forward(x, scale, bias)[0]
-
-
-def _some_pixels(x: Array) -> Array:
-    """About 8 x 8 pixels of the first image, spread evenly over it."""
-    down, along = (max(1, side // 8) for side in x.shape[1:3])
-    return x[0, ::down, ::along]
+    return _normalise_forward(x, scale, bias, estimate)[0]
 
 
 Saved = tuple[Array, Array, Array, Array]
 
 
-def _normalise_forward(x: Array, scale: Array, bias: Array) -> tuple[tuple[Array, Array, Array], Saved]:
-    wide = x.astype(scale.dtype)
-    estimate = _some_pixels(wide).mean((0, 1))
-    deviation = wide - estimate
-    first, second = deviation.mean((0, 1, 2)), jnp.square(deviation).mean((0, 1, 2))
+def _normalise_forward(
+    x: Array, scale: Array, bias: Array, estimate: Array
+) -> tuple[tuple[Array, Array, Array], Saved]:
+    deviation = x.astype(scale.dtype) - estimate
+    count = x.size // x.shape[-1]
+    first, second = (total / count for total in _sums(deviation, jnp.square(deviation)))
     mean, var = estimate + first, jnp.maximum(second - jnp.square(first), 0)
     inverse = lax.rsqrt(var + EPSILON)
     factor = inverse * scale
     return (_affine(x, factor, bias - mean * factor), mean, var), (x, scale, mean, inverse)
 
 
-def _normalise_backward(saved: Saved, gradients: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+def _normalise_backward(saved: Saved, gradients: tuple[Array, Array, Array]) -> tuple[Array, Array, Array, None]:
     x, scale, mean, inverse = saved
     deviation, gradient = x.astype(mean.dtype) - mean, gradients[0].astype(mean.dtype)
     count = x.size // x.shape[-1]
-    of_bias = gradient.sum((0, 1, 2))
-    of_scale = (gradient * deviation).sum((0, 1, 2)) * inverse
+    of_bias, with_deviation = _sums(gradient, gradient * deviation)
+    of_scale = with_deviation * inverse
     slope = -scale * jnp.square(inverse) * of_scale / count
     of_x = scale * inverse * (gradient - of_bias / count) + slope * deviation
-    return of_x.astype(x.dtype), of_scale, of_bias
+    return of_x.astype(x.dtype), of_scale, of_bias, None
 
 
 _normalise.defvjp(_normalise_forward, _normalise_backward)
 _traced_once = jax.jit(_normalise)  # for each shape; the compiler inlines it
+
+
+def _sums(one: Array, other: Array) -> tuple[Array, Array]:
+    """Sums over all axes but the last, (C,) each.
+
+    Outside CPUs as one reduction of pairs, which halves the launches for the partial sums of every normalisation. On
+    CPUs XLA's library for sums takes single ones only.
+    """
+    axes = tuple(range(one.ndim - 1))
+    if on_cpu():
+        return one.sum(axes), other.sum(axes)
+    zero = jnp.zeros((), one.dtype)
+    return lax.reduce((one, other), (zero, zero), lambda total, pair: (total[0] + pair[0], total[1] + pair[1]), axes)
+
+
+TAPS = [(down, along) for down in range(3) for along in range(3)]  # of a window of the max-pool
+
+
+@jax.custom_vjp
+def _max_pool(x: Array) -> Array:
+    """As `max_pool`. For the gradient it keeps which of nine pixels was taken, a byte, rather than a mask for each."""
+    return _max_pool_forward(x)[0]
+
+
+def _max_pool_forward(x: Array) -> tuple[Array, Array]:
+    height, width = x.shape[1] // 2, x.shape[2] // 2
+    lowest = jnp.array(-jnp.inf, x.dtype)
+    padded = lax.pad(x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
+    windows = [padded[:, down : down + 2 * height : 2, along : along + 2 * width : 2] for down, along in TAPS]
+    best, taken = windows[0], jnp.zeros(windows[0].shape, jnp.int8)
+    for number, window in enumerate(windows[1:], start=1):
+        better = window > best
+        best, taken = jnp.where(better, window, best), jnp.where(better, jnp.int8(number), taken)
+    return best, taken
+
+
+def _max_pool_backward(taken: Array, gradient: Array) -> tuple[Array]:
+    """What each pixel gets as the pixel `tap` of a window, summed over the nine taps."""
+    zero = jnp.zeros((), gradient.dtype)
+
+    def spread(number: int, down: int, along: int) -> Array:
+        places = ((0, 0, 0), (down - 1, 2 - down, 1), (along - 1, 2 - along, 1), (0, 0, 0))
+        return lax.pad(jnp.where(taken == number, gradient, zero), zero, places)
+
+    first, *others = (spread(number, *tap) for number, tap in enumerate(TAPS))
+    return (sum(others, start=first),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 @jax.jit
@@ -112,14 +164,7 @@ def max_pool(x: Array) -> Array:
 
     Height and width must be even.
     """
-    height, width = x.shape[1] // 2, x.shape[2] // 2
-    lowest = jnp.array(-jnp.inf, x.dtype)
-    padded = lax.pad(x, lowest, ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
-    windows = [padded[:, i : i + 2 * height : 2, j : j + 2 * width : 2] for i in range(3) for j in range(3)]
-    best = windows[0]
-    for window in windows[1:]:
-        best = jnp.where(window > best, window, best)
-    return best
+    return _max_pool(x)
 
 
 def relu(x: Array) -> Array:

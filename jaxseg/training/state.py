@@ -133,6 +133,6 @@ class TrainState:
 def _moved(
     step: Array, learning_rate: Array, gradient: Array, param: Array, first: Array, second: Array
 ) -> tuple[Array, Array, Array]:
-    """A parameter and its moments after one step of Adam."""
-    direction, after = ADAM.update(gradient, optax.ScaleByAdamState(step, first, second))
+    """A parameter and its moments after one step of Adam; the gradient may be of a coarser dtype."""
+    direction, after = ADAM.update(gradient.astype(param.dtype), optax.ScaleByAdamState(step, first, second))
     return param - learning_rate * direction, after.mu, after.nu

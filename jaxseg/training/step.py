@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
+from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.device import as_dtype, compiled, on_cpu
 from jaxseg.input.feed import Crops, Source
@@ -17,6 +18,7 @@ from jaxseg.input.render import normalise, render
 from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
+from jaxseg.training.packing import Kernels, pack_state, rounded, unpack, unpack_state, with_kernels
 from jaxseg.training.state import TrainState
 
 STEPS_PER_DISPATCH = 10  # on accelerators, where starting a step from Python can take as long as the step
@@ -55,28 +57,42 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     net, dtype = network(config), as_dtype(compute_dtype)
 
     def step(
-        state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
+        state: TrainState,
+        params: Tree,
+        source: Source,
+        placement: Placement,
+        statistics: Statistics,
+        learning_rate: Array,
+        unpacked: Callable[[Tree], Tree] = lambda params: params,
     ) -> tuple[TrainState, Array]:
+        """One step from `state`; `params` are the state's, as the network shall compute with them once `unpacked`."""
         images, masks = _cut(source, placement, crop)
         inputs = normalise(images, *statistics).astype(dtype)
 
-        def objective(params: dict) -> tuple[Array, dict]:
-            logits, _, stats = net.apply(params, state.stats, inputs, train=True)
+        def objective(params: Tree) -> tuple[Array, Tree]:
+            logits, _, stats = net.apply(unpacked(params), state.stats, inputs, train=True)
             ones = jnp.ones(len(inputs), jnp.float32)
             return loss(loss_sums(logits, masks, ones)), stats
 
-        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(params)
         return state.moved(gradient, stats, value, learning_rate), value
 
     def train(
         state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
     ) -> tuple[TrainState, Array]:
         if placement.image.ndim == 1:
-            return step(state, source, placement, statistics, learning_rate)
-        state, losses = jax.lax.scan(
-            lambda state, batch: step(state, source, batch, statistics, learning_rate), state, placement
-        )
-        return state, losses[-1]
+            return step(state, state.params, source, placement, statistics, learning_rate)
+        unpacked = functools.partial(unpack, like=net.params)
+
+        def next_step(carry: tuple[TrainState, Kernels], batch: Placement) -> tuple[tuple[TrainState, Kernels], Array]:
+            state, kernels = carry
+            params = with_kernels(state.params, kernels)
+            state, loss = step(state, params, source, batch, statistics, learning_rate, unpacked)
+            return (state, rounded(state.params, dtype)), loss
+
+        packed = pack_state(state)
+        (packed, _), losses = jax.lax.scan(next_step, (packed, rounded(packed.params, dtype)), placement)
+        return unpack_state(packed, net.params), losses[-1]
 
     def measure(
         params: dict, stats: dict, source: Source, placement: Placement, weights: Array, statistics: Statistics

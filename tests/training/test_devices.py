@@ -1,14 +1,18 @@
-"""Results do not depend on the number of devices.
+"""Results do not depend on the number of devices, nor on their kind.
 
 In float64, where rounding cannot carry an activation past ReLU's corner; in float32 one that does, of millions, moves
 the losses of a small net by 1e-5 to 1e-3 within 20 steps of Adam (docs/speed.md).
 """
 
+import itertools
+from collections.abc import Iterator
+
 import jax
 import numpy as np
+import pytest
 
 from jaxseg.config import ModelConfig
-from jaxseg.input.feed import make_feed
+from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
 from jaxseg.models.initial import initial
@@ -19,23 +23,41 @@ from jaxseg.training.step import Statistics, make_steps
 CONFIG, CROP, BATCH, IMAGES = ModelConfig(18, 1 / 16), 64, 4, 3
 
 
-def losses(devices: int, dtype: str, count: int) -> np.ndarray:
-    """Of the first steps, at a high learning rate."""
+def trained(
+    devices: int, dtype: str, count: int, together: int = 1, rotate: bool = True
+) -> tuple[TrainState, np.ndarray]:
+    """State and losses after the first steps at a high learning rate; the last loss of each dispatch."""
     wide = np.float64 if dtype == "float64" else np.float32
     draw, mesh = np.random.default_rng(0), make_mesh(BATCH, devices)
     pixels = draw.integers(0, 256, (IMAGES, 90, 90, 3), dtype=np.uint8)
     sizes = np.full((IMAGES, 2), 90, np.int32)
     feed = make_feed(pack(pixels, pixels[..., 0] // 128, sizes), CROP, replicated(mesh), sharded(mesh))
-    state = TrainState.create(*jax.tree.map(wide, initial(CONFIG, None, ("devices",))))
+    state = TrainState.create(*initial(CONFIG, None, ("devices",)))
+    state = jax.tree.map(lambda leaf: wide(leaf) if leaf.dtype == np.float32 else leaf, state)
     state = jax.device_put(state, replicated(mesh))
-    batches = Plan(np.arange(IMAGES), sizes, BATCH, CROP, rotate=True, stream=("devices",)).iterate()
+    batches = Plan(np.arange(IMAGES), sizes, BATCH, CROP, rotate, stream=("devices",)).iterate()
     statistics = Statistics(wide([0.5] * 3), wide([0.2] * 3))  # type: ignore[arg-type]
-    result = []
-    for _ in range(count):
-        train = make_steps(CONFIG, CROP, dtype, mesh).train
-        state, loss = train(state, *feed(next(batches)), statistics, wide(1e-3))  # type: ignore[arg-type]
+    train, result = make_steps(CONFIG, CROP, dtype, mesh).train, []
+    for _ in range(0, count, together):
+        some = feed(stacked(list(itertools.islice(batches, together))))
+        state, loss = train(state, *some, statistics, wide(1e-3))  # type: ignore[arg-type]
         result.append(float(loss))
-    return np.array(result)
+    return jax.device_get(state), np.array(result)
+
+
+def losses(devices: int, dtype: str, count: int) -> np.ndarray:
+    return trained(devices, dtype, count)[1]
+
+
+@pytest.fixture
+def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is written for accelerators, carried out on this CPU."""
+    make_steps.cache_clear()
+    jax.clear_caches()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    yield
+    make_steps.cache_clear()
+    jax.clear_caches()
 
 
 def test_twenty_steps_in_float64() -> None:
@@ -45,3 +67,20 @@ def test_twenty_steps_in_float64() -> None:
 
 def test_the_first_steps_in_bfloat16() -> None:
     np.testing.assert_allclose(losses(2, "bfloat16", 3), losses(1, "bfloat16", 3), rtol=5e-3)
+
+
+def test_two_gpus_take_the_same_steps_as_a_cpu(request: pytest.FixtureRequest) -> None:
+    with jax.enable_x64(True):
+        expected, each = trained(1, "float64", 4, rotate=False)  # turned crops differ by the rounding of float32
+        request.getfixturevalue("as_on_gpus")
+        found, last = trained(2, "float64", 4, together=2, rotate=False)
+    np.testing.assert_allclose(last, each[1::2], rtol=1e-10)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9 * max(1, np.abs(other).max()))
+
+
+def test_several_steps_in_bfloat16_are_those_of_single_ones(as_on_gpus: None) -> None:
+    single, each = trained(1, "bfloat16", 4)
+    several, last = trained(1, "bfloat16", 4, together=4)
+    np.testing.assert_allclose(last, each[-1:], rtol=2e-2)
+    assert jax.tree.map(lambda leaf: leaf.dtype, several) == jax.tree.map(lambda leaf: leaf.dtype, single)
