@@ -1,0 +1,148 @@
+"""What XLA makes of a training step on a GPU: python -m benchmarks.kernels
+
+The step is compiled and not run: how many kernels it launches, how many bytes they move, and how long that takes at the
+memory's roof. Without a GPU it is compiled for one that `--target` describes; that takes JAX's CUDA plugin (`pip
+install "jax[cuda12]"`, gigabytes) but no driver. Kernels are then chosen without being tried out, so their number may
+differ a little from that on the GPU itself; what cannot be compiled fails here as it would there.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.hlo import Kernel, kernels
+from benchmarks.machine import this_machine
+from jaxseg.command import command
+from jaxseg.errors import UsageError
+
+TARGET = Path(__file__).with_name("h100.txtpb")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        depth, width: of the ResNet. side: of a crop, pixels. batch: crops a step. steps: in a dispatch.
+        dtype: that is computed in.
+        target: description of a GPU that is not there; the GPU at hand where there is one.
+        bandwidth: of the memory, bytes a second; what an H100 reaches.
+        launch: least seconds that a kernel takes.
+        largest: kernels to list besides.
+    """
+
+    depth: int = 50
+    width: float = 1.0
+    side: int = 256
+    batch: int = 64
+    steps: int = 10
+    dtype: str = "bfloat16"
+    target: Path = TARGET
+    bandwidth: float = 3.0e12
+    launch: float = 2.5e-6
+    largest: int = 0
+
+
+def compiled_step(flags: Flags) -> str:
+    """The optimised program of a dispatch, as text.
+
+    Raises:
+        UsageError: neither a GPU nor JAX's CUDA plugin is there.
+    """
+    if this_machine().gpu:
+        import jax
+
+        return _compiled(flags, jax.devices()[:1])
+    os.environ["JAX_PLATFORMS"] = "cpu"  # or the plugin looks for a driver
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0"
+    from jax.experimental import topologies
+
+    options = {"target_config": flags.target.read_text(), "topology": "1x1x1"}
+    try:
+        described = topologies.get_topology_desc("described", "cuda", **options)
+    except NotImplementedError as error:
+        raise UsageError("JAX's CUDA plugin is not installed", remedy='pip install "jax[cuda12]"') from error
+    with mock.patch("jax.default_backend", return_value="gpu"):  # or the code for CPUs would be compiled
+        return _compiled(flags, described.devices)
+
+
+def _compiled(flags: Flags, devices: list) -> str:
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    from benchmarks.ours import IMAGES
+    from jaxseg.config import ModelConfig
+    from jaxseg.input.feed import shapes
+    from jaxseg.input.placement import Placement
+    from jaxseg.models.unet import network
+    from jaxseg.training.mesh import DATA, replicated, sharded
+    from jaxseg.training.state import TrainState
+    from jaxseg.training.step import Statistics, make_steps
+
+    mesh = Mesh(np.array(devices), (DATA,))
+    whole, parts = replicated(mesh), sharded(mesh)
+    if flags.steps > 1:
+        parts = NamedSharding(mesh, PartitionSpec(None, DATA))
+
+    def like(*shape: int, dtype: type = np.float32, sharding: NamedSharding = whole) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    config = ModelConfig(flags.depth, flags.width)
+    net = network(config)
+    source = shapes((IMAGES, 2 * flags.side, 2 * flags.side), flags.side, flags.batch, True, whole, parts)
+    crops = (flags.steps, flags.batch) if flags.steps > 1 else (flags.batch,)
+    placement = Placement(
+        image=like(*crops, dtype=np.int32, sharding=parts),
+        centre=like(*crops, 2, sharding=parts),
+        matrix=like(*crops, 2, 2, sharding=parts),
+    )
+    train: Any = make_steps(config, flags.side, flags.dtype, mesh).train
+    state = TrainState.shapes(net.params, net.stats, whole)
+    return train.lower(state, source, placement, Statistics(like(3), like(3)), like()).compile().as_text()
+
+
+def report(found: list[Kernel], flags: Flags) -> Table:
+    """A line for each kind of kernel, those that move most first."""
+    groups: dict[str, list[Kernel]] = defaultdict(list)
+    for kernel in found:
+        groups[kernel.kind].append(kernel)
+    table = Table(title=f"one step, batch {flags.batch}")
+    for heading in ("kind", "kernels", "GB", "ms at the memory's roof", "ms with launches"):
+        table.add_column(heading, no_wrap=heading == "kind")
+    for kind, group in sorted(groups.items(), key=lambda item: -_bytes(item[1])):
+        table.add_row(kind, *_figures(group, flags))
+    table.add_section()
+    table.add_row("together", *_figures(found, flags))
+    return table
+
+
+def _figures(group: list[Kernel], flags: Flags) -> tuple[str, ...]:
+    seconds = sum(max(flags.launch, kernel.bytes / flags.bandwidth) for kernel in group)
+    at_roof = _bytes(group) / flags.bandwidth
+    return f"{len(group):,}", f"{_bytes(group) / 1e9:.2f}", f"{1000 * at_roof:.2f}", f"{1000 * seconds:.2f}"
+
+
+def _bytes(group: list[Kernel]) -> int:
+    return sum(kernel.bytes for kernel in group)
+
+
+def main() -> None:
+    flags = tyro.cli(Flags, description=__doc__)
+    found, console = kernels(compiled_step(flags)), Console()
+    console.print(report(found, flags))
+    for kernel in sorted(found, key=lambda kernel: -kernel.bytes)[: flags.largest]:
+        console.print(
+            f"{kernel.bytes / 1e6:9.1f} MB  {kernel.kind}  {kernel.name}  {kernel.made_from}", highlight=False
+        )
+
+
+if __name__ == "__main__":
+    command(main)

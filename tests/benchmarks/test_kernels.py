@@ -1,0 +1,68 @@
+"""Kernels counted in a compiled program, by hand."""
+
+import io
+
+from rich.console import Console
+
+from benchmarks.hlo import Kernel, kernels
+from benchmarks.kernels import Flags, report
+
+STRAIGHT = """HloModule jit_f
+
+%fused (p: bf16[4,8]) -> bf16[4,8] {
+  %p = bf16[4,8]{1,0} parameter(0)
+  ROOT %n = bf16[4,8]{1,0} negate(%p)
+}
+
+ENTRY %main (x: bf16[4,8], k: f32[3]) -> (bf16[4,8], u8[0]) {
+  %x = bf16[4,8]{1,0} parameter(0)
+  %k = f32[3]{0} parameter(1)
+  %fusion.1 = bf16[4,8]{1,0} fusion(%x), kind=kLoop, calls=%fused, metadata={op_name="jit(f)/neg"}
+  %gemm = f32[4,4]{1,0} fusion(%fusion.1, %x), kind=kCustom, backend_config={"kind":"__triton_nested_gemm_fusion"}
+  ROOT %conv = (bf16[4,8]{1,0}, u8[16]{0}) custom-call(%fusion.1, %k), custom_call_target="__cudnn$convForward"
+}
+"""
+LOOP = """HloModule jit_g
+
+%body (c: (s32[], f32[10])) -> (s32[], f32[10]) {
+  %c = (s32[], f32[10]{0}) parameter(0)
+  %i = s32[] get-tuple-element(%c), index=0
+  %a = f32[10]{0} get-tuple-element(%c), index=1
+  %b = f32[10]{0} fusion(%a), kind=kInput, calls=%f, metadata={op_name="jit(g)/sum"}
+  %d = f32[10]{0} fusion(%b), kind=kLoop, calls=%f
+  ROOT %t = (s32[], f32[10]{0}) tuple(%i, %d)
+}
+
+ENTRY %main (x: f32[10]) -> (s32[], f32[10]) {
+  %x = f32[10]{0} parameter(0)
+  %before = f32[10]{0} fusion(%x), kind=kLoop, calls=%f
+  ROOT %while.1 = (s32[], f32[10]{0}) while(%tuple), condition=%cond, body=%body
+}
+"""
+
+
+def test_a_program_without_loops() -> None:
+    assert kernels(STRAIGHT) == [
+        Kernel("fusion.1", "fusion: kLoop", 64 + 64, "jit(f)/neg"),
+        Kernel("gemm", "__triton_nested_gemm_fusion", 64 + 64 + 64, ""),
+        Kernel("conv", "__cudnn$convForward", 64 + 16 + 64 + 12, ""),
+    ]
+
+
+def test_of_a_loop_its_body_counts() -> None:
+    assert kernels(LOOP) == [
+        Kernel("b", "fusion: kInput", 80, "jit(g)/sum"),
+        Kernel("d", "fusion: kLoop", 80, ""),
+    ]
+
+
+def test_report_by_hand() -> None:
+    found = [Kernel("a", "one", 3_000_000_000, ""), Kernel("b", "two", 3_000, ""), Kernel("c", "two", 3_000, "")]
+    shown = io.StringIO()
+    Console(width=120, file=shown).print(report(found, Flags(bandwidth=3e12, launch=1e-3)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.getvalue().splitlines() if "│" in line]
+    assert rows == [
+        ["one", "1", "3.00", "1.00", "1.00"],
+        ["two", "2", "0.00", "0.00", "2.00"],
+        ["together", "3", "3.00", "1.00", "3.00"],
+    ]
