@@ -14,7 +14,7 @@ from jaxseg.config import ModelConfig
 from jaxseg.device import as_dtype, compiled
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
-from jaxseg.models.folding import fold, folded_network
+from jaxseg.models.folding import fold, folded_network, rounded
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
@@ -43,7 +43,7 @@ class SlidingWindow:
         Args:
             images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
         """
-        params = _folder()(params, stats)
+        params = _folder(self.compute_dtype)(params, stats)
         group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
         for start in range(0, len(images), group):
             rows = slice(start, start + group)
@@ -86,8 +86,9 @@ def batch_size(windows: int) -> int:
 
 
 @functools.cache
-def _folder() -> Callable[[Tree, Tree], Tree]:
-    return compiled(fold)
+def _folder(compute_dtype: str) -> Callable[[Tree, Tree], Tree]:
+    dtype = as_dtype(compute_dtype)
+    return compiled(lambda params, stats: rounded(fold(params, stats), dtype))
 
 
 @functools.cache

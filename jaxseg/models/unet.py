@@ -18,6 +18,7 @@ FEATURES = (  # from the images to the logits
     *(f"encoder/stage{number}" for number in range(1, 5)),
     *(f"decoder/block{number}" for number in range(1, 6)),
 )
+HEAD = "head"
 NARROWEST = 8  # channels of a decoder block that `width` does not go below
 
 

@@ -13,10 +13,10 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxseg.arrays import Tree
+from jaxseg.models.unet import HEAD
 from jaxseg.training.state import TrainState
 
 VECTORS, KERNELS = "vectors", "kernels"
-HEAD = "head/"  # its kernel stays as it is: logits are computed in float32
 
 Kernels = dict[str, Array]  # by path, such as "encoder/stem/conv/kernel"
 
@@ -50,11 +50,11 @@ def unpack_state(state: TrainState, like: Tree) -> TrainState:
 
 
 def rounded(packed: Tree, dtype: DTypeLike) -> Kernels:
-    """Those kernels, in the compute dtype, that are not computed with as they are."""
+    """Those kernels, in the compute dtype, that are not computed with as they are; the head's is, in float32."""
     return {
         name: kernel.astype(dtype)
         for name, kernel in packed[KERNELS].items()
-        if kernel.dtype != dtype and not name.startswith(HEAD)
+        if kernel.dtype != dtype and not name.startswith(f"{HEAD}/")
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxseg.arrays import Tree, shapes
 from jaxseg.config import ModelConfig
-from jaxseg.models.folding import fold, folded_network
+from jaxseg.models.folding import fold, folded_network, rounded
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 
@@ -38,3 +38,9 @@ def test_parameters_are_those_of_the_folded_network() -> None:
     assert shapes(fold(*trained(config))) == shapes(folded_network(config).params)
     assert folded_network(config).stats == {}
     assert "scale" in network(config).params["encoder"]["stem"]["bn"]  # the other network is as it was
+
+
+def test_only_the_head_is_not_rounded() -> None:
+    params = rounded(fold(*trained(ModelConfig(18, 0.125))), jnp.bfloat16)
+    dtypes = {name: {leaf.dtype.name for leaf in jax.tree.leaves(child)} for name, child in params.items()}
+    assert dtypes == {"encoder": {"bfloat16"}, "decoder": {"bfloat16"}, "head": {"float32"}}
