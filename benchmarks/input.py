@@ -1,8 +1,8 @@
-"""The input path, its two halves apart: python -m benchmarks.input
+"""The input path, its two halves apart and together: python -m benchmarks.input
 
 Drawing where to cut, on one core, against Grain with a random generator for each crop. Cutting,
 rotating and flipping a batch and its masks on the device, against two calls of PyTorch's `grid_sample`, which finds its
-images chosen and turned into floats beforehand.
+images chosen and turned into floats beforehand. And how much of training is waiting for input.
 """
 
 import itertools
@@ -25,12 +25,16 @@ class Flags:
 
     Attributes:
         side: of a crop, pixels. batch: crops a batch. batches: drawn in a turn.
+        depth, width: of the ResNet that is trained. steps: of a turn of training; none where 0.
         turns: of each contender. out: folder of results. remark: kept with the results.
     """
 
     side: int = 256
     batch: int = 16
     batches: int = 200
+    depth: int = 50
+    width: float = 1.0
+    steps: int = 10
     turns: int = 7
     out: Path = RESULTS
     remark: str = ""
@@ -81,7 +85,21 @@ def measure(flags: Flags) -> Path:
         Case(f"cut a batch of {flags.batch}{', one core' if one_core else ''}", flags.batch, "crops",
              race(cutting, flags.turns)),
     ]  # fmt: skip
+    if flags.steps:
+        cases.append(Case(f"{flags.steps} training steps", flags.steps, "steps", race(_training(flags), flags.turns)))
     return record("input", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+
+
+def _training(flags: Flags) -> list[Contender]:
+    """The same steps, by what of them is waiting for input and whole."""
+    gpu = this_machine().gpu
+    setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side}
+    setting |= {"batch": 64, "dtype": "bfloat16", "warm": 10} if gpu else {"batch": 4, "dtype": "float32", "warm": 1}
+    setting["steps"] = flags.steps
+    return [
+        Contender("jaxseg, waiting for input", "benchmarks.ours:input_wait", setting),
+        Contender("jaxseg, whole", "benchmarks.ours:train_step", setting),
+    ]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,18 @@ def train_step(setting: dict[str, Any]) -> Turn:
 
     As many go to the device at once as in training; `steps` should be a multiple of that.
     """
+    turn = _training(setting)
+    return lambda: turn()[0]
+
+
+def input_wait(setting: dict[str, Any]) -> Turn:
+    """Seconds of such steps in which their input was waited for."""
+    turn = _training(setting)
+    return lambda: turn()[1]
+
+
+def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
+    """Training steps that tell their seconds, in all and of waiting for input."""
     if setting.get("cache"):
         prepare_process()
     side, batch = setting["side"], setting["batch"]
@@ -56,13 +69,16 @@ def train_step(setting: dict[str, Any]) -> Turn:
     with compiling(train, shapes, *some, statistics, rate):
         state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
-    def turn(steps: int = setting["steps"]) -> float:
+    def turn(steps: int = setting["steps"]) -> tuple[float, float]:
         nonlocal state
-        started = time.perf_counter()
+        started, waited = time.perf_counter(), 0.0
         for _ in range(0, steps, together):
-            state, loss = train(state, *feed(stacked(list(itertools.islice(batches, together)))), statistics, rate)
+            asked = time.perf_counter()
+            some = feed(stacked(list(itertools.islice(batches, together))))
+            waited += time.perf_counter() - asked
+            state, loss = train(state, *some, statistics, rate)
         jax.block_until_ready((state, loss))
-        return time.perf_counter() - started
+        return time.perf_counter() - started, waited
 
     turn(setting["warm"])
     return turn

@@ -101,8 +101,10 @@ def test_inference(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("inline")
 def test_input(tmp_path: Path) -> None:
-    file = input.measure(input.Flags(side=32, batch=2, batches=2, turns=1, out=tmp_path))
-    assert [len(names) for names in contenders(file).values()] == [2, 2]
+    file = input.measure(input.Flags(**NARROW, side=32, batch=2, batches=2, steps=2, turns=1, out=tmp_path))
+    assert [len(names) for names in contenders(file).values()] == [2, 2, 2]
+    waiting, whole = json.loads(file.read_text())["cases"][2]["contenders"].values()
+    assert 0 < waiting["median_seconds"] < whole["median_seconds"]
 
 
 @pytest.mark.usefixtures("inline")
@@ -112,7 +114,19 @@ def test_conversion(tmp_path: Path) -> None:
 
 
 def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.input", "--side", "32", "--batches", "2", "--turns", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.input",
+        "--side",
+        "32",
+        "--batches",
+        "2",
+        "--steps",
+        "0",
+        "--turns",
+        "2",
+    ]
     ran = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     [file] = tmp_path.glob("input-*.json")
