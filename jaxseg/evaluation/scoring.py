@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import UsageError
 from jaxseg.evaluation.metrics import count
-from jaxseg.files import read_json, write_bytes, write_json
+from jaxseg.files import read_json, write_json
 from jaxseg.inference.sliding_window import SlidingWindow
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.run_folder import RunFolder
@@ -33,7 +32,7 @@ def missing_scores(
     folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path, opened: Callable[[int], TrainedModel]
 ) -> "list[Scored]":
     """Scores on those of the datasets that `scores.parquet` lacks; `opened` gives the model of an epoch budget."""
-    scored = set(_known(folder.scores).get("tested_on", ()))
+    scored = _tested_on(folder.scores)
     missing = [name for name in test_datasets if name not in scored]
     return [
         result
@@ -48,17 +47,12 @@ def write_scores(folder: RunFolder, scores: "list[Scored]") -> None:
     """Add to `scores.parquet` what it lacked."""
     if not scores:
         return
-    known = _known(folder.scores)
-    of_classes = pd.DataFrame([row for result in scores for row in result.of_classes])
-    if len(of_classes):  # goes first: scores.parquet says what is scored
-        before = _known(folder.class_scores)
-        before = before[before["tested_on"].isin(known.get("tested_on", ()))] if len(before) else before
-        _write(folder.class_scores, before, of_classes)
-    _write(folder.scores, known, pd.DataFrame([result.row for result in scores]))
+    from jaxseg.evaluation import table
 
-
-def _write(file: Path, known: pd.DataFrame, new: pd.DataFrame) -> None:
-    write_bytes(file, pd.concat([known, new], ignore_index=True).to_parquet(index=False))
+    of_classes = [row for result in scores for row in result.of_classes]
+    if of_classes:  # goes first: scores.parquet says what is scored
+        table.append(folder.class_scores, of_classes, of=_tested_on(folder.scores))
+    table.append(folder.scores, [result.row for result in scores])
 
 
 def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
@@ -78,15 +72,18 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
 
 def summarise(folder: RunFolder) -> str:
     """Mean scores over the images, a line per budget and test dataset."""
-    table = pd.read_parquet(folder.scores)
-    means = table.groupby(["tested_on", "budget"]).agg(
-        dice=("dice", "mean"), jaccard=("jaccard", "mean"), images=("image", "count")
-    )
-    return str(means.round(4).to_string())
+    from jaxseg.evaluation import table
+
+    return table.summary(folder.scores)
 
 
-def _known(file: Path) -> pd.DataFrame:
-    return pd.read_parquet(file) if file.exists() else pd.DataFrame()
+def _tested_on(file: Path) -> set[str]:
+    """Test datasets that a table has scores of. Before there is one, pandas is not loaded: training starts sooner."""
+    if not file.exists():
+        return set()
+    from jaxseg.evaluation import table
+
+    return table.tested_on(file)
 
 
 @dataclass(frozen=True)
