@@ -1,7 +1,12 @@
 """Kernels counted in a compiled program, by hand."""
 
+import importlib.util
 import io
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from benchmarks.hlo import Kernel, kernels
@@ -66,3 +71,11 @@ def test_report_by_hand() -> None:
         ["two", "2", "0.00", "0.00", "2.00"],
         ["together", "3", "3.00", "1.00", "3.00"],
     ]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is not None, reason="the plugin is installed")
+def test_without_a_gpu_and_the_plugin_it_says_what_to_install() -> None:
+    command = [sys.executable, "-m", "benchmarks.kernels"]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert 'pip install "jax[cuda12]"' in ended.stderr
