@@ -1,4 +1,7 @@
-"""Is this host ready? `python launch/doctor.py` checks Python, packages, devices, disk, data and weights."""
+"""Is this host ready? `python launch/doctor.py` checks Python, packages, devices, disk, data and weights.
+
+On the devices it trains a small net for a few steps; the first time that takes the compiler up to a minute or two.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -27,8 +27,10 @@ PYTHON = (3, 11)
 LEAST_MEMORY = 4e9  # bytes
 LEAST_DISK = 5e9
 PATIENCE = 120  # seconds for JAX to find its devices
+COMPILING = 600  # seconds for a small training step, which GPUs try many kernels for
 
 DEVICES = "import jax; print([f'{d.platform} {d.device_kind}' for d in jax.devices()])"
+TRIAL = "from jaxseg.execution.trial import trial; print(trial())"
 DIGEST = """
 import json, sys, pathlib
 from jaxseg.config import ModelConfig
@@ -66,6 +68,7 @@ def examine(locations: Locations, out: Path, constraints: Path | None) -> list[F
         _python,
         lambda: _packages(constraints),
         _devices,
+        _training,
         _machine,
         lambda: _folder(out),
         lambda: _datasets(locations.data),
@@ -121,21 +124,31 @@ def _devices() -> Iterator[Finding]:
     yield Finding("JAX devices", found, output, "check driver and jax plugin: pip install -e .[cuda12] or [cuda13]")
 
 
-def _child(code: str, *arguments: str, **environment: str) -> tuple[bool, str]:
+def _training() -> Iterator[Finding]:
+    """Devices that are found may still fail at the first convolution, or end the process that compiles one."""
+    found, output = _child(TRIAL, patience=COMPILING, XLA_PYTHON_CLIENT_PREALLOCATE="false")  # others may be at work
+    remedy = "install a driver and CUDA packages that suit the jax plugin, or the versions of constraints.txt"
+    yield Finding("training", found, output, remedy)
+
+
+def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment: str) -> tuple[bool, str]:
     try:
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
             env={**os.environ, **environment},
         )
     except subprocess.TimeoutExpired:
-        return False, f"no answer within {PATIENCE} s"
+        return False, f"no answer within {patience} s"
     if result.returncode == 0:
         return True, result.stdout.strip()
-    return False, (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+    lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+    return False, next(
+        (line for line in lines if "Check failed" in line), lines[-1]
+    )  # XLA's abort has a trace below it
 
 
 def _machine() -> Iterator[Finding]:

@@ -37,6 +37,7 @@ def test_healthy_host(places: Locations, tmp_path: Path, monkeypatch: pytest.Mon
     findings = examine(places, tmp_path / "not" / "yet", None)
     assert [finding for finding in findings if not finding.well] == []
     assert "cpu" in named(findings, "JAX devices").found
+    assert named(findings, "training").found.startswith("works on 1 device: compiled in ")
     assert named(findings, "dataset mine").found == "0 + 0 images, glands"
     assert named(findings, "dataset glas").found == "not prepared"
     assert named(findings, f"writing to {tmp_path}").found == "yes"
@@ -62,6 +63,17 @@ def test_broken_devices_are_a_line_not_a_crash(monkeypatch: pytest.MonkeyPatch) 
     (finding,) = doctor._devices()
     assert not finding.well
     assert "no_such_platform" in finding.found
+
+
+def test_a_trial_that_cannot_be_compiled_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = (
+        "WARNING\nF1123 09:00:00 x.cc:1] Check failed: a == b (1 vs. 2)\n*** Check failure stack trace: ***\n    @ 0x1"
+    )
+    monkeypatch.setattr(doctor, "TRIAL", f"import os, sys; print({trace!r}, file=sys.stderr, flush=True); os.abort()")
+    (finding,) = doctor._training()
+    assert not finding.well
+    assert finding.found == "F1123 09:00:00 x.cc:1] Check failed: a == b (1 vs. 2)"
+    assert "driver" in finding.remedy
 
 
 def test_damaged_data_weights_and_cache(places: Locations, tmp_path: Path) -> None:
