@@ -76,37 +76,31 @@ def compiled_step(flags: Flags) -> str:
 def _compiled(flags: Flags, devices: list) -> str:
     import jax
     import numpy as np
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    from jax.sharding import Mesh
 
-    from benchmarks.ours import IMAGES
+    from benchmarks.ours import IMAGES, plan_of
     from jaxseg.config import ModelConfig
-    from jaxseg.input.feed import shapes
-    from jaxseg.input.placement import Placement
+    from jaxseg.input.feed import shapes, stacked
     from jaxseg.models.unet import network
-    from jaxseg.training.mesh import DATA, replicated, sharded
+    from jaxseg.training.mesh import DATA, replicated
     from jaxseg.training.state import TrainState
     from jaxseg.training.step import Statistics, make_steps
 
     mesh = Mesh(np.array(devices), (DATA,))
-    whole, parts = replicated(mesh), sharded(mesh)
-    if flags.steps > 1:
-        parts = NamedSharding(mesh, PartitionSpec(None, DATA))
+    whole = replicated(mesh)
 
-    def like(*shape: int, dtype: type = np.float32, sharding: NamedSharding = whole) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+    def like(array: np.ndarray) -> Any:
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
 
     config = ModelConfig(flags.depth, flags.width)
     net = network(config)
-    source = shapes((IMAGES, 2 * flags.side, 2 * flags.side), flags.side, flags.batch, True, whole, parts)
-    crops = (flags.steps, flags.batch) if flags.steps > 1 else (flags.batch,)
-    placement = Placement(
-        image=like(*crops, dtype=np.int32, sharding=parts),
-        centre=like(*crops, 2, sharding=parts),
-        matrix=like(*crops, 2, 2, sharding=parts),
-    )
+    source = shapes((IMAGES, 2 * flags.side, 2 * flags.side), flags.side, flags.batch, True, whole, whole)
+    crops = plan_of({"side": flags.side, "batch": flags.batch}).placement(0)
+    placement = jax.tree.map(like, stacked([crops] * flags.steps))
+    statistics, rate = Statistics(*map(like, np.zeros((2, 3), np.float32))), like(np.zeros((), np.float32))
     train: Any = make_steps(config, flags.side, flags.dtype, mesh).train
     state = TrainState.shapes(net.params, net.stats, whole)
-    return train.lower(state, source, placement, Statistics(like(3), like(3)), like()).compile().as_text()
+    return train.lower(state, source, placement, statistics, rate).compile().as_text()
 
 
 def report(found: list[Kernel], flags: Flags) -> Table:
@@ -140,7 +134,9 @@ def main() -> None:
     console.print(report(found, flags))
     for kernel in sorted(found, key=lambda kernel: -kernel.bytes)[: flags.largest]:
         console.print(
-            f"{kernel.bytes / 1e6:9.1f} MB  {kernel.kind}  {kernel.name}  {kernel.made_from}", highlight=False
+            f"{kernel.bytes / 1e6:9.1f} MB  {kernel.kind}  {kernel.name}  {kernel.made_from}",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

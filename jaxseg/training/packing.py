@@ -5,6 +5,8 @@ Adam on each vector by itself would take an accelerator more launches than all o
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -42,14 +44,14 @@ def unpack(packed: Tree, like: Tree) -> Tree:
 
 def pack_state(state: TrainState) -> TrainState:
     """A state whose parameters and moments are packed; what was the best so far is not touched by steps."""
-    return _with(state, pack(state.params), pack(state.first), pack(state.second))
+    return _each(state, pack)
 
 
 def unpack_state(state: TrainState, like: Tree) -> TrainState:
-    return _with(state, *(unpack(packed, like) for packed in (state.params, state.first, state.second)))
+    return _each(state, functools.partial(unpack, like=like))
 
 
-def rounded(packed: Tree, dtype: DTypeLike) -> Kernels:
+def rounded_kernels(packed: Tree, dtype: DTypeLike) -> Kernels:
     """Those kernels, in the compute dtype, that are not computed with as they are; the head's is, in float32."""
     return {
         name: kernel.astype(dtype)
@@ -67,5 +69,6 @@ def _by_path(tree: Tree) -> dict[str, Array]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _with(state: TrainState, params: Tree, first: Tree, second: Tree) -> TrainState:
+def _each(state: TrainState, change: Callable[[Tree], Tree]) -> TrainState:
+    params, first, second = map(change, (state.params, state.first, state.second))
     return dataclasses.replace(state, params=params, first=first, second=second)

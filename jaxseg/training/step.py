@@ -18,7 +18,7 @@ from jaxseg.input.render import normalise, render
 from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
-from jaxseg.training.packing import Kernels, pack_state, rounded, unpack, unpack_state, with_kernels
+from jaxseg.training.packing import Kernels, pack_state, rounded_kernels, unpack, unpack_state, with_kernels
 from jaxseg.training.state import TrainState
 
 STEPS_PER_DISPATCH = 10  # on accelerators, where starting a step from Python can take as long as the step
@@ -88,10 +88,10 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
             state, kernels = carry
             params = with_kernels(state.params, kernels)
             state, loss = step(state, params, source, batch, statistics, learning_rate, unpacked)
-            return (state, rounded(state.params, dtype)), loss
+            return (state, rounded_kernels(state.params, dtype)), loss
 
         packed = pack_state(state)
-        (packed, _), losses = jax.lax.scan(next_step, (packed, rounded(packed.params, dtype)), placement)
+        (packed, _), losses = jax.lax.scan(next_step, (packed, rounded_kernels(packed.params, dtype)), placement)
         return unpack_state(packed, net.params), losses[-1]
 
     def measure(

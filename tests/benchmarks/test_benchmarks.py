@@ -114,20 +114,9 @@ def test_conversion(tmp_path: Path) -> None:
 
 
 def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.input",
-        "--side",
-        "32",
-        "--batches",
-        "2",
-        "--steps",
-        "0",
-        "--turns",
-        "2",
-    ]
-    ran = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    sizes = ["--side", "32", "--batches", "2", "--steps", "0", "--turns", "2"]
+    command = [sys.executable, "-m", "benchmarks.input", *sizes, "--out", str(tmp_path)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     [file] = tmp_path.glob("input-*.json")
     result = json.loads(file.read_text())

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from rich.console import Console
 
 from benchmarks.hlo import Kernel, kernels
-from benchmarks.kernels import Flags, report
+from benchmarks.kernels import Flags, _compiled, report
 
 STRAIGHT = """HloModule jit_f
 
@@ -59,6 +60,13 @@ def test_of_a_loop_its_body_counts() -> None:
         Kernel("b", "fusion: kInput", 80, "jit(g)/sum"),
         Kernel("d", "fusion: kLoop", 80, ""),
     ]
+
+
+def test_a_step_of_training_is_what_is_compiled() -> None:
+    flags = Flags(depth=18, width=1 / 16, side=32, batch=2, steps=1, dtype="float32")
+    text = _compiled(flags, jax.devices()[:1])
+    assert "u32[16,64,64]" in text  # the images
+    assert "transpose(jvp(jit(convolve)))" in text
 
 
 def test_report_by_hand() -> None:

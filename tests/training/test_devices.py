@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg import device
 from jaxseg.config import ModelConfig
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
@@ -52,12 +53,16 @@ def losses(devices: int, dtype: str, count: int) -> np.ndarray:
 @pytest.fixture
 def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is written for accelerators, carried out on this CPU."""
-    make_steps.cache_clear()
-    jax.clear_caches()
+
+    def forget() -> None:
+        make_steps.cache_clear()
+        device._understood.cache_clear()
+        jax.clear_caches()
+
+    forget()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     yield
-    make_steps.cache_clear()
-    jax.clear_caches()
+    forget()
 
 
 def test_twenty_steps_in_float64() -> None:

@@ -7,7 +7,16 @@ import numpy as np
 from jaxseg.config import ModelConfig
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
-from jaxseg.training.packing import KERNELS, VECTORS, pack, pack_state, rounded, unpack, unpack_state, with_kernels
+from jaxseg.training.packing import (
+    KERNELS,
+    VECTORS,
+    pack,
+    pack_state,
+    rounded_kernels,
+    unpack,
+    unpack_state,
+    with_kernels,
+)
 from jaxseg.training.state import TrainState
 
 CONFIG = ModelConfig(18, 1 / 16)
@@ -45,10 +54,10 @@ def test_gradients_come_packed() -> None:
 
 def test_kernels_are_rounded_but_the_heads() -> None:
     packed = pack(initial(CONFIG, None, ("packing",))[0])
-    coarse = rounded(packed, jnp.bfloat16)
+    coarse = rounded_kernels(packed, jnp.bfloat16)
     assert set(packed[KERNELS]) - set(coarse) == {"head/kernel"}
     assert {kernel.dtype for kernel in coarse.values()} == {jnp.dtype("bfloat16")}
-    assert rounded(packed, jnp.float32) == {}
+    assert rounded_kernels(packed, jnp.float32) == {}
     joined = with_kernels(packed, coarse)
     assert list(joined[KERNELS]) == list(packed[KERNELS])
     assert joined[KERNELS]["head/kernel"].dtype == jnp.float32
