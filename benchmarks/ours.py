@@ -66,7 +66,7 @@ def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
     statistics = jax.device_put(statistics, replicated(mesh))
     together = min(steps_per_dispatch(), setting["steps"])
     some = feed(stacked([plan_of(setting).placement(0)] * together))
-    with compiling(train, shapes, *some, statistics, rate):
+    with compiling(train, (config, side, setting["dtype"]), shapes, *some, statistics, rate) as ready:
         state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
@@ -76,7 +76,7 @@ def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
             asked = time.perf_counter()
             some = feed(stacked(list(itertools.islice(batches, together))))
             waited += time.perf_counter() - asked
-            state, loss = train(state, *some, statistics, rate)
+            state, loss = ready(state, *some, statistics, rate)
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started, waited
 

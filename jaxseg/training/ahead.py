@@ -2,25 +2,53 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+from jax.stages import Compiled
 
+from jaxseg.training import kept
 from jaxseg.training.beside import beside
 
 
+class Step:
+    """A jitted step, called like it, that is compiled by way of `jaxseg.training.kept`, once for each set of shapes.
+
+    The shapes of all arguments but the first tell the sets apart: a step's state is always of one shape.
+    """
+
+    def __init__(self, step: Any, about: object) -> None:
+        self._step, self._about = step, repr(about)
+        self._programs: dict[tuple[tuple[int, ...], ...], Compiled] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        program = self._programs.get(_shapes(arguments))
+        return (program or self.prepare(arguments))(*arguments)
+
+    def prepare(self, arguments: tuple[Any, ...]) -> Compiled:
+        leaves, structure = jax.tree.flatten(jax.tree.map(_shape, arguments))
+        program = _program(self._step, self._about, structure, tuple(leaves))
+        self._programs[_shapes(arguments)] = program
+        return program
+
+
 @contextlib.contextmanager
-def compiling(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Compile a jitted function beside the block; when the block ends, the function is ready to be called.
+def compiling(step: Any, about: object, *arguments: Any) -> Iterator[Step]:
+    """Compile a jitted step beside the block; when the block ends, what it yields is ready to be called.
 
     Args:
+        step, about: see `jaxseg.training.kept.compiled_step`.
         arguments: arrays, or `jax.ShapeDtypeStruct`s with their shardings, such as it will be called with.
     """
-    leaves, structure = jax.tree.flatten(jax.tree.map(_shape, arguments))
+    ready = Step(step, about)
     with beside("compile") as start:
-        start(lambda: _compile(function, structure, tuple(leaves)))
-        yield
+        start(lambda: ready.prepare(arguments))
+        yield ready
+
+
+def _shapes(arguments: tuple[Any, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(leaf.shape for leaf in jax.tree.leaves(arguments[1:]))
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -28,5 +56,5 @@ def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 @functools.cache  # the next run of a warm worker finds all of it done
-def _compile(function: Any, structure: Any, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> None:
-    function.lower(*jax.tree.unflatten(structure, leaves)).compile()
+def _program(step: Any, about: str, structure: Any, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> Compiled:
+    return kept.compiled_step(step, about, jax.tree.unflatten(structure, leaves))

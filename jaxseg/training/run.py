@@ -123,7 +123,9 @@ def _train(
     dataset.read_one("train")
     source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
     placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
-    with compiling(steps.train, _shapes(recipe.model, whole), source, placement, statistics, learning_rate):
+    about = (recipe.model, recipe.crop, recipe.compute_dtype)
+    shapes_of_state = _shapes(recipe.model, whole)
+    with compiling(steps.train, about, shapes_of_state, source, placement, statistics, learning_rate) as ready:
         feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
         state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)
@@ -134,7 +136,7 @@ def _train(
                 plan=plan,
                 feed=feed,
                 grid=make_grid(held_out, images.sizes, recipe.crop, recipe.batch),
-                steps=steps,
+                steps=steps._replace(train=ready),
                 schedule=schedule,
                 statistics=statistics,
                 learning_rate=learning_rate,

@@ -222,9 +222,9 @@ def test_what_is_compiled_beside_loading_is_what_is_trained(
     """Else the step would be compiled twice: the shapes are told before the images are there."""
     compiled: list[object] = []
 
-    def noted(function: object, *arguments: object) -> contextlib.AbstractContextManager[None]:
+    def noted(function: object, about: object, *arguments: object) -> contextlib.AbstractContextManager[object]:
         compiled.append(jax.tree.map(kind, arguments))
-        return contextlib.nullcontext()
+        return contextlib.nullcontext(function)
 
     def kind(leaf: jax.Array) -> tuple[object, ...]:
         return leaf.shape, leaf.dtype, leaf.sharding

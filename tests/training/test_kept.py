@@ -1,0 +1,150 @@
+"""A step is traced once for all processes, and anew wherever what was kept does not fit."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.config import RunConfig
+from jaxseg.run_folder import RunFolder
+from jaxseg.training import ahead, kept
+from jaxseg.training.mesh import make_mesh, replicated, sharded
+from jaxseg.training.run import TrainOptions, training
+from jaxseg.training.step import make_steps
+
+Traced = list[tuple[int, ...]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """JAX's cache is on, in a folder of its own."""
+    former = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    chosen = tmp_path / "cache"
+    chosen.mkdir()
+    jax.config.update("jax_compilation_cache_dir", str(chosen))
+    yield chosen
+    jax.config.update("jax_compilation_cache_dir", former)
+
+
+def make_step(traced: Traced, devices: int = 1) -> Any:
+    """A new jitted function each time, as each process has its own."""
+    whole = replicated(make_mesh(4, devices))
+
+    def step(state: dict[str, jax.Array], batch: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
+        traced.append(batch.shape)
+        loss = jnp.square(batch - state["mean"]).mean()
+        return {"mean": 0.5 * (state["mean"] + batch.mean(0)), "steps": state["steps"] + 1}, loss
+
+    return jax.jit(step, donate_argnums=0, out_shardings=whole)
+
+
+def arguments(devices: int = 1) -> tuple[dict[str, jax.Array], jax.Array]:
+    mesh = make_mesh(4, devices)
+    state = jax.device_put({"mean": jnp.zeros(3), "steps": jnp.int32(0)}, replicated(mesh))
+    return state, jax.device_put(jnp.arange(12.0).reshape(4, 3), sharded(mesh))
+
+
+def shapes(arguments: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)
+
+
+def compiled(step: Any, about: object = "", devices: int = 1) -> Callable[..., Any]:
+    return kept.compiled_step(step, about, shapes(arguments(devices)))
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_traced_once_and_the_same_as_the_step_itself(folder: Path, devices: int) -> None:
+    traced: Traced = []
+    expected, expected_loss = make_step([], devices)(*arguments(devices))
+    for _ in range(2):
+        given, batch = arguments(devices)
+        state, loss = compiled(make_step(traced, devices), devices=devices)(given, batch)
+        assert state["mean"].tolist() == expected["mean"].tolist()
+        assert (int(state["steps"]), float(loss)) == (1, float(expected_loss))
+        assert state["mean"].sharding == expected["mean"].sharding
+        assert given["mean"].is_deleted()
+    assert traced == [(4, 3)]
+    assert len(list(folder.glob("*.traced"))) == 1
+
+
+def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: Traced = []
+    compiled(make_step(traced))
+    compiled(make_step(traced), about="another network")
+    compiled(make_step(traced, 2), devices=2)
+    monkeypatch.setattr(kept, "_source", lambda: "another version of the package")
+    compiled(make_step(traced))
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        compiled(make_step(traced))
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert len(traced) == len(list(folder.glob("*.traced"))) == 5
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-1] + b"?", lambda _: b""])
+def test_a_damaged_file_is_replaced(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    traced: Traced = []
+    compiled(make_step(traced))
+    (file,) = folder.glob("*.traced")
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    state, _ = compiled(make_step(traced))(*arguments())
+    assert state["mean"].tolist() == [2.25, 2.75, 3.25]
+    assert len(traced) == 2
+    compiled(make_step(traced))
+    assert len(traced) == 2
+
+
+def test_the_last_used_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "KEPT", 2)
+    traced: Traced = []
+    for about in (0, 1, 0, 2):
+        compiled(make_step(traced), about)
+        for file in folder.glob("*.traced"):  # time passes
+            stamp = file.stat().st_mtime_ns - 10**9
+            os.utime(file, ns=(stamp, stamp))
+    assert len(traced) == 3
+    compiled(make_step(traced), 0)
+    assert len(traced) == 3
+
+
+def test_nothing_is_kept_without_the_cache(folder: Path) -> None:
+    jax.config.update("jax_compilation_cache_dir", None)
+    state, _ = compiled(make_step([]))(*arguments())
+    assert state["mean"].tolist() == [2.25, 2.75, 3.25]
+    assert not list(folder.glob("*.traced"))
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept, "write_bytes", full)
+    state, _ = compiled(make_step([]))(*arguments())
+    assert state["mean"].tolist() == [2.25, 2.75, 3.25]
+
+
+def test_a_run_from_a_kept_trace_is_the_same_to_the_bit(
+    folder: Path, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def best(name: str) -> Any:
+        make_steps.cache_clear()
+        ahead._program.cache_clear()
+        with training(RunFolder.of(tmp_path / name, run), run, data_dir, tmp_path, options=TrainOptions()) as models:
+            pass
+        return models["best"]
+
+    def refused(*_: object) -> None:
+        raise AssertionError("traced again")
+
+    tree, about = best("one")
+    monkeypatch.setattr(kept, "_flat", refused)
+    again, told = best("two")
+    assert about == told
+    jax.tree.map(np.testing.assert_array_equal, tree, again)
