@@ -49,7 +49,10 @@ def compiled_step(step: Any, about: object, arguments: tuple[Any, ...]) -> Compi
     file = Path(folder) / f"{_key(step, about, leaves, structure)}{SUFFIX}"
     traced = _read(file)
     if traced is None:
-        traced = export.export(_flat(step.__wrapped__, leaves, structure))(*leaves)
+        try:
+            traced = export.export(_flat(step.__wrapped__, leaves, structure))(*leaves)
+        except (ValueError, NotImplementedError):  # JAX does not promise to export all that it can compile
+            return step.lower(*arguments).compile()
         _write(file, traced)
     result = jax.tree.structure((arguments[0], "loss"))
 

@@ -114,6 +114,17 @@ def test_the_last_used_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(traced) == 3
 
 
+def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:
+    def step(total: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        doubled = jax.pure_callback(lambda x: 2 * np.asarray(x), jax.ShapeDtypeStruct((3,), jnp.float32), x)
+        return total + doubled, x.sum()
+
+    here = jax.device_put((jnp.zeros(3), jnp.arange(3.0)), jax.devices()[0])
+    total, loss = kept.compiled_step(jax.jit(step), "calls back", shapes(here))(*here)
+    assert (total.tolist(), float(loss)) == ([0, 2, 4], 3)
+    assert not list(folder.glob("*.traced"))
+
+
 def test_nothing_is_kept_without_the_cache(folder: Path) -> None:
     jax.config.update("jax_compilation_cache_dir", None)
     state, _ = compiled(make_step([]))(*arguments())
