@@ -2,7 +2,7 @@
 
 One after the other: a warm worker's second run, until its first step begins and with all that is compiled in between;
 and a whole study of short runs through `launch/sweep.py`, command to exit, beside its runs' training times, shared out
-over the workers. There is no peer: this is our own overhead.
+over the workers, and the time from the command to the first training step. There is no peer: this is our own overhead.
 """
 
 import json
@@ -94,7 +94,7 @@ def second_run(setting: dict[str, Any]) -> Any:
 
 
 def whole_study(flags: Flags, workers: int, config: Path, data: Path, folder: Path) -> dict[str, list[float]]:
-    """Seconds of the command, of training as the runs say it for each worker, and from the command to the first run."""
+    """Seconds of the command, of training as the runs say it for each worker, and until the first step of training."""
     out = folder / "short"
     options = ["--out", str(out), "--data-dir", str(data), "--no-report", "--workers", str(workers), "--gpus", "none"]
     started, clock = time.time(), time.perf_counter()
@@ -102,8 +102,13 @@ def whole_study(flags: Flags, workers: int, config: Path, data: Path, folder: Pa
     wall = time.perf_counter() - clock
     runs = list((out / "runs").iterdir())
     trained = [json.loads((run / "DONE.json").read_text())["seconds"] for run in runs]
-    first = min((run / "config.json").stat().st_mtime for run in runs) - started
-    return {"whole": [wall], "training": [sum(trained) / workers], "start": [first]}
+    begun = [(run / "log.jsonl").stat().st_mtime - seconds for run, seconds in zip(runs, trained, strict=True)]
+    return {"whole": [wall], "training": [sum(trained) / workers], "start": [min(begun) - started]}
+
+
+def overhead(whole: float, training: float, start: float) -> float:
+    """What a study costs beyond its training and one start, as a part of its training."""
+    return (whole - training - start) / training
 
 
 def _workers(study: Study, data: Path) -> int:
@@ -129,9 +134,12 @@ def measure(flags: Flags) -> Path:
             f"{flags.runs} runs, {workers} at once, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}
         ),
         Case(f"{flags.runs} runs, {workers} at once, training", flags.runs, "runs", {"jaxseg": seconds["training"]}),
-        Case("from the command to the first run", 1, "starts", {"jaxseg": seconds["start"]}),
+        Case("from the command to the first step", 1, "starts", {"jaxseg": seconds["start"]}),
     ]
-    return record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+    file = record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+    share = overhead(*(seconds[name][0] for name in ("whole", "training", "start")))
+    print(f"beyond training and one start: {share:.1%} of training")
+    return file
 
 
 def main() -> None:

@@ -56,10 +56,10 @@ def compiled_step(step: Any, about: object, arguments: tuple[Any, ...]) -> Compi
         _write(file, traced)
     result = jax.tree.structure((arguments[0], "loss"))
 
-    def again(*arguments: Any) -> Any:
+    def traced_step(*arguments: Any) -> Any:
         return jax.tree.unflatten(result, traced.call(*jax.tree.leaves(arguments)))
 
-    jitted: Any = compiled(again, donate_argnums=0, out_shardings=leaves[0].sharding)
+    jitted: Any = compiled(traced_step, donate_argnums=0, out_shardings=leaves[0].sharding)
     return jitted.lower(*arguments).compile()
 
 

@@ -24,6 +24,7 @@ from benchmarks import (
     pytorch,
     record,
     start,
+    study,
     train_step,
     turns,
 )
@@ -111,6 +112,20 @@ def test_input(tmp_path: Path) -> None:
 def test_conversion(tmp_path: Path) -> None:
     file = conversion.measure(conversion.Flags(**NARROW, turns=1, out=tmp_path))
     assert contenders(file) == {"read a file": ["PyTorch", "jaxseg"], "convert, compare, write": ["jaxseg"]}
+
+
+def test_study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As it is: a worker of its own, and a sweep with its workers."""
+    file = study.measure(study.Flags(**NARROW, epochs=1, runs=2, workers=1, turns=1, out=tmp_path))
+    _, whole, training, started = (
+        case["contenders"]["jaxseg"]["median_seconds"] for case in json.loads(file.read_text())["cases"]
+    )
+    assert 0 < training < training + started < whole
+    assert f"{study.overhead(whole, training, started):.1%} of training" in capfd.readouterr().out
+
+
+def test_overhead_of_a_study() -> None:
+    assert study.overhead(whole=125.0, training=100.0, start=5.0) == pytest.approx(0.2)
 
 
 def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
