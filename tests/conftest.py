@@ -16,9 +16,12 @@ jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing that tests compile or measure gets into the user's cache."""
+    """Nothing that tests compile or measure gets into the user's cache; in theirs they find it, as runs do."""
+    from jaxseg.execution import compile_cache
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXSEG_CACHE", str(tmp_path_factory.mktemp("cache") / "xla"))
+        compile_cache.enable()
         yield
 
 
