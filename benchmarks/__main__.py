@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import conversion, inference, input, placement, start, study, train_step
+from benchmarks import conversion, inference, input, placement, profile, start, study, train_step
 from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS
 
@@ -30,7 +30,7 @@ def main() -> None:
         print("left out, because there is no GPU: train_step at batches 8 to 64 and in bfloat16")
     elif not here.peer:
         print("left out, because this PyTorch has no CUDA: the peer (see docs/benchmarks.md)")
-    for benchmark in (train_step, inference, input, conversion, start, study, placement):
+    for benchmark in (train_step, inference, input, conversion, start, study, placement, profile):
         benchmark.measure(benchmark.Flags(out=flags.out, remark=flags.remark))
     if not here.gpu:
         train_step.measure(train_step.Flags(batches=(2,), one_core=True, out=flags.out, remark=flags.remark))

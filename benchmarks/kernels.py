@@ -1,9 +1,10 @@
 """What XLA makes of a training step on a GPU: python -m benchmarks.kernels
 
-The step is compiled and not run: how many kernels it launches, how many bytes they move, and how long that takes at the
-memory's roof. Without a GPU it is compiled for one that `--target` describes; that takes JAX's CUDA plugin (`pip
-install "jax[cuda12]"`, gigabytes) but no driver. Kernels are then chosen without being tried out, so their number may
-differ a little from that on the GPU itself; what cannot be compiled fails here as it would there.
+The step is compiled and not run: how many kernels it launches, how many bytes they move, how much arithmetic their
+convolutions and products of matrices do, and how long that takes at the roofs of memory and arithmetic. Without a GPU
+it is compiled for one that `--target` describes; that takes JAX's CUDA plugin (`pip install "jax[cuda12]"`, gigabytes)
+but no driver. Kernels are then chosen without being tried out, so their number may differ a little from that on the GPU
+itself; what cannot be compiled fails here as it would there.
 """
 
 import os
@@ -34,6 +35,7 @@ class Flags:
         dtype: that is computed in.
         target: description of a GPU that is not there; the GPU at hand where there is one.
         bandwidth: of the memory, bytes a second; what an H100 reaches.
+        arithmetic: of products of matrices in `dtype`, FLOP a second; what an H100 reaches in bfloat16.
         launch: least seconds that a kernel takes.
         largest: kernels to list besides.
     """
@@ -46,6 +48,7 @@ class Flags:
     dtype: str = "bfloat16"
     target: Path = TARGET
     bandwidth: float = 3.0e12
+    arithmetic: float = 8.0e14
     launch: float = 2.5e-6
     largest: int = 0
 
@@ -109,7 +112,7 @@ def report(found: list[Kernel], flags: Flags) -> Table:
     for kernel in found:
         groups[kernel.kind].append(kernel)
     table = Table(title=f"one step, batch {flags.batch}")
-    for heading in ("kind", "kernels", "GB", "ms at the memory's roof", "ms with launches"):
+    for heading in ("kind", "kernels", "GB", "TFLOP", "ms, memory", "ms, roofs", "ms, launches"):
         table.add_column(heading, no_wrap=heading == "kind")
     for kind, group in sorted(groups.items(), key=lambda item: -_bytes(item[1])):
         table.add_row(kind, *_figures(group, flags))
@@ -119,9 +122,19 @@ def report(found: list[Kernel], flags: Flags) -> Table:
 
 
 def _figures(group: list[Kernel], flags: Flags) -> tuple[str, ...]:
-    seconds = sum(max(flags.launch, kernel.bytes / flags.bandwidth) for kernel in group)
-    at_roof = _bytes(group) / flags.bandwidth
-    return f"{len(group):,}", f"{_bytes(group) / 1e9:.2f}", f"{1000 * at_roof:.2f}", f"{1000 * seconds:.2f}"
+    least = [max(kernel.bytes / flags.bandwidth, kernel.flop / flags.arithmetic) for kernel in group]
+    seconds = (
+        _bytes(group) / flags.bandwidth,
+        sum(least),
+        sum(max(flags.launch, each) for each in least),
+    )
+    flop = sum(kernel.flop for kernel in group)
+    return (
+        f"{len(group):,}",
+        f"{_bytes(group) / 1e9:.2f}",
+        f"{flop / 1e12:.2f}",
+        *(f"{1000 * each:.2f}" for each in seconds),
+    )
 
 
 def _bytes(group: list[Kernel]) -> int:

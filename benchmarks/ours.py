@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -40,18 +40,30 @@ def train_step(setting: dict[str, Any]) -> Turn:
 
     As many go to the device at once as in training; `steps` should be a multiple of that.
     """
-    turn = _training(setting)
+    turn = training(setting).turn
     return lambda: turn()[0]
 
 
 def input_wait(setting: dict[str, Any]) -> Turn:
     """Seconds of such steps in which their input was waited for."""
-    turn = _training(setting)
+    turn = training(setting).turn
     return lambda: turn()[1]
 
 
-def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
-    """Training steps that tell their seconds, in all and of waiting for input."""
+class Training(NamedTuple):
+    """Training steps, warmed up.
+
+    Attributes:
+        turn: carries out as many as the setting says and tells their seconds, in all and of waiting for input.
+        program: what was compiled, as text.
+    """
+
+    turn: Callable[[], tuple[float, float]]
+    program: str
+
+
+def training(setting: dict[str, Any]) -> Training:
+    """See `train_step`."""
     if setting.get("cache"):
         prepare_process()
     side, batch = setting["side"], setting["batch"]
@@ -66,7 +78,8 @@ def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
     statistics = jax.device_put(statistics, replicated(mesh))
     together = min(steps_per_dispatch(), setting["steps"])
     some = feed(stacked([plan_of(setting).placement(0)] * together))
-    with compiling(train, (config, side, setting["dtype"]), shapes, *some, statistics, rate) as ready:
+    arguments = shapes, *some, statistics, rate
+    with compiling(train, (config, side, setting["dtype"]), *arguments) as ready:
         state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
@@ -81,7 +94,7 @@ def _training(setting: dict[str, Any]) -> Callable[[], tuple[float, float]]:
         return time.perf_counter() - started, waited
 
     turn(setting["warm"])
-    return turn
+    return Training(turn, ready.prepare(arguments).as_text() or "")
 
 
 def predict(setting: dict[str, Any]) -> Turn:

@@ -52,8 +52,15 @@ class Case:
         }
 
 
-def record(benchmark: str, setting: dict[str, Any], cases: Sequence[Case], out: Path, remark: str = "") -> Path:
-    """Print the table, write the JSON and return its path."""
+def record(
+    benchmark: str,
+    setting: dict[str, Any],
+    cases: Sequence[Case],
+    out: Path,
+    remark: str = "",
+    more: dict[str, Any] | None = None,
+) -> Path:
+    """Print the table, write the JSON, with `more` in it, and return its path."""
     here = machine.this_machine()
     result = {
         "benchmark": benchmark,
@@ -63,6 +70,7 @@ def record(benchmark: str, setting: dict[str, Any], cases: Sequence[Case], out: 
         "setting": setting,
         "cases": [case.to_json() for case in cases],
         **machine.about(),
+        **(more or {}),
     }
     file = out / f"{benchmark}-{here.slug}.json"
     write_json(file, result)

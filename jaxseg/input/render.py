@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -37,7 +38,18 @@ def render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]
     """Crops float32 (B, crop, crop, 3) in 0..255, bilinear, and their classes int32 (B, crop, crop), nearest.
 
     Beyond its borders an image is continued by reflection that does not repeat the border's pixels.
+    On CPUs crop by crop: what is computed on the way then stays in a core's cache.
     """
+    if not on_cpu():
+        return _render(stack, placement, crop)
+    # a loop over what is shared out over devices would do all of it on each of them: one crop of every device at a time
+    devices = math.gcd(len(placement.image), jax.device_count())
+    turns = jax.tree.map(lambda part: part.reshape(devices, -1, *part.shape[1:]).swapaxes(0, 1), placement)
+    rendered = lax.map(lambda turn: _render(stack, turn, crop), turns)
+    return jax.tree.map(lambda part: part.swapaxes(0, 1).reshape(-1, *part.shape[2:]), rendered)
+
+
+def _render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]:
     pixels = jnp.asarray(stack.pixels)
     number, height, width = pixels.shape
     first, down, along = _sights(stack, placement, crop)

@@ -21,6 +21,7 @@ from benchmarks import (
     material,
     ours,
     placement,
+    profile,
     pytorch,
     record,
     start,
@@ -50,7 +51,7 @@ def all_opened_here(contenders: Sequence[turns.Contender]) -> Iterator[turns.Tur
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "all_opened", all_opened_here)
     monkeypatch.setattr(turns, "PAUSE", 0.0)
-    for module in (record.machine, train_step, inference, input, start, placement):
+    for module in (record.machine, train_step, inference, input, start, placement, profile):
         monkeypatch.setattr(module, "this_machine", lambda: Machine("2 CPU cores", gpu=False, peer=True))
 
 
@@ -67,6 +68,23 @@ def test_train_step_and_start(tmp_path: Path) -> None:
     assert contenders(file) == {"batch 2, processor time of one core": three}
     file = start.measure(start.Flags(**NARROW, side=32, batch=2, turns=1, out=tmp_path))
     assert contenders(file) == {"first step, batch 2": ["PyTorch", "jaxseg, empty cache", "jaxseg, filled cache"]}
+
+
+@pytest.mark.usefixtures("inline")
+def test_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "MATRIX", {False: 64})
+    monkeypatch.setattr(profile, "ARRAY", {False: 1000})
+    file = profile.measure(profile.Flags(**NARROW, side=32, batch=2, turns=2, largest=5, out=tmp_path))
+    result = json.loads(file.read_text())
+    assert contenders(file) == {"batch 2, one core": ["jaxseg float32"]}
+    assert result["roofs"]["flop_per_second"] > 0 < result["roofs"]["bytes_per_second"]
+    groups = result["groups"]
+    assert {"convolutions", "element by element", "sums", "loops: cutting crops"} <= set(groups)
+    assert "not in the program's text" not in groups
+    step = min(result["cases"][0]["contenders"]["jaxseg float32"]["seconds"])
+    assert 0.1 * step < sum(group["seconds"] for group in groups.values()) < 3 * step
+    assert len(result["largest"]) == 5
+    assert file.with_suffix(".png").exists()
 
 
 @pytest.mark.usefixtures("inline")

@@ -70,14 +70,18 @@ def test_a_step_of_training_is_what_is_compiled() -> None:
 
 
 def test_report_by_hand() -> None:
-    found = [Kernel("a", "one", 3_000_000_000, ""), Kernel("b", "two", 3_000, ""), Kernel("c", "two", 3_000, "")]
+    found = [
+        Kernel("a", "one", 3_000_000_000, ""),
+        Kernel("b", "two", 3_000, "", 4 * 10**12),
+        Kernel("c", "two", 3_000, ""),
+    ]
     shown = io.StringIO()
     Console(width=120, file=shown).print(report(found, Flags(bandwidth=3e12, launch=1e-3)))
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.getvalue().splitlines() if "│" in line]
     assert rows == [
-        ["one", "1", "3.00", "1.00", "1.00"],
-        ["two", "2", "0.00", "0.00", "2.00"],
-        ["together", "3", "3.00", "1.00", "3.00"],
+        ["one", "1", "3.00", "0.00", "1.00", "1.00", "1.00"],
+        ["two", "2", "0.00", "4.00", "0.00", "5.00", "6.00"],
+        ["together", "3", "3.00", "4.00", "1.00", "6.00", "7.00"],
     ]
 
 

@@ -1,0 +1,154 @@
+"""Where the time of a training step goes: python -m benchmarks.profile
+
+JAX's profiler times each operation of the compiled step. Beside it stands the least time that its arithmetic and its
+bytes need at the roofs of this device, which are measured first: a large product of matrices, and adding to a large
+array. On CPUs all of it is bound to one core, where the operations' times add up. Writes a table, a picture, and JSON
+with the largest operations.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import this_machine
+from benchmarks.operations import Operation, draw, durations, grouped, operations, report, total
+from benchmarks.record import RESULTS, Case, record
+from benchmarks.turns import Contender, Turn, opened
+
+MATRIX = {True: 8192, False: 2048}  # rows of the matrices, on a GPU or on a core
+ARRAY = {True: 2**29, False: 2**26}  # float32 numbers
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Options.
+
+    Attributes:
+        depth, width: of the ResNet. side: of a crop, pixels.
+        batch: crops a step; 64 on GPUs, 4 on CPUs where 0.
+        turns: steps (on GPUs dispatches of ten) that are timed. largest: operations to keep and to list.
+        out: folder of results. remark: kept with the results.
+    """
+
+    depth: int = 50
+    width: float = 1.0
+    side: int = 256
+    batch: int = 0
+    turns: int = 5
+    largest: int = 20
+    out: Path = RESULTS
+    remark: str = ""
+
+
+def profiled(setting: dict[str, Any]) -> Turn:
+    """Seconds of the timed steps; roofs and operations go to `setting["file"]`."""
+    import jax
+
+    from benchmarks import ours
+
+    gpu = jax.default_backend() == "gpu"
+    turn, program = ours.training(setting)
+
+    def timed() -> float:
+        roofs = measured_roofs(setting["dtype"], MATRIX[gpu], ARRAY[gpu])
+        seconds = [turn()[0] for _ in range(setting["turns"])]
+        with tempfile.TemporaryDirectory() as folder:
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0
+            with jax.profiler.trace(folder, profiler_options=options):
+                for _ in range(setting["turns"]):
+                    turn()
+            found = operations(program, durations(Path(folder)), setting["turns"] * setting["steps"], *roofs)
+        result = {"seconds": seconds, "roofs": roofs, "operations": [asdict(each) for each in found]}
+        Path(setting["file"]).write_text(json.dumps(result))
+        return sum(seconds)
+
+    return timed
+
+
+def measured_roofs(dtype: str, rows: int, numbers: int) -> tuple[float, float]:
+    """FLOP a second of a product of matrices, and bytes a second of adding to an array, at best."""
+    import jax
+    import jax.numpy as jnp
+
+    matrix = jnp.ones((rows, rows), dtype)
+    product = jax.jit(lambda matrix: matrix @ matrix)
+    added = jax.jit(lambda array: array + 1, donate_argnums=0)
+    array = jnp.ones(numbers, jnp.float32)
+
+    def add() -> Any:
+        nonlocal array
+        array = added(array)
+        return array
+
+    return 2 * rows**3 / _least(lambda: product(matrix)), 2 * array.nbytes / _least(add)
+
+
+def _least(work: Callable[[], Any], times: int = 6) -> float:
+    work().block_until_ready()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work().block_until_ready()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def measure(flags: Flags) -> Path:
+    here = this_machine()
+    steps, batch, dtype = (10, 64, "bfloat16") if here.gpu else (1, 4, "float32")
+    batch = flags.batch or batch
+    setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
+    setting |= {"steps": steps, "warm": 2 * steps, "turns": flags.turns, "dtype": dtype}
+    name, where = f"jaxseg {dtype}", here.device if here.gpu else "one core"
+    seconds, roofs, found = _profile(Contender(name, "benchmarks.profile:profiled", setting, one_core=not here.gpu))
+    case = Case(f"batch {batch}, {where}", batch * steps, "images", {name: seconds})
+    kept = {
+        "roofs": {"flop_per_second": roofs[0], "bytes_per_second": roofs[1]},
+        "groups": {
+            name: {what: total(members, what) for what in ("seconds", "least", "flop", "bytes")}
+            for name, members in grouped(found)
+        },
+        "largest": [asdict(each) for each in found[: flags.largest]],
+    }
+    file = record("profile", asdict(flags) | {"out": None}, [case], flags.out, flags.remark, kept)
+    step = statistics.median(seconds) / steps
+    title = f"ResNet{flags.depth} U-Net, batch {batch} of {flags.side} x {flags.side}, {dtype}, {where}"
+    draw(found, step, title, file.with_suffix(".png"))
+    _print(found[: flags.largest], report(found, step, roofs))
+    return file
+
+
+def _profile(contender: Contender) -> tuple[list[float], tuple[float, float], list[Operation]]:
+    """Seconds of its turns, the roofs, and its operations."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "profile.json"
+        with opened(replace(contender, setting=contender.setting | {"file": str(file)})) as turn:
+            turn()
+        result = json.loads(file.read_text())
+    return result["seconds"], tuple(result["roofs"]), [Operation(**each) for each in result["operations"]]
+
+
+def _print(largest: list[Operation], groups: Table) -> None:
+    console = Console()
+    console.print(groups)
+    for each in largest:
+        times = f"{1000 * each.seconds:8.2f} ms, {1000 * each.least:7.2f} at the roofs"
+        console.print(f"{times}  {each.group}  {each.name}  {each.made_from}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    measure(tyro.cli(Flags, description=__doc__))
+
+
+if __name__ == "__main__":
+    main()
