@@ -65,7 +65,36 @@ def upsample(x: Array) -> Array:
 
 def _dot(x: Array, matrix: Array) -> Array:
     """`x @ matrix` over the last axis. As a dot of matrices, since XLA transposes the gradient of larger ones."""
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+    rows = x.reshape(-1, x.shape[-1])
+    product = _dot_on_cpu(rows, matrix) if on_cpu() else rows @ matrix
+    return product.reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+@jax.custom_vjp
+def _dot_on_cpu(rows: Array, matrix: Array) -> Array:
+    """Product of (P, inputs) and (inputs, outputs), whose gradients have their operands in the order that Eigen likes.
+
+    XLA would have it multiply with a transposed matrix, which takes up to three times as long where the matrix is
+    large, and would make the matrix' gradient as (inputs, outputs) also where (outputs, inputs) takes half as long.
+    It undoes a transpose that it can see through; hence the barriers.
+    """
+    return rows @ matrix
+
+
+def _dot_forward(rows: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
+    return rows @ matrix, (rows, matrix)
+
+
+def _dot_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    rows, matrix = saved
+    pixels, (inputs, outputs) = len(rows), matrix.shape
+    transposed = matrix.T if pixels >= inputs else lax.optimization_barrier(matrix.T)
+    if 2 * outputs <= inputs <= pixels:
+        return gradient @ transposed, lax.optimization_barrier(gradient.T @ rows).T
+    return gradient @ transposed, rows.T @ gradient
+
+
+_dot_on_cpu.defvjp(_dot_forward, _dot_backward)
 
 
 def _convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
@@ -75,7 +104,7 @@ def _convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Arr
 
 def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
     """Kernels of two taps that do on a map what one of three does on the upsampled map, for even and odd pixels."""
-    first, middle, last = (lax.index_in_dim(kernel, tap, axis) for tap in range(3))
+    first, middle, last = jnp.split(kernel, 3, axis)  # its gradient is one concatenation; that of slices, sums of pads
     return (
         jnp.concatenate([first, middle + last], axis),
         jnp.concatenate([first + middle, last], axis),

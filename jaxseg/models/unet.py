@@ -36,7 +36,7 @@ class DecoderBlock(nnx.Module):
 
     def __call__(self, x: Array, skip: Array | None, train: bool) -> Array:
         kernel = self.conv1.kernel[...].astype(x.dtype)
-        deep, beside = kernel[:, :, : x.shape[-1]], kernel[:, :, x.shape[-1] :]
+        deep, beside = jnp.split(kernel, [x.shape[-1]], axis=2)  # and not slices: see `convolution._folded`
         x = convolve_upsampled(x, deep)
         if skip is not None:
             x += convolve(skip, beside)
