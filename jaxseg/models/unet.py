@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
-from jax import Array, lax
+from jax import Array
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
@@ -73,14 +73,8 @@ class Head(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(classes))
 
     def __call__(self, x: Array) -> Array:
-        logits = lax.conv_general_dilated(
-            x.astype(self.kernel[...].dtype),
-            self.kernel[...],
-            window_strides=(1, 1),
-            padding=((1, 1), (1, 1)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return logits + self.bias[...]
+        kernel = self.kernel[...]
+        return convolve(x.astype(kernel.dtype), kernel) + self.bias[...]
 
 
 class UNet(nnx.Module):
