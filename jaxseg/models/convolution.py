@@ -58,6 +58,18 @@ def convolve_upsampled(x: Array, kernel: Array) -> Array:
     return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, -1)
 
 
+def of_inputs(kernel: Array, count: int) -> tuple[Array, Array]:
+    """The parts of a kernel (size, size, inputs, outputs) that meet the first `count` inputs and the others.
+
+    The gradient of a split is a concatenation; that of slices is a sum of padded arrays, which XLA joins with Adam on
+    GPUs, and on CPUs makes one by one.
+    """
+    if on_cpu():
+        first, others = jnp.split(kernel, [count], axis=2)
+        return first, others
+    return kernel[:, :, :count], kernel[:, :, count:]
+
+
 def upsample(x: Array) -> Array:
     """Nearest-neighbour upsampling by 2 in height and width; a broadcast, whose gradient is a plain sum."""
     batch, height, width, channels = x.shape
@@ -106,7 +118,7 @@ def _convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Arr
 
 def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
     """Kernels of two taps that do on a map what one of three does on the upsampled map, for even and odd pixels."""
-    first, middle, last = jnp.split(kernel, 3, axis)  # its gradient is one concatenation; that of slices, sums of pads
+    first, middle, last = jnp.split(kernel, 3, axis)  # and not slices: see `of_inputs`
     return (
         jnp.concatenate([first, middle + last], axis),
         jnp.concatenate([first + middle, last], axis),

@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.models.convolution import convolve, convolve_upsampled
+from jaxseg.models.convolution import convolve, convolve_upsampled, of_inputs
 from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet, stage_channels
 
@@ -36,7 +36,7 @@ class DecoderBlock(nnx.Module):
 
     def __call__(self, x: Array, skip: Array | None, train: bool) -> Array:
         kernel = self.conv1.kernel[...].astype(x.dtype)
-        deep, beside = jnp.split(kernel, [x.shape[-1]], axis=2)  # and not slices: see `convolution._folded`
+        deep, beside = of_inputs(kernel, x.shape[-1])
         x = convolve_upsampled(x, deep)
         if skip is not None:
             x += convolve(skip, beside)
