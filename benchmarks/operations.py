@@ -1,4 +1,4 @@
-"""The operations of a compiled training step: their times in a trace, what they do, and their least times."""
+"""The operations of a compiled training step: what they do, their times and their least times."""
 
 import statistics
 from collections import defaultdict
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -40,30 +39,13 @@ class Operation:
     bytes: int
 
 
-def durations(folder: Path) -> dict[str, list[float]]:
-    """Seconds of every operation in a trace, by its name, or a kernel's where the profiler tells no more."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for file in folder.rglob("*.xplane.pb"):
-        planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
-        on_gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
-        for plane in on_gpus or planes:
-            for line in plane.lines:
-                if on_gpus and not line.name.startswith("Stream"):
-                    continue  # which sums up what the streams' lines say
-                for event in line.events:
-                    name = dict(event.stats).get("hlo_op")
-                    if on_gpus or name:
-                        found[str(name or event.name)].append(event.duration_ns / 1e9)
-    return found
-
-
 def operations(
     program: str, found: dict[str, list[float]], steps: int, arithmetic: float, bandwidth: float
 ) -> list[Operation]:
     """What the timed operations of a compiled program are, the longest first.
 
     Args:
-        found: see `durations`; of `steps` steps.
+        found: seconds of every operation in `steps` steps, by its name.
         arithmetic, bandwidth: the roofs, FLOP and bytes a second.
     """
     of_step, codes = {kernel.name: kernel for kernel in kernels(program)}, opcodes(program)

@@ -11,6 +11,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.operations import Operation, draw, durations, grouped, operations, report, total
+from benchmarks.operations import Operation, draw, grouped, operations, report, total
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, opened
 
@@ -75,6 +76,25 @@ def profiled(setting: dict[str, Any]) -> Turn:
         return sum(seconds)
 
     return timed
+
+
+def durations(folder: Path) -> dict[str, list[float]]:
+    """Seconds of every operation in a trace, by its name, or a kernel's where the profiler tells no more."""
+    import jax
+
+    found: dict[str, list[float]] = defaultdict(list)
+    for file in folder.rglob("*.xplane.pb"):
+        planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
+        on_gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
+        for plane in on_gpus or planes:
+            for line in plane.lines:
+                if on_gpus and not line.name.startswith("Stream"):
+                    continue  # which sums up what the streams' lines say
+                for event in line.events:
+                    name = dict(event.stats).get("hlo_op")
+                    if on_gpus or name:
+                        found[str(name or event.name)].append(event.duration_ns / 1e9)
+    return found
 
 
 def measured_roofs(dtype: str, rows: int, numbers: int) -> tuple[float, float]:

@@ -33,7 +33,7 @@ def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
         return _dot(x[:, ::stride, ::stride], kernel[0, 0])
     padding = ((size // 2, size // 2),) * 2
     if stride == 1 and on_cpu():
-        return (_convolve_to_few if kernel.shape[-1] <= FEW else _convolve_on_cpu)(x, kernel, padding)
+        return _convolve_on_cpu(x, kernel, padding)
     return _convolve(x, kernel, padding, stride)
 
 
@@ -128,11 +128,22 @@ def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_on_cpu(x: Array, kernel: Array, padding: Padding) -> Array:
     """Convolution at stride 1 with a kernel's gradient of our own: XLA's takes up to three times as long."""
-    return _convolve(x, kernel, padding)
+    return (_convolve_to_few if kernel.shape[-1] <= FEW else _convolve)(x, kernel, padding)
 
 
 def _forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve(x, kernel, padding), (x, kernel)
+    return _convolve_on_cpu(x, kernel, padding), (x, kernel)
+
+
+def _convolve_to_few(x: Array, kernel: Array, padding: Padding) -> Array:
+    """For few outputs a product of matrices for all taps at once, moved and added: a third of the time."""
+    height, width, inputs, outputs = kernel.shape
+    products = _dot(x, kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)).reshape(*x.shape[:3], -1, outputs)
+    padded = jnp.pad(products, ((0, 0), *padding, (0, 0), (0, 0)))
+    down, along = padded.shape[1] - height + 1, padded.shape[2] - width + 1
+    places = [(top, left) for top in range(height) for left in range(width)]
+    moved = [padded[:, top : top + down, left : left + along, tap] for tap, (top, left) in enumerate(places)]
+    return functools.reduce(operator.add, moved)
 
 
 def _backward(padding: Padding, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -180,22 +191,3 @@ def _kernel_gradient(x: Array, gradient: Array, size: tuple[int, ...], padding: 
     below = size[0] - 1 + above - height - top
     taps = lax.conv_general_dilated(channels, columns, (1,), ((top, below),), dimension_numbers=("NHC", "HIO", "NHC"))
     return taps.reshape(inputs, size[0], size[1], outputs).transpose(1, 2, 0, 3)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve_to_few(x: Array, kernel: Array, padding: Padding) -> Array:
-    """For few outputs a product of matrices for all taps at once, moved and added: a third of the time."""
-    height, width, inputs, outputs = kernel.shape
-    products = _dot(x, kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)).reshape(*x.shape[:3], -1, outputs)
-    padded = jnp.pad(products, ((0, 0), *padding, (0, 0), (0, 0)))
-    down, along = padded.shape[1] - height + 1, padded.shape[2] - width + 1
-    places = [(top, left) for top in range(height) for left in range(width)]
-    moved = [padded[:, top : top + down, left : left + along, tap] for tap, (top, left) in enumerate(places)]
-    return functools.reduce(operator.add, moved)
-
-
-def _few_forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve_to_few(x, kernel, padding), (x, kernel)
-
-
-_convolve_to_few.defvjp(_few_forward, _backward)

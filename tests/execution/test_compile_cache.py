@@ -42,6 +42,7 @@ def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str) -> None:
     code = f"{first}from jaxseg.execution import compile_cache; compile_cache.enable(); import jax; "
     code += "print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)"
-    environment = {**os.environ, "JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split() == [str(tmp_path / "cache"), "0.5"]

@@ -85,6 +85,19 @@ def test_cpus_and_accelerators_give_the_same_crops(crop: int, monkeypatch: pytes
     assert (np.asarray(masks) != np.asarray(labels)).mean() < 1e-3
 
 
+def test_each_of_several_devices_cuts_its_own_crops() -> None:
+    _, _, stack = make_stack()
+    mesh = make_mesh(6, devices=2)
+    placement = Plan(np.arange(3), SIZES, 6, CROP, True, ("test",)).placement(0)
+    expected = render(stack, placement, CROP)
+    shared = jax.device_put(placement, sharded(mesh))
+    rendered = jax.jit(lambda stack, placement: render(stack, placement, CROP)).lower(stack, shared).compile()
+    assert "f32[3,1,64,64,3]" in rendered.as_text(), "the loop of a device is over three of the six crops"
+    assert "all-gather" not in rendered.as_text()
+    for one, other in zip(rendered(stack, shared), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_an_image_of_one_pixel_fills_its_crops() -> None:
     stack = pack(np.full((1, 1, 1, 3), 7, np.uint8), np.full((1, 1, 1), 2, np.uint8), np.array([[1, 1]]))
     placement = Plan(np.zeros(1, np.int64), np.array([[1, 1]]), 2, CROP, True, ("test",)).placement(0)

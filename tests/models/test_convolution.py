@@ -7,7 +7,7 @@ import pytest
 from jax import Array, lax
 
 from jaxseg.models import convolution
-from jaxseg.models.convolution import convolve, convolve_upsampled, upsample
+from jaxseg.models.convolution import convolve, convolve_upsampled, of_inputs, upsample
 
 
 def plain(x: Array, kernel: Array, stride: int = 1) -> Array:
@@ -28,10 +28,13 @@ def assert_same(found: object, expected: object) -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
-@pytest.mark.parametrize("shape", [(2, 10, 12, 3), (3, 4, 2, 40)])  # maps larger, and smaller, than the kernel
-def test_convolution_and_its_gradients(size: int, stride: int, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("outputs", [5, 2])
+@pytest.mark.parametrize(
+    "shape", [(2, 10, 12, 3), (2, 4, 5, 12), (3, 4, 2, 40)]
+)  # maps larger and smaller than kernels
+def test_convolution_and_its_gradients(size: int, stride: int, shape: tuple[int, ...], outputs: int) -> None:
     with jax.enable_x64(True):
-        x, kernel = drawn(shape, (size, size, shape[-1], 5))
+        x, kernel = drawn(shape, (size, size, shape[-1], outputs))
         expected, back = jax.vjp(lambda x, kernel: plain(x, kernel, stride), x, kernel)
         found, our_back = jax.vjp(lambda x, kernel: convolve(x, kernel, stride=stride), x, kernel)
         (gradient,) = drawn(expected.shape)
@@ -46,6 +49,30 @@ def test_convolution_of_the_upsampled(shape: tuple[int, ...]) -> None:
         found, our_back = jax.vjp(convolve_upsampled, x, kernel)
         (gradient,) = drawn(expected.shape)
         assert_same((found, our_back(gradient)), (expected, back(gradient)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "inputs", "outputs", "operation"),
+    [(64, 16, 4, "f32[4,16]{1,0} dot("), (8, 16, 4, "f32[4,16]{1,0} fusion("), (64, 16, 16, "f32[16,16]{1,0} dot(")],
+)
+def test_xla_does_not_undo_the_order_of_a_products_operands(
+    pixels: int, inputs: int, outputs: int, operation: str
+) -> None:
+    x, kernel, gradient = (
+        jnp.ones(shape) for shape in ((1, 1, pixels, inputs), (1, 1, inputs, outputs), (1, 1, pixels, outputs))
+    )
+    compiled = jax.jit(lambda *given: jax.vjp(convolve, *given[:2])[1](given[2])).lower(x, kernel, gradient).compile()
+    assert operation in compiled.as_text()
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_parts_of_a_kernel(cpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "on_cpu", lambda: cpu)
+    (kernel,) = drawn((3, 3, 7, 2))
+    parts, back = jax.vjp(lambda kernel: of_inputs(kernel, 5), jnp.asarray(kernel, jnp.float32))
+    np.testing.assert_array_equal(parts[0], kernel[:, :, :5].astype(np.float32))
+    np.testing.assert_array_equal(parts[1], kernel[:, :, 5:].astype(np.float32))
+    np.testing.assert_array_equal(back(parts)[0], kernel.astype(np.float32))
 
 
 def test_both_ways_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
