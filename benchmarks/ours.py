@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks import material
 from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.device import precision
 from jaxseg.execution.start import prepare_process
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
@@ -79,7 +80,8 @@ def training(setting: dict[str, Any]) -> Training:
     together = min(steps_per_dispatch(), setting["steps"])
     some = feed(stacked([plan_of(setting).placement(0)] * together))
     arguments = shapes, *some, statistics, rate
-    with compiling(train, (config, side, setting["dtype"]), *arguments) as ready:
+    numbers = precision(setting["dtype"])
+    with compiling(train, (config, side, setting["dtype"]), *arguments, precision=numbers) as ready:
         state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
@@ -38,6 +38,7 @@ class Flags:
     Attributes:
         depth, width: of the ResNet. side: of a crop, pixels.
         batch: crops a step; 64 on GPUs, 4 on CPUs where 0.
+        dtype: of activations; bfloat16 on GPUs, float32 on CPUs where none is given.
         turns: steps (on GPUs dispatches of ten) that are timed. largest: operations to keep and to list.
         out: folder of results. remark: kept with the results.
     """
@@ -46,6 +47,7 @@ class Flags:
     width: float = 1.0
     side: int = 256
     batch: int = 0
+    dtype: Literal["", "float32", "bfloat16"] = ""
     turns: int = 5
     largest: int = 20
     out: Path = RESULTS
@@ -128,7 +130,7 @@ def _least(work: Callable[[], Any], times: int = 6) -> float:
 def measure(flags: Flags) -> Path:
     here = this_machine()
     steps, batch, dtype = (10, 64, "bfloat16") if here.gpu else (1, 4, "float32")
-    batch = flags.batch or batch
+    batch, dtype = flags.batch or batch, flags.dtype or dtype
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
     setting |= {"steps": steps, "warm": 2 * steps, "turns": flags.turns, "dtype": dtype}
     name, where = f"jaxseg {dtype}", here.device if here.gpu else "one core"

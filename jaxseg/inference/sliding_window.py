@@ -11,10 +11,11 @@ from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import as_dtype, compiled
+from jaxseg.device import compiled, precision
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
-from jaxseg.models.folding import fold, folded_network, rounded
+from jaxseg.models.folding import fold, folded_network
+from jaxseg.models.rounding import rounded
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
@@ -87,13 +88,13 @@ def batch_size(windows: int) -> int:
 
 @functools.cache
 def _folder(compute_dtype: str) -> Callable[[Tree, Tree], Tree]:
-    dtype = as_dtype(compute_dtype)
-    return compiled(lambda params, stats: rounded(fold(params, stats), dtype))
+    numbers = precision(compute_dtype)
+    return compiled(lambda params, stats: rounded(fold(params, stats), numbers))
 
 
 @functools.cache
 def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable[..., Array]:
-    net, dtype = folded_network(config), as_dtype(compute_dtype)
+    net, numbers = folded_network(config), precision(compute_dtype)
 
     def accumulate(
         total: Array,
@@ -105,7 +106,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
         statistics: Statistics,
     ) -> Array:
         images, _ = render(stack, placement, crop)
-        logits, _, _ = net.apply(params, {}, normalise(images, *statistics).astype(dtype), train=False)
+        logits, _, _ = net.apply(params, {}, normalise(images, *statistics).astype(numbers.maps), train=False)
         predicted = probabilities(logits) * weights[:, None, None, None]
 
         def add(number: int, total: Array) -> Array:
@@ -115,7 +116,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
 
         return lax.fori_loop(0, len(predicted), add, total)
 
-    return compiled(accumulate, donate_argnums=0)
+    return compiled(accumulate, numbers, donate_argnums=0)
 
 
 def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

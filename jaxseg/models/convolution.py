@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxseg.device import on_cpu
+from jaxseg.models import bfloat16
 
-FEW = 4  # outputs
+FEW = 4  # channels
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, in height and in width
 
 
@@ -26,15 +27,18 @@ def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
 
     Args:
         x: (B, H, W, inputs).
-        kernel: (size, size, inputs, outputs), of the same dtype, size odd.
+        kernel: (size, size, inputs, outputs), of the same dtype, size odd; on CPUs also bfloat16, for a float32 `x`
+            whose products are to be rounded: see `jaxseg.models.bfloat16`.
     """
     size = kernel.shape[0]
     if size == 1 and (stride == 1 or on_cpu()):
         return _dot(x[:, ::stride, ::stride], kernel[0, 0])
     padding = ((size // 2, size // 2),) * 2
     if stride == 1 and on_cpu():
-        return _convolve_on_cpu(x, kernel, padding)
-    return _convolve(x, kernel, padding, stride)
+        return _convolve_at_stride_1(x, kernel, padding)
+    if kernel.dtype != x.dtype and x.shape[-1] > FEW and all(side % stride == 0 for side in x.shape[1:3]):
+        return bfloat16.convolve_strided(x, kernel, stride)
+    return _convolve(x, kernel.astype(x.dtype), padding, stride)
 
 
 @jax.jit
@@ -49,13 +53,18 @@ def convolve_upsampled(x: Array, kernel: Array) -> Array:
         return convolve(upsample(x), kernel)
     batch, height, width, _ = x.shape
     rows = []
-    for down, of_rows in enumerate(_folded(kernel, 0)):
+    for down, of_rows in enumerate(_folded(kernel.astype(x.dtype), 0)):
         pixels = [
-            _convolve_on_cpu(x, folded, ((1 - down, down), (1 - along, along)))
+            _convolve_at_stride_1(x, folded.astype(kernel.dtype), ((1 - down, down), (1 - along, along)))
             for along, folded in enumerate(_folded(of_rows, 1))
         ]
         rows.append(jnp.stack(pixels, 3))
     return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def in_dtype_of(x: Array, kernel: Array) -> Array:
+    """The kernel as `x` is convolved with it: rounded as `x` is, unless it has been rounded before."""
+    return kernel if kernel.dtype == jnp.bfloat16 else kernel.astype(x.dtype)
 
 
 def of_inputs(kernel: Array, count: int) -> tuple[Array, Array]:
@@ -80,7 +89,10 @@ def upsample(x: Array) -> Array:
 def _dot(x: Array, matrix: Array) -> Array:
     """`x @ matrix` over the last axis. As a dot of matrices, since XLA transposes the gradient of larger ones."""
     rows = x.reshape(-1, x.shape[-1])
-    product = _dot_on_cpu(rows, matrix) if on_cpu() else rows @ matrix
+    if matrix.dtype != x.dtype:
+        product = bfloat16.dot(rows, matrix)
+    else:
+        product = _dot_on_cpu(rows, matrix) if on_cpu() else rows @ matrix
     return product.reshape(*x.shape[:-1], matrix.shape[-1])
 
 
@@ -125,6 +137,10 @@ def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
     )
 
 
+def _convolve_at_stride_1(x: Array, kernel: Array, padding: Padding) -> Array:
+    return (_convolve_on_cpu if kernel.dtype == x.dtype else bfloat16.convolve)(x, kernel, padding)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_on_cpu(x: Array, kernel: Array, padding: Padding) -> Array:
     """Convolution at stride 1 with a kernel's gradient of our own: XLA's takes up to three times as long."""
@@ -148,10 +164,27 @@ def _convolve_to_few(x: Array, kernel: Array, padding: Padding) -> Array:
 
 def _backward(padding: Padding, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
+    if kernel.shape[-1] <= FEW:
+        return _gradients_of_few(x, kernel, gradient, padding)
     return _input_gradient(kernel, gradient, padding), _kernel_gradient(x, gradient, kernel.shape[:2], padding)
 
 
 _convolve_on_cpu.defvjp(_forward, _backward)
+
+
+def _gradients_of_few(x: Array, kernel: Array, gradient: Array, padding: Padding) -> tuple[Array, Array]:
+    """Of `x` and of the kernel, as two products with the gradient's few maps, moved to where each tap had them."""
+    height, width, inputs, outputs = kernel.shape
+    margins = [
+        (size - 1 - before, size - 1 - after) for size, (before, after) in zip((height, width), padding, strict=True)
+    ]
+    padded = jnp.pad(gradient.transpose(3, 0, 1, 2), ((0, 0), (0, 0), *margins))
+    places = [(top, left) for top in reversed(range(height)) for left in reversed(range(width))]
+    moved = [padded[:, :, top : top + x.shape[1], left : left + x.shape[2]] for top, left in places]
+    maps = jnp.stack(moved).reshape(height * width * outputs, -1)
+    of_x = maps.T @ kernel.transpose(0, 1, 3, 2).reshape(-1, inputs)
+    of_kernel = (maps @ x.reshape(-1, inputs)).reshape(height, width, outputs, inputs)
+    return of_x.reshape(x.shape), of_kernel.transpose(0, 1, 3, 2)
 
 
 def _input_gradient(kernel: Array, gradient: Array, padding: Padding) -> Array:

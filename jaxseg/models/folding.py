@@ -3,16 +3,14 @@
 import functools
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
-from jax.typing import DTypeLike
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.models.layers import EPSILON, BatchNorm
-from jaxseg.models.unet import HEAD, Network, UNet, split
+from jaxseg.models.unet import Network, UNet, split
 
 CONV, NORM = "conv", "bn"  # `bn1` follows `conv1`, `downsample_bn` follows `downsample_conv`
 
@@ -52,14 +50,6 @@ def fold(params: Tree, stats: Tree) -> Tree:
             result[conv] = {"kernel": params[conv]["kernel"] * factor}
             result[name] = {"bias": norm["bias"] - of_norm["mean"] * factor}
     return result
-
-
-def rounded(params: Tree, dtype: DTypeLike) -> Tree:
-    """Parameters of the folded network in the compute dtype, once for all batches; the head's stay in float32."""
-    return {
-        name: child if name == HEAD else jax.tree.map(lambda leaf: leaf.astype(dtype), child)
-        for name, child in params.items()
-    }
 
 
 def _norms(model: nnx.Module) -> Iterator[tuple[nnx.Module, str, BatchNorm]]:

@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array, lax
 
 from jaxseg.device import on_cpu
-from jaxseg.models.convolution import convolve
+from jaxseg.models.convolution import convolve, in_dtype_of
 
 MOMENTUM = 0.1  # weight of the new batch in the running statistics, PyTorch's convention
 EPSILON = 1e-5
@@ -30,7 +30,7 @@ class Conv(nnx.Module):
         self.stride = stride
 
     def __call__(self, x: Array) -> Array:
-        return convolve(x, self.kernel[...].astype(x.dtype), self.stride)
+        return convolve(x, in_dtype_of(x, self.kernel[...]), self.stride)
 
 
 class BatchNorm(nnx.Module):

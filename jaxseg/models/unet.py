@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.models.convolution import convolve, convolve_upsampled, of_inputs
+from jaxseg.models.convolution import convolve, convolve_upsampled, in_dtype_of, of_inputs
 from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet, stage_channels
 
@@ -35,8 +35,7 @@ class DecoderBlock(nnx.Module):
         self.conv2, self.bn2 = Conv(outputs, outputs, 3), BatchNorm(outputs)
 
     def __call__(self, x: Array, skip: Array | None, train: bool) -> Array:
-        kernel = self.conv1.kernel[...].astype(x.dtype)
-        deep, beside = of_inputs(kernel, x.shape[-1])
+        deep, beside = of_inputs(in_dtype_of(x, self.conv1.kernel[...]), x.shape[-1])
         x = convolve_upsampled(x, deep)
         if skip is not None:
             x += convolve(skip, beside)

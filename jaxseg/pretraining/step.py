@@ -16,10 +16,11 @@ from jax.sharding import Mesh
 
 from jaxseg import seeds
 from jaxseg.arrays import Tree
-from jaxseg.device import as_dtype, compiled
+from jaxseg.device import compiled, precision
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
+from jaxseg.models.rounding import rounded
 from jaxseg.pretraining.augment import Augmentation, augment
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.loss import TwinsLoss, twins_loss
@@ -55,7 +56,7 @@ def learning_rates(config: PretrainConfig, steps_an_epoch: float, total: int) ->
 @functools.cache
 def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, total: int) -> TwinsSteps:
     """Functions for a pretraining of `total` steps; batches are spread over the mesh, the result is not."""
-    net, dtype = twins_network(config), as_dtype(config.compute_dtype)
+    net, numbers = twins_network(config), precision(config.compute_dtype)
     rate = learning_rates(config, steps_an_epoch, total)
     strength = Augmentation(config.stain, config.colour, config.grey, config.blur)
     seed = seeds.seed("colours", *config.stream) % 2**32
@@ -63,12 +64,14 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
     def train(state: TrainState, first: View, second: View, statistics: Statistics) -> tuple[TrainState, TwinsLoss]:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
         images = [
-            normalise(augment(_cut(view, config.crop), key, strength), *statistics).astype(dtype)
+            normalise(augment(_cut(view, config.crop), key, strength), *statistics).astype(numbers.maps)
             for view, key in zip((first, second), keys, strict=True)
         ]
 
         def objective(params: Tree) -> tuple[Array, tuple[TwinsLoss, Tree]]:
             # one view after the other, as in the paper: each is normalised by its own batch statistics
+            if numbers.mixed:
+                params = {**params, "encoder": rounded(params["encoder"], numbers)}
             one, stats = net.apply(params, state.stats, images[0])
             two, stats = net.apply(params, stats, images[1])
             loss = twins_loss(one, two, config.redundancy)
@@ -82,7 +85,7 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
 
     whole = replicated(mesh)
     return TwinsSteps(
-        train=compiled(train, out_shardings=whole, donate_argnums=0),
+        train=compiled(train, numbers, out_shardings=whole, donate_argnums=0),
         restart=compiled(restart, out_shardings=whole, donate_argnums=0),
     )
 

@@ -23,7 +23,7 @@ from jax import export
 from jax.stages import Compiled
 
 import jaxseg
-from jaxseg.device import compiled
+from jaxseg.device import FLOAT32, Precision, compiled
 from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
 
@@ -32,7 +32,7 @@ SUFFIX = ".traced"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def compiled_step(step: Any, about: object, arguments: tuple[Any, ...]) -> Compiled:
+def compiled_step(step: Any, about: object, arguments: tuple[Any, ...], precision: Precision = FLOAT32) -> Compiled:
     """A jitted `step` compiled for `arguments`, from what an earlier process kept of it, or keeping it for a later one.
 
     Nothing is read or kept where JAX's cache is off, or where several processes compute together.
@@ -41,6 +41,7 @@ def compiled_step(step: Any, about: object, arguments: tuple[Any, ...]) -> Compi
         step: (state, ...) -> (state, loss); it consumes the state and puts both where the state lay.
         about: what the step was made from; with the source of this package, its `repr` tells what the step does.
         arguments: trees of `jax.ShapeDtypeStruct`.
+        precision: that `step` was jitted for.
     """
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if folder is None or jax.process_count() > 1:
@@ -59,7 +60,7 @@ def compiled_step(step: Any, about: object, arguments: tuple[Any, ...]) -> Compi
     def traced_step(*arguments: Any) -> Any:
         return jax.tree.unflatten(result, traced.call(*jax.tree.leaves(arguments)))
 
-    jitted: Any = compiled(traced_step, donate_argnums=0, out_shardings=leaves[0].sharding)
+    jitted: Any = compiled(traced_step, precision, donate_argnums=0, out_shardings=leaves[0].sharding)
     return jitted.lower(*arguments).compile()
 
 

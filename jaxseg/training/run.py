@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
+from jaxseg.device import precision
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, Place, lies_on_devices, make_feed, placed, shapes, stacked
@@ -124,8 +125,8 @@ def _train(
     source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
     placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
     about = (recipe.model, recipe.crop, recipe.compute_dtype)
-    shapes_of_state = _shapes(recipe.model, whole)
-    with compiling(steps.train, about, shapes_of_state, source, placement, statistics, learning_rate) as ready:
+    arguments = (_shapes(recipe.model, whole), source, placement, statistics, learning_rate)
+    with compiling(steps.train, about, *arguments, precision=precision(recipe.compute_dtype)) as ready:
         feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
         state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)

@@ -11,10 +11,11 @@ from jax.sharding import Mesh
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import as_dtype, compiled, on_cpu
+from jaxseg.device import compiled, on_cpu, precision
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
+from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
@@ -54,7 +55,11 @@ class Steps(NamedTuple):
 @functools.cache
 def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -> Steps:
     """Compiled on first use and kept for the life of the process, so that a warm worker compiles once."""
-    net, dtype = network(config), as_dtype(compute_dtype)
+    net, numbers = network(config), precision(compute_dtype)
+
+    def computed(params: Tree) -> Tree:
+        """Where maps and kernels are of one dtype, each convolution rounds its kernel."""
+        return rounded(params, numbers) if numbers.mixed else params
 
     def step(
         state: TrainState,
@@ -67,10 +72,10 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     ) -> tuple[TrainState, Array]:
         """One step from `state`; `params` are the state's, as the network shall compute with them once `unpacked`."""
         images, masks = _cut(source, placement, crop)
-        inputs = normalise(images, *statistics).astype(dtype)
+        inputs = normalise(images, *statistics).astype(numbers.maps)
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            logits, _, stats = net.apply(unpacked(params), state.stats, inputs, train=True)
+            logits, _, stats = net.apply(computed(unpacked(params)), state.stats, inputs, train=True)
             ones = jnp.ones(len(inputs), jnp.float32)
             return loss(loss_sums(logits, masks, ones)), stats
 
@@ -88,17 +93,20 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
             state, kernels = carry
             params = with_kernels(state.params, kernels)
             state, loss = step(state, params, source, batch, statistics, learning_rate, unpacked)
-            return (state, rounded_kernels(state.params, dtype)), loss
+            return (state, rounded_kernels(state.params, numbers.kernels)), loss
 
         packed = pack_state(state)
-        (packed, _), losses = jax.lax.scan(next_step, (packed, rounded_kernels(packed.params, dtype)), placement)
+        (packed, _), losses = jax.lax.scan(
+            next_step, (packed, rounded_kernels(packed.params, numbers.kernels)), placement
+        )
         return unpack_state(packed, net.params), losses[-1]
 
     def measure(
         params: dict, stats: dict, source: Source, placement: Placement, weights: Array, statistics: Statistics
     ) -> LossSums:
         images, masks = _cut(source, placement, crop)
-        logits, _, _ = net.apply(params, stats, normalise(images, *statistics).astype(dtype), train=False)
+        inputs = normalise(images, *statistics).astype(numbers.maps)
+        logits, _, _ = net.apply(computed(params), stats, inputs, train=False)
         return loss_sums(logits, masks, weights)
 
     def judge(state: TrainState, validation_loss: Array) -> TrainState:
@@ -106,8 +114,8 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
 
     whole = replicated(mesh)
     return Steps(
-        train=compiled(train, out_shardings=whole, donate_argnums=0),
-        measure=compiled(measure, out_shardings=whole),
+        train=compiled(train, numbers, out_shardings=whole, donate_argnums=0),
+        measure=compiled(measure, numbers, out_shardings=whole),
         judge=compiled(judge, out_shardings=whole, donate_argnums=0),
     )
 

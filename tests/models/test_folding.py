@@ -7,8 +7,10 @@ import pytest
 
 from jaxseg.arrays import Tree, shapes
 from jaxseg.config import ModelConfig
-from jaxseg.models.folding import fold, folded_network, rounded
+from jaxseg.device import Precision
+from jaxseg.models.folding import fold, folded_network
 from jaxseg.models.initial import initial
+from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
 
 
@@ -41,6 +43,23 @@ def test_parameters_are_those_of_the_folded_network() -> None:
 
 
 def test_only_the_head_is_not_rounded() -> None:
-    params = rounded(fold(*trained(ModelConfig(18, 0.125))), jnp.bfloat16)
-    dtypes = {name: {leaf.dtype.name for leaf in jax.tree.leaves(child)} for name, child in params.items()}
-    assert dtypes == {"encoder": {"bfloat16"}, "decoder": {"bfloat16"}, "head": {"float32"}}
+    folded = fold(*trained(ModelConfig(18, 0.125)))
+    assert dtypes(rounded(folded, Precision(jnp.bfloat16, jnp.bfloat16))) == {
+        "encoder": {"bfloat16"},
+        "decoder": {"bfloat16"},
+        "head": {"float32"},
+    }
+
+
+def test_offsets_are_of_the_maps_dtype() -> None:
+    block = rounded(fold(*trained(ModelConfig(18, 0.125))), Precision(jnp.float32, jnp.bfloat16))["decoder"]["block1"]
+    assert dtypes(block) == {
+        "conv1": {"bfloat16"},
+        "bn1": {"float32"},
+        "conv2": {"bfloat16"},
+        "bn2": {"float32"},
+    }
+
+
+def dtypes(params: Tree) -> dict[str, set[str]]:
+    return {name: {leaf.dtype.name for leaf in jax.tree.leaves(child)} for name, child in params.items()}
