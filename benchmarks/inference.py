@@ -5,9 +5,10 @@ from pathlib import Path
 
 import tyro
 
+from benchmarks import dtypes
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record
-from benchmarks.turns import Contender, race
+from benchmarks.record import RESULTS, record
+from benchmarks.turns import race
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,12 @@ class Flags:
 
 
 def measure(flags: Flags) -> Path:
-    here = this_machine()
-    images = flags.images or (20 if here.gpu else 2)
+    images = flags.images or (20 if this_machine().gpu else 2)
     setting = {name: getattr(flags, name) for name in ("depth", "width", "crop", "stride")}
     setting |= {"sizes": [(flags.height, flags.width_of_image)] * images}
-    ours = "bfloat16" if here.gpu else "float32"
-    theirs = [] if not here.peer else ["bfloat16"] if here.gpu else ["float32", "bfloat16"]
-    contenders = [
-        Contender(f"jaxseg {ours}", "benchmarks.ours:predict", setting | {"dtype": ours}),
-        *(Contender(f"PyTorch {d}", "benchmarks.pytorch:predict", setting | {"dtype": d}) for d in theirs),
-    ]
-    name = f"{images} images of {flags.height} x {flags.width_of_image}"
-    case = Case(name, images, "images", race(contenders, flags.turns))
-    return record("inference", asdict(flags) | {"out": None, "images": images}, [case], flags.out, flags.remark)
+    seconds = race(dtypes.contenders("predict", setting), flags.turns)
+    cases = dtypes.cases(f"{images} images of {flags.height} x {flags.width_of_image}", images, "images", seconds)
+    return record("inference", asdict(flags) | {"out": None, "images": images}, cases, flags.out, flags.remark)
 
 
 def main() -> None:

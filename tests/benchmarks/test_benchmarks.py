@@ -61,11 +61,12 @@ def contenders(file: Path) -> dict[str, list[str]]:
 
 @pytest.mark.usefixtures("inline")
 def test_train_step_and_start(tmp_path: Path) -> None:
-    three = ["PyTorch bfloat16", "PyTorch float32", "jaxseg float32"]
+    both = [[f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")]
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), turns=2, out=tmp_path))
-    assert contenders(file) == {"batch 2": three}
+    assert contenders(file) == {"batch 2, float32": both[0], "batch 2, bfloat16": both[1]}
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), one_core=True, turns=1, out=tmp_path))
-    assert contenders(file) == {"batch 2, processor time of one core": three}
+    name = "batch 2, processor time of one core"
+    assert contenders(file) == {f"{name}, float32": both[0], f"{name}, bfloat16": both[1]}
     file = start.measure(start.Flags(**NARROW, side=32, batch=2, turns=1, out=tmp_path))
     assert contenders(file) == {"first step, batch 2": ["PyTorch", "jaxseg, empty cache", "jaxseg, filled cache"]}
 
@@ -115,7 +116,9 @@ def test_processes_are_bound_to_their_cores() -> None:
 def test_inference(tmp_path: Path) -> None:
     sizes = {"crop": 32, "stride": 16, "height": 40, "width_of_image": 50}
     file = inference.measure(inference.Flags(**NARROW, **sizes, images=1, turns=1, out=tmp_path))
-    assert contenders(file) == {"1 images of 40 x 50": ["PyTorch bfloat16", "PyTorch float32", "jaxseg float32"]}
+    assert contenders(file) == {
+        f"1 images of 40 x 50, {dtype}": [f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")
+    }
 
 
 @pytest.mark.usefixtures("inline")
