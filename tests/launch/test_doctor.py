@@ -12,7 +12,7 @@ import pytest
 from jaxseg.config import Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.prepared import prepared_folder
-from jaxseg.execution import doctor
+from jaxseg.execution import doctor, resources
 from jaxseg.execution.doctor import Finding, examine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,22 @@ def test_healthy_host(places: Locations, tmp_path: Path, monkeypatch: pytest.Mon
     assert named(findings, "dataset mine").found == "0 + 0 images, glands"
     assert named(findings, "dataset glas").found == "not prepared"
     assert named(findings, f"writing to {tmp_path}").found == "yes"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("flags : avx2 amx_bf16 amx_tile\n", ", with AMX: "), ("flags : avx2 avx512_bf16\n", ""), (None, "")],
+)
+def test_what_a_processor_is_fast_at_is_said(
+    content: str | None, found: str, places: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpuinfo"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setattr(resources, "PROCESSOR", file)
+    (cores,) = (finding for finding in doctor._machine() if finding.what == "cores")
+    assert cores.found.startswith(f"{resources.usable_cores()}{found}")
+    assert ("bfloat16" in cores.found) == bool(found)
 
 
 def _made(folder: Path) -> Path:
