@@ -1,11 +1,11 @@
 """Convolutions and products of float32 maps with bfloat16 kernels on CPUs: factors rounded to bfloat16, sums float32.
 
 XLA's library YNNPACK multiplies matrices of bfloat16 several times as fast as those of float32 where the processor can
-(AVX-512, AMX), if the rows that are summed over lie contiguous in the first matrix; all else in bfloat16 XLA computes
+(AMX), if the rows that are summed over lie contiguous in the first matrix; all else in bfloat16 XLA computes
 by way of float32, number by number (jaxlib 0.10.2). So maps stay in float32, and every convolution is made one product:
 each pixel, with those beside it that the kernel covers, is multiplied with all rows of the kernel at once, which gives
 a map for each of these rows; they are moved and added. What is laid side by side is moved as integers, which XLA
-moves in blocks.
+moves faster.
 """
 
 import functools
@@ -22,7 +22,7 @@ BLOCK = 128  # columns that are transposed together
 
 @jax.custom_vjp
 def dot(rows: Array, matrix: Array) -> Array:
-    """Product of (P, inputs) and (inputs, outputs)."""
+    """Product of (P, inputs), float32, and (inputs, outputs), bfloat16: (P, outputs), float32."""
     return _product(_round(rows), matrix)
 
 
@@ -46,7 +46,10 @@ dot.defvjp(_dot_forward, _dot_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
-    """Convolution at stride 1 of (B, H, W, inputs) with (height, width, inputs, outputs)."""
+    """Convolution at stride 1 of (B, H, W, inputs), float32, with a kernel (height, width, inputs, outputs), bfloat16.
+
+    Gives (B, H', W', outputs), float32.
+    """
     height, width, inputs, outputs = kernel.shape
     matrix = kernel.transpose(1, 2, 0, 3).reshape(width * inputs, height * outputs)
     return _added(_beside(x, width, padding), matrix, height)
@@ -73,7 +76,7 @@ convolve.defvjp(_forward, _backward)
 
 
 def convolve_strided(x: Array, kernel: Array, stride: int) -> Array:
-    """Convolution padded by size // 2 (odd); the stride divides height and width.
+    """As `convolve`, padded by size // 2 (odd); the stride divides height and width.
 
     As many neighbours as the stride, in height and in width, are taken for one pixel with all their channels; then the
     stride is 1, and the kernel reaches over fewer pixels, not all of whose channels it covers.
@@ -98,7 +101,7 @@ def _beside(x: Array, width: int, padding: Padding) -> Array:
     batch, height, across, channels = padded.shape
     count = across - width + 1
     windows = lax.gather(
-        lax.optimization_barrier(padded).reshape(batch * height, across * channels),
+        padded.reshape(batch * height, across * channels),
         jnp.arange(count)[:, None] * channels,
         lax.GatherDimensionNumbers(offset_dims=(0, 2), collapsed_slice_dims=(), start_index_map=(1,)),
         (batch * height, width * channels),

@@ -16,9 +16,9 @@ from jax import Array, lax
 
 from jaxseg.device import on_cpu
 from jaxseg.models import bfloat16
+from jaxseg.models.bfloat16 import Padding
 
 FEW = 4  # channels
-Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, in height and in width
 
 
 @functools.partial(jax.jit, static_argnames="stride")  # traced once for each shape; the compiler inlines it

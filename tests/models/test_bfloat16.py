@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxseg import device
 from jaxseg.config import ModelConfig
@@ -107,3 +108,19 @@ def test_all_products_are_of_the_form_that_the_library_takes() -> None:
     taken = re.findall(r"%ynn_fusion[.\d]* = ", program)
     assert len(taken) == program.count(" dot(") == 4  # one of them transposes
     assert " convolution(" not in program
+
+
+def test_devices_exchange_nothing_but_the_kernels_gradients() -> None:
+    mesh = Mesh(np.array(jax.devices()[:2]), ("batch",))
+    whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("batch"))
+
+    def objective(kernels: list[Array], x: Array) -> Array:
+        x = convolve(convolve(convolve(x, kernels[0]), kernels[1]), kernels[2], stride=2)
+        return jnp.square(convolve_upsampled(x, kernels[3])).sum()
+
+    shapes = [(3, 3, 8, 8), (1, 1, 8, 16), (3, 3, 16, 8), (3, 3, 8, 8)]
+    kernels = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=whole) for shape in shapes]
+    x = jax.ShapeDtypeStruct((4, 16, 16, 8), jnp.float32, sharding=parts)
+    gradient: Any = device.compiled(jax.grad(objective), device.precision("bfloat16"), out_shardings=whole)
+    program = gradient.lower(kernels, x).compile().as_text()
+    assert set(re.findall(r" (all-[a-z]+|collective-[a-z]+|reduce-scatter)\(", program)) == {"all-reduce"}
