@@ -51,6 +51,15 @@ def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
 
 
+def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
+    params, stats = initial(MODEL, None, ("window",))
+    fine, coarse = (
+        next(SlidingWindow(MODEL, CROP, STRIDE, dtype)(params, stats, *stacked(images[:1]), STATISTICS))
+        for dtype in ("float32", "bfloat16")
+    )
+    assert 0 < np.abs(coarse - fine).max() < 2e-2
+
+
 def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     params, stats = initial(MODEL, None, ("window",))
     window = SlidingWindow(MODEL, CROP, STRIDE)

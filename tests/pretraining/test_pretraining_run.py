@@ -60,6 +60,13 @@ def test_it_learns(finished: Job) -> None:
     assert log[-1]["agreement"] > log[0]["agreement"]
 
 
+def test_in_bfloat16_it_takes_nearly_the_same_steps(finished: Job, tmp_path: Path) -> None:
+    coarse = job(finished.images, tmp_path, compute_dtype="bfloat16", epochs=10)
+    run_pretraining(coarse)
+    found = coarse.folder.read_log()[0]["training_loss"]
+    assert 0 < abs(found / finished.folder.read_log()[0]["training_loss"] - 1) < 0.2  # rates fall sooner, too
+
+
 def test_the_weights_fit_a_model_and_carry_their_receipt(finished: Job) -> None:
     read = encoder_weights.read(finished.weights_dir, "own", CONFIG.model)
     params, stats = initial(CONFIG.model, read, ("glas", 0))

@@ -74,6 +74,12 @@ def test_the_first_steps_in_bfloat16() -> None:
     np.testing.assert_allclose(losses(2, "bfloat16", 3), losses(1, "bfloat16", 3), rtol=5e-3)
 
 
+def test_bfloat16_takes_nearly_the_steps_of_float32() -> None:
+    coarse, fine = losses(1, "bfloat16", 3), losses(1, "float32", 3)
+    np.testing.assert_allclose(coarse, fine, rtol=2e-2)
+    assert (coarse != fine).all()
+
+
 def test_two_gpus_take_the_same_steps_as_a_cpu(request: pytest.FixtureRequest) -> None:
     with jax.enable_x64(True):
         expected, each = trained(1, "float64", 4, rotate=False)  # turned crops differ by the rounding of float32
