@@ -12,8 +12,9 @@ import pytest
 from jax.sharding import NamedSharding
 from train import train_run
 
-from jaxseg import arrays
+from jaxseg import arrays, device
 from jaxseg.config import RunConfig
+from jaxseg.device import Precision
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.input.transfer import to_devices
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -222,7 +223,10 @@ def test_what_is_compiled_beside_loading_is_what_is_trained(
     """Else the step would be compiled twice: the shapes are told before the images are there."""
     compiled: list[object] = []
 
-    def noted(function: object, about: object, *arguments: object) -> contextlib.AbstractContextManager[object]:
+    def noted(
+        function: object, about: object, *arguments: object, precision: Precision
+    ) -> contextlib.AbstractContextManager[object]:
+        assert precision == device.precision(run.recipe.compute_dtype)
         compiled.append(jax.tree.map(kind, arguments))
         return contextlib.nullcontext(function)
 
