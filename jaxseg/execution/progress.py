@@ -54,10 +54,14 @@ class Progress:
     sizes: Mapping[str, float]
     clock: Callable[[], float] = time.monotonic
     stopping: bool = False
+    _logs: dict[str, Path] = field(init=False)
+    _epochs: dict[str, float] = field(init=False)  # as last seen; of a run in the queue, what an earlier sweep did
     _began: float = field(init=False)
     _at_start: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._logs = {id: RunFolder.of(self.study, item.run).log for id, item in self.items.items()}
+        self._epochs = {id: self._look(id).epoch for id, state in self.states.items() if state == "queued"}
         self._began = self.clock()
         self._at_start = self._worked()
 
@@ -69,14 +73,15 @@ class Progress:
     def running(self) -> list[Running]:
         """Runs that a worker is at now."""
         marks = sorted(self.marks.glob("[!.]*")) if self.marks.exists() else []
-        return [self._look(mark.name) for mark in marks if self.states.get(mark.name) == "queued"]
+        running = [self._look(mark.name) for mark in marks if self.states.get(mark.name) == "queued"]
+        self._epochs.update({run.id: run.epoch for run in running})
+        return running
 
     def _look(self, id: str) -> Running:
-        run = self.items[id].run
-        entry = last_entry(RunFolder.of(self.study, run).log)
+        entry = last_entry(self._logs[id])
         return Running(
             id,
-            run.recipe.budgets[-1],
+            self._last(id),
             float(entry.get("epoch", 0.0)),
             entry.get("training_loss"),
             entry.get("validation_dice"),
@@ -85,23 +90,29 @@ class Progress:
 
     def share(self) -> float:
         """Work done of all work that can be done, 0 … 1."""
-        total = sum(size for id, size in self.sizes.items() if self.states[id] in ("done", "queued", "waiting"))
+        total = self._total("done", "queued", "waiting")
         return min(1.0, self._worked() / total) if total else 1.0
 
     def seconds_left(self) -> float | None:
         """Estimate from the work done since the start; None before there is any."""
-        done, elapsed = self._worked() - self._at_start, self.clock() - self._began
+        worked = self._worked()
+        done, elapsed = worked - self._at_start, self.clock() - self._began
         if done <= 0:
             return None
-        left = sum(size for id, size in self.sizes.items() if self.states[id] in ("queued", "waiting"))
-        left -= sum(self.sizes[run.id] * run.epoch / run.epochs for run in self.running())
-        return max(0.0, left) * elapsed / done
+        return max(0.0, self._total("done", "queued", "waiting") - worked) * elapsed / done
+
+    def _total(self, *states: str) -> float:
+        return sum(size for id, size in self.sizes.items() if self.states[id] in states)
 
     def _worked(self) -> float:
-        done = sum(size for id, size in self.sizes.items() if self.states[id] == "done")
-        # runs in the queue count too: a partial run keeps what an earlier sweep did
-        entries = ((id, self._look(id)) for id, state in self.states.items() if state == "queued")
-        return done + sum(self.sizes[id] * min(1.0, run.epoch / run.epochs) for id, run in entries)
+        """What is done, and what is done of the runs that are not."""
+        self.running()
+        begun = {id: epoch for id, epoch in self._epochs.items() if self.states[id] == "queued"}
+        parts = (self.sizes[id] * min(1.0, epoch / self._last(id)) for id, epoch in begun.items())
+        return self._total("done") + sum(parts)
+
+    def _last(self, id: str) -> int:
+        return self.items[id].run.recipe.budgets[-1]
 
 
 def duration(seconds: float | None) -> str:

@@ -81,9 +81,8 @@ def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placem
 
 
 def batch_size(windows: int) -> int:
-    """Windows at once so that few are computed in vain, in steps of 4 so that few sizes are compiled."""
-    even = -(-windows // -(-windows // BATCH))
-    return min(BATCH, -(-even // 4) * 4)
+    """Windows at once: as few batches as can be, of equal sizes, so that less than one in each is computed in vain."""
+    return -(-windows // -(-windows // BATCH))
 
 
 @functools.cache

@@ -75,7 +75,5 @@ def test_exit_code_output_and_token_pass_through(tmp_path: Path) -> None:
 def test_nothing_starts_for_a_sweep_that_is_gone(tmp_path: Path) -> None:
     with hold_study(tmp_path) as lease:
         pass
-    started = time.monotonic()
     command = [*guarded(lease, tmp_path / "log"), sys.executable, "-c", "import time; time.sleep(50)"]
-    assert subprocess.run(command, check=False).returncode != 0
-    assert time.monotonic() - started < 10
+    assert subprocess.run(command, check=False, timeout=45).returncode != 0
