@@ -1,13 +1,14 @@
 # One command per habit. Each sets up .venv by itself; a second call finds it ready.
 #
 #   make demo    a small complete study on built-in synthetic tissue -> studies/demo/report.html
-#   make test    all tests                  make check   format, lint, types
+#   make test    all tests, JOBS at once    make check   format, lint, types
 #   make bench   the benchmarks that this machine can run
 #
 # Accelerators: make .venv EXTRAS=cuda12,convert,test (or cuda13), then as above.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS ?= convert,test
+JOBS ?= 2
 BIN := .venv/bin
 comma := ,
 READY := .venv/.ready-$(subst $(comma),-,$(EXTRAS))
@@ -30,7 +31,7 @@ demo: .venv
 	$(BIN)/python launch/sweep.py configs/demo.py --out studies/demo --gpus none
 
 test: .venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile  # what a file's tests share is made once
 
 check: .venv
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import pytest
 
 from jaxseg.errors import InputError
 from jaxseg.execution import compile_cache
+from jaxseg.execution.resources import usable_cores
 
 
 def test_made_with_mode_0700_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,4 +46,27 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == [str(tmp_path / "cache"), "0.5"]
+    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores"), "0.5"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or usable_cores() < 2, reason="needs two cores to choose from")
+def test_a_program_of_one_core_is_not_run_on_more(tmp_path: Path) -> None:
+    code = """
+import os, sys
+os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:int(sys.argv[1])]))
+from jaxseg.execution import compile_cache
+compile_cache.enable()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+shape = jax.ShapeDtypeStruct((64, 256, 256), "float32")
+print('outer_dimension_partitions":["2"]' in jax.jit(lambda x: x * x + 1).lower(shape).compile().as_text())
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
+    environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
+    shared_out = [
+        subprocess.run([sys.executable, "-c", code, cores], env=environment, capture_output=True, text=True, check=True)
+        for cores in ("1", "2", "1")
+    ]
+    assert [result.stdout.strip() for result in shared_out] == ["False", "True", "False"]
+    kept = {file.parent.name for file in (tmp_path / "cache").glob("*/*-cache")}
+    assert kept == {"1-cores", "2-cores"}
