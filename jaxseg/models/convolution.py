@@ -8,6 +8,7 @@ it fuses the slice with the product ("Check failed: subdim_size_accumulator == d
 """
 
 import functools
+import math
 import operator
 
 import jax
@@ -18,7 +19,7 @@ from jaxseg.device import on_cpu
 from jaxseg.models import bfloat16
 from jaxseg.models.bfloat16 import Padding
 
-FEW = 4  # channels
+FEW = 4  # inputs, of the stem
 
 
 @functools.partial(jax.jit, static_argnames="stride")  # traced once for each shape; the compiler inlines it
@@ -38,7 +39,9 @@ def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
         return _convolve_at_stride_1(x, kernel, padding)
     if kernel.dtype != x.dtype and x.shape[-1] > FEW and all(side % stride == 0 for side in x.shape[1:3]):
         return bfloat16.convolve_strided(x, kernel, stride)
-    return _convolve(x, kernel.astype(x.dtype), padding, stride)
+    if on_cpu() and x.shape[-1] <= FEW:
+        return _convolve_side_by_side(x, kernel.astype(x.dtype), padding, stride)
+    return _convolve(x, kernel.astype(x.dtype), padding, (stride, stride))
 
 
 @jax.jit
@@ -123,9 +126,8 @@ def _dot_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, A
 _dot_on_cpu.defvjp(_dot_forward, _dot_backward)
 
 
-def _convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=numbers)
+def _convolve(x: Array, kernel: Array, padding: Padding, strides: tuple[int, int]) -> Array:
+    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
@@ -144,47 +146,70 @@ def _convolve_at_stride_1(x: Array, kernel: Array, padding: Padding) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_on_cpu(x: Array, kernel: Array, padding: Padding) -> Array:
     """Convolution at stride 1 with a kernel's gradient of our own: XLA's takes up to three times as long."""
-    return (_convolve_to_few if kernel.shape[-1] <= FEW else _convolve)(x, kernel, padding)
+    return (_convolve_to_one if kernel.shape[-1] == 1 else _convolve_side_by_side)(x, kernel, padding)
 
 
 def _forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
     return _convolve_on_cpu(x, kernel, padding), (x, kernel)
 
 
-def _convolve_to_few(x: Array, kernel: Array, padding: Padding) -> Array:
-    """For few outputs a product of matrices for all taps at once, moved and added: a third of the time."""
-    height, width, inputs, outputs = kernel.shape
-    products = _dot(x, kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)).reshape(*x.shape[:3], -1, outputs)
-    padded = jnp.pad(products, ((0, 0), *padding, (0, 0), (0, 0)))
+def _convolve_to_one(x: Array, kernel: Array, padding: Padding) -> Array:
+    """For one output a product of matrices for all taps at once, moved and added: a third of the time."""
+    height, width, inputs, _ = kernel.shape
+    products = _dot(x, kernel[..., 0].transpose(2, 0, 1).reshape(inputs, -1))
+    padded = jnp.pad(products, ((0, 0), *padding, (0, 0)))
     down, along = padded.shape[1] - height + 1, padded.shape[2] - width + 1
     places = [(top, left) for top in range(height) for left in range(width)]
     moved = [padded[:, top : top + down, left : left + along, tap] for tap, (top, left) in enumerate(places)]
-    return functools.reduce(operator.add, moved)
+    return functools.reduce(operator.add, moved)[..., None]
+
+
+def _convolve_side_by_side(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
+    """As one at a larger stride along the width that gives, as channels, all pixels which lie side by side within it.
+
+    Eigen reaches a fifth of its speed with 8 outputs and a half with 16; a kernel that is moved for each of the pixels
+    has as many more outputs, at the price of products with the zeros around it.
+    """
+    _, width, inputs, outputs = kernel.shape
+    across = (x.shape[2] + sum(padding[1]) - width) // stride + 1
+    count = math.gcd(across, _together(inputs, outputs))
+    places = [(place * stride, (count - 1 - place) * stride) for place in range(count)]
+    moved = [jnp.pad(kernel, ((0, 0), place, (0, 0), (0, 0))) for place in places]
+    maps = _convolve(x, jnp.concatenate(moved, -1), padding, (stride, stride * count))
+    return maps.reshape(*maps.shape[:2], across, outputs)
+
+
+def _together(inputs: int, outputs: int) -> int:
+    """For how many pixels side by side Eigen was fastest, with kernels of 2, 3 and 7 pixels and up to 64 inputs."""
+    if inputs <= FEW:
+        return 4 if outputs <= 16 else 2
+    if outputs <= 12 and inputs <= 32:
+        return 4
+    return 2 if outputs <= 8 or (outputs <= 24 and inputs <= 16) else 1
 
 
 def _backward(padding: Padding, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    if kernel.shape[-1] <= FEW:
-        return _gradients_of_few(x, kernel, gradient, padding)
+    if kernel.shape[-1] == 1:
+        return _gradients_of_one(x, kernel, gradient, padding)
     return _input_gradient(kernel, gradient, padding), _kernel_gradient(x, gradient, kernel.shape[:2], padding)
 
 
 _convolve_on_cpu.defvjp(_forward, _backward)
 
 
-def _gradients_of_few(x: Array, kernel: Array, gradient: Array, padding: Padding) -> tuple[Array, Array]:
-    """Of `x` and of the kernel, as two products with the gradient's few maps, moved to where each tap had them."""
-    height, width, inputs, outputs = kernel.shape
+def _gradients_of_one(x: Array, kernel: Array, gradient: Array, padding: Padding) -> tuple[Array, Array]:
+    """Of `x` and of the kernel, as two products with the gradient's one map, moved to where each tap had it."""
+    height, width, inputs, _ = kernel.shape
     margins = [
         (size - 1 - before, size - 1 - after) for size, (before, after) in zip((height, width), padding, strict=True)
     ]
-    padded = jnp.pad(gradient.transpose(3, 0, 1, 2), ((0, 0), (0, 0), *margins))
+    padded = jnp.pad(gradient[..., 0], ((0, 0), *margins))
     places = [(top, left) for top in reversed(range(height)) for left in reversed(range(width))]
-    moved = [padded[:, :, top : top + x.shape[1], left : left + x.shape[2]] for top, left in places]
-    maps = jnp.stack(moved).reshape(height * width * outputs, -1)
-    of_x = maps.T @ kernel.transpose(0, 1, 3, 2).reshape(-1, inputs)
-    of_kernel = (maps @ x.reshape(-1, inputs)).reshape(height, width, outputs, inputs)
-    return of_x.reshape(x.shape), of_kernel.transpose(0, 1, 3, 2)
+    moved = [padded[:, top : top + x.shape[1], left : left + x.shape[2]] for top, left in places]
+    maps = jnp.stack(moved).reshape(height * width, -1)
+    of_x = maps.T @ kernel.reshape(-1, inputs)
+    return of_x.reshape(x.shape), (maps @ x.reshape(-1, inputs)).reshape(kernel.shape)
 
 
 def _input_gradient(kernel: Array, gradient: Array, padding: Padding) -> Array:
@@ -197,6 +222,8 @@ def _input_gradient(kernel: Array, gradient: Array, padding: Padding) -> Array:
     (top, bottom), (left, right) = padding
     inverse = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
     numbers = ("NHWC", "HWOI", "NHWC")
+    if _together(kernel.shape[3], kernel.shape[2]) > 1:
+        return _convolve_side_by_side(gradient, kernel[::-1, ::-1].swapaxes(2, 3), inverse)
     if kernel.size < gradient.size:
         return lax.conv_general_dilated(gradient, kernel[::-1, ::-1], (1, 1), inverse, dimension_numbers=numbers)
     turned = tuple(pair[::-1] for pair in inverse)

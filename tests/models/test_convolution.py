@@ -28,9 +28,9 @@ def assert_same(found: object, expected: object) -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
-@pytest.mark.parametrize("outputs", [5, 2])
+@pytest.mark.parametrize("outputs", [17, 5, 1])
 @pytest.mark.parametrize(
-    "shape", [(2, 10, 12, 3), (2, 4, 5, 12), (3, 4, 2, 40)]
+    "shape", [(2, 10, 12, 3), (2, 4, 6, 12), (2, 4, 5, 12), (3, 4, 2, 40)]
 )  # maps larger and smaller than kernels
 def test_convolution_and_its_gradients(size: int, stride: int, shape: tuple[int, ...], outputs: int) -> None:
     with jax.enable_x64(True):
