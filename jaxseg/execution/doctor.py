@@ -152,7 +152,7 @@ def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment
 
 
 def _machine() -> Iterator[Finding]:
-    faster = ", with AMX: on them training in bfloat16 (--recipe.compute-dtype) takes about half the time of float32"
+    faster = ", with AMX: the full ResNet50 trains twice as fast in bfloat16 (--recipe.compute-dtype) as in float32"
     yield Finding("cores", True, f"{usable_cores()}{faster * multiplies_bfloat16()}")
     yield Finding("memory", memory() >= LEAST_MEMORY, f"{memory() / 1e9:.1f} GB", "4 GB are needed at least")
 
