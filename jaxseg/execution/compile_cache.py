@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxseg.errors import InputError
+from jaxseg.execution import processor
 from jaxseg.execution.resources import usable_cores
 from jaxseg.files import disk_errors
 
@@ -52,9 +53,10 @@ def enable() -> Path:
     """Let JAX keep its compiled functions below the folder, in this process and its children.
 
     A folder for each number of cores: XLA shares out a program's loops over those that it finds when it compiles, and
-    JAX would hand what was compiled for one core to a process that has more of them.
+    JAX would hand what was compiled for one core to a process that has more of them. And for each kind of processor:
+    hosts that share a home folder need not understand each other's instructions.
     """
-    folder = check() / f"{usable_cores()}-cores"
+    folder = check() / f"{usable_cores()}-cores-{processor.kind()}"
     with disk_errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
     values = {**SETTINGS, "JAX_COMPILATION_CACHE_DIR": str(folder)}

@@ -19,8 +19,8 @@ from jaxseg.datasets.listing import listed
 from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
-from jaxseg.execution import compile_cache
-from jaxseg.execution.resources import memory, multiplies_bfloat16, usable_cores
+from jaxseg.execution import compile_cache, processor
+from jaxseg.execution.resources import memory, usable_cores
 from jaxseg.models.receipt import Receipt
 
 PYTHON = (3, 11)
@@ -153,7 +153,7 @@ def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment
 
 def _machine() -> Iterator[Finding]:
     faster = ", with AMX: the full ResNet50 trains twice as fast in bfloat16 (--recipe.compute-dtype) as in float32"
-    yield Finding("cores", True, f"{usable_cores()}{faster * multiplies_bfloat16()}")
+    yield Finding("cores", True, f"{usable_cores()}{faster * processor.multiplies_bfloat16()}")
     yield Finding("memory", memory() >= LEAST_MEMORY, f"{memory() / 1e9:.1f} GB", "4 GB are needed at least")
 
 

@@ -10,7 +10,6 @@ from jaxseg.errors import UsageError
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.6 to 1.7 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
 GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
-PROCESSOR = Path("/proc/cpuinfo")
 GPU_MEMORY = 0.9  # of a GPU, shared by its runs
 
 
@@ -97,14 +96,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has AMX for it, as Linux says; False elsewhere."""
-    try:
-        return "amx_bf16" in PROCESSOR.read_text().split()
-    except OSError:
-        return False
 
 
 def memory() -> int:

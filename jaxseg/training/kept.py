@@ -44,7 +44,7 @@ def compiled_step(step: Any, about: object, arguments: tuple[Any, ...], precisio
         precision: that `step` was jitted for.
     """
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if folder is None or jax.process_count() > 1:
+    if not folder or jax.process_count() > 1:
         return step.lower(*arguments).compile()
     leaves, structure = jax.tree.flatten(arguments)
     file = Path(folder) / f"{_key(step, about, leaves, structure)}{SUFFIX}"

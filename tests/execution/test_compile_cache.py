@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxseg.errors import InputError
-from jaxseg.execution import compile_cache
+from jaxseg.execution import compile_cache, processor
 from jaxseg.execution.resources import usable_cores
 
 
@@ -46,7 +46,7 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores"), "0.5"]
+    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.5"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or usable_cores() < 2, reason="needs two cores to choose from")
@@ -54,7 +54,7 @@ def test_a_program_of_one_core_is_not_run_on_more(tmp_path: Path) -> None:
     code = """
 import os, sys
 os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:int(sys.argv[1])]))
-from jaxseg.execution import compile_cache
+from jaxseg.execution import compile_cache, processor
 compile_cache.enable()
 import jax
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -69,4 +69,4 @@ print('outer_dimension_partitions":["2"]' in jax.jit(lambda x: x * x + 1).lower(
     ]
     assert [result.stdout.strip() for result in shared_out] == ["False", "True", "False"]
     kept = {file.parent.name for file in (tmp_path / "cache").glob("*/*-cache")}
-    assert kept == {"1-cores", "2-cores"}
+    assert kept == {f"{cores}-cores-{processor.kind()}" for cores in (1, 2)}

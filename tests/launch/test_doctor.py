@@ -12,7 +12,7 @@ import pytest
 from jaxseg.config import Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.prepared import prepared_folder
-from jaxseg.execution import doctor, resources
+from jaxseg.execution import doctor, processor, resources
 from jaxseg.execution.doctor import Finding, examine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def test_what_a_processor_is_fast_at_is_said(
     file = tmp_path / "cpuinfo"
     if content is not None:
         file.write_text(content)
-    monkeypatch.setattr(resources, "PROCESSOR", file)
+    monkeypatch.setattr(processor, "DESCRIPTION", file)
     (cores,) = (finding for finding in doctor._machine() if finding.what == "cores")
     assert cores.found.startswith(f"{resources.usable_cores()}{found}")
     assert ("bfloat16" in cores.found) == bool(found)

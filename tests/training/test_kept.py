@@ -125,8 +125,10 @@ def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:
     assert not list(folder.glob("*.traced"))
 
 
-def test_nothing_is_kept_without_the_cache(folder: Path) -> None:
-    jax.config.update("jax_compilation_cache_dir", None)
+@pytest.mark.parametrize("none", [None, ""])
+def test_nothing_is_kept_without_the_cache(folder: Path, none: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    jax.config.update("jax_compilation_cache_dir", none)
     state, _ = compiled(make_step([]))(*arguments())
     assert state["mean"].tolist() == [2.25, 2.75, 3.25]
     assert not list(folder.glob("*.traced"))

@@ -1,0 +1,45 @@
+"""Processors are told apart by what programs for them depend on, and by nothing that changes from minute to minute."""
+
+from pathlib import Path
+
+import pytest
+
+from jaxseg.execution import processor
+
+CORE = """processor\t: {number}
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: {model}
+cpu MHz\t\t: {speed}
+flags\t\t: fpu avx2 {flags}
+"""
+
+
+def _kind(file: Path, model: int = 207, flags: str = "avx512f", speed: str = "2300.000", cores: int = 2) -> str:
+    cores_told = [CORE.format(number=number, model=model, flags=flags, speed=speed) for number in range(cores)]
+    file.write_text("\n".join(cores_told))
+    return processor.kind()
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(processor, "DESCRIPTION", tmp_path / "cpuinfo")
+    return tmp_path / "cpuinfo"
+
+
+def test_kinds(file: Path) -> None:
+    kind = _kind(file)
+    assert kind == _kind(file, speed="3100.5") == _kind(file, cores=64)
+    assert len({kind, _kind(file, flags="avx512f amx_bf16"), _kind(file, model=143)}) == 3
+
+
+def test_arm(file: Path) -> None:
+    file.write_text("processor\t: 0\nFeatures\t: fp asimd\nCPU part\t: 0xd40\n")
+    kind = processor.kind()
+    file.write_text("processor\t: 0\nFeatures\t: fp asimd sve\nCPU part\t: 0xd40\n")
+    assert processor.kind() != kind
+
+
+def test_not_told(file: Path) -> None:
+    assert len(processor.kind()) == 8
+    assert not processor.multiplies_bfloat16()
