@@ -1,4 +1,4 @@
-"""Loading large images takes little more memory than they do decoded, and little time (CRAG: at most 15 s and 1.3)."""
+"""Loading large images takes little more memory than they do decoded (CRAG: at most 1.3 of it)."""
 
 import json
 import subprocess
@@ -14,17 +14,16 @@ from jaxseg.datasets import prepare
 CRAG = 173  # images
 COUNT, SIDE = 24, 1512
 PROGRAM = """
-import json, re, sys, time
+import json, re, sys
 from pathlib import Path
 from jaxseg.datasets import load, prepare
 peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 data = Path(sys.argv[1])
 prepare("synthetic_nuclei_a", data)
 load("synthetic_nuclei_a", data)  # what the libraries take is not the images'
-before, start = peak(), time.process_time()
+before = peak()
 train = load("crag", data).train
-seconds = time.process_time() - start
-print(json.dumps([len(train), train.pixels.nbytes + train.masks.nbytes, peak() - before, seconds]))
+print(json.dumps([len(train), train.pixels.nbytes + train.masks.nbytes, peak() - before]))
 """
 
 
@@ -47,10 +46,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "data"
 
 
-def test_time_and_memory_of_loading(data: Path) -> None:
+def test_memory_of_loading(data: Path) -> None:
     output = subprocess.check_output([sys.executable, "-c", PROGRAM, data], text=True, stderr=subprocess.DEVNULL)
-    count, decoded, peak, seconds = json.loads(output)
+    count, decoded, peak = json.loads(output)
     assert (count, decoded) == (COUNT, COUNT * SIDE * SIDE * 4)
     # what a few images need while being decoded does not grow with their number: .1 of CRAG, where .3 is allowed
     assert 0.9 * decoded < peak <= decoded + 0.1 * CRAG * SIDE * SIDE * 4
-    assert seconds <= 2 * 15 * COUNT / CRAG  # of two cores; the clock on the wall depends on who else is busy
