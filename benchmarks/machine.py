@@ -7,7 +7,8 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+
+from jaxseg.execution import processor
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
@@ -50,7 +51,7 @@ def _ask(program: str) -> str:
 def about() -> dict[str, object]:
     """Processor, load and versions, for the record."""
     return {
-        "processor": _processor(),
+        "processor": processor.model_name(),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
@@ -63,9 +64,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

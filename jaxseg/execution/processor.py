@@ -8,6 +8,11 @@ DESCRIPTION = Path("/proc/cpuinfo")
 KIND = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")  # of x86 and of Arm
 
 
+def model_name() -> str:
+    """As its maker calls it; the architecture where that is not told."""
+    return _described().get("model name", platform.machine())
+
+
 def multiplies_bfloat16() -> bool:
     """Whether this processor has AMX for it; False where that is not told."""
     return "amx_bf16" in _described().get("flags", "").split()

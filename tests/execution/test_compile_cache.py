@@ -54,7 +54,7 @@ def test_a_program_of_one_core_is_not_run_on_more(tmp_path: Path) -> None:
     code = """
 import os, sys
 os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:int(sys.argv[1])]))
-from jaxseg.execution import compile_cache, processor
+from jaxseg.execution import compile_cache
 compile_cache.enable()
 import jax
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,5 +1,6 @@
 """Processors are told apart by what programs for them depend on, and by nothing that changes from minute to minute."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ CORE = """processor\t: {number}
 vendor_id\t: GenuineIntel
 cpu family\t: 6
 model\t\t: {model}
+model name\t: Xeon
 cpu MHz\t\t: {speed}
 flags\t\t: fpu avx2 {flags}
 """
@@ -30,6 +32,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_kinds(file: Path) -> None:
     kind = _kind(file)
     assert kind == _kind(file, speed="3100.5") == _kind(file, cores=64)
+    assert processor.model_name() == "Xeon"
     assert len({kind, _kind(file, flags="avx512f amx_bf16"), _kind(file, model=143)}) == 3
 
 
@@ -41,5 +44,6 @@ def test_arm(file: Path) -> None:
 
 
 def test_not_told(file: Path) -> None:
+    assert processor.model_name() == platform.machine()
     assert len(processor.kind()) == 8
     assert not processor.multiplies_bfloat16()
