@@ -1,7 +1,8 @@
 """Trees of arrays on disk: Orbax checkpoints with a digest, written aside, read back, then renamed.
 
 Orbax restores flipped bits without a word and reports a save on a full disk as done; so each checkpoint carries the
-SHA-256 of its arrays, which is checked before it gets its name and whenever it is opened.
+SHA-256 of its arrays, which is checked before it gets its name and whenever it is opened. Orbax is given the small ones
+as one vector, whose parts the manifest names (`jaxseg.gathering`).
 """
 
 import contextlib
@@ -19,8 +20,8 @@ from orbax.checkpoint import v1 as ocp
 
 from jaxseg.errors import InputError
 from jaxseg.files import disk_errors, new_folder, read_json, write_json
+from jaxseg.gathering import GATHERED, Tree, gather, spread
 
-Tree = dict[str, Any]  # nested dicts with string keys and arrays as leaves
 MANIFEST = "manifest.json"
 
 
@@ -41,12 +42,13 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
     """
     host = jax.tree.map(np.asarray, tree)
     expected = digest(host)
+    parts, index = gather(host)
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as aside:
         with _system_errors():
-            _write(aside.absolute() / "arrays", host)
-        write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}})
+            _write(aside.absolute() / "arrays", parts)
+        write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}, GATHERED: index})
         load(aside)
     return expected
 
@@ -104,6 +106,8 @@ def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
     manifest = read_json(folder / MANIFEST, remedy=remedy)
     try:
         tree = _read((folder / "arrays").absolute())
+        if GATHERED in manifest:  # the first checkpoints have every array by itself
+            tree = spread(tree, manifest[GATHERED])
         found = digest(tree)
     except Exception as error:  # Orbax and TensorStore raise many types for damaged files
         raise InputError(f"cannot be read: {error!r}", file=folder, remedy=remedy) from error

@@ -1,13 +1,16 @@
 """Trees of arrays on disk: the same bits back, and no damage goes unnoticed."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from jaxseg import arrays
 from jaxseg.errors import InputError
+from jaxseg.files import write_json
 
 
 def tree() -> dict[str, Any]:
@@ -62,6 +65,22 @@ def test_a_missing_data_file_is_noticed(tmp_path: Path) -> None:
     data_files(tmp_path / "a")[0].unlink()
     with pytest.raises(InputError, match=r"is damaged|cannot be read"):
         arrays.load(tmp_path / "a")
+
+
+def test_a_manifest_that_names_other_parts_is_noticed(tmp_path: Path) -> None:
+    arrays.save(tmp_path / "a", tree())
+    manifest = tmp_path / "a" / arrays.MANIFEST
+    manifest.write_text(manifest.read_text().replace("params/stem/kernel", "params/root/kernel"))
+    with pytest.raises(InputError, match="is damaged"):
+        arrays.load(tmp_path / "a")
+
+
+def test_a_checkpoint_with_every_array_by_itself_opens(tmp_path: Path) -> None:
+    digest = arrays.save(tmp_path / "a", tree())
+    shutil.rmtree(tmp_path / "a" / "arrays")
+    ocp.save(tmp_path / "a" / "arrays", tree())
+    write_json(tmp_path / "a" / arrays.MANIFEST, {"sha256": digest, "about": {}})
+    assert arrays.digest(arrays.load(tmp_path / "a")[0]) == digest
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -48,10 +48,11 @@ class SlidingWindow:
         group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
         for start in range(0, len(images), group):
             rows = slice(start, start + group)
-            total = self._summed(params, images[rows], sizes[rows], statistics)
+            # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
+            total = np.asarray(self._summed(params, images[rows], sizes[rows], statistics))
             for number, (height, width) in enumerate(sizes[rows]):
                 count = self._count(int(height), int(width))
-                yield np.asarray(total[number, :height, :width]) / count[..., None]
+                yield total[number, :height, :width] / count[..., None]
 
     def _summed(self, params: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics) -> Array:
         stack = jax.device_put(pack(images, np.zeros(images.shape[:3], np.uint8), sizes))

@@ -51,6 +51,24 @@ def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
 
 
+def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
+    params, stats = initial(MODEL, None, ("window",))
+    window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
+    list(window(params, stats, padded, sizes, STATISTICS))
+    compiled: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        list(window(params, stats, padded, sizes - [[0, 0], [2, 1], [9, 1], [0, 0]], STATISTICS))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert not compiled
+
+
 def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
     fine, coarse = (
