@@ -17,12 +17,17 @@ LARGE_ONES, GATHERED = "arrays", "gathered"
 def gather(tree: Tree) -> tuple[Tree, Index]:
     """{"arrays": large leaves where they were, "gathered": the others as one vector (n,) by dtype}, and its index.
 
-    A part without leaves is left out. Keys of `tree` must not contain a slash.
+    A part without leaves is left out.
+
+    Raises:
+        ValueError: a key of `tree` contains a slash.
     """
     parts: Tree = {}
     small: dict[str, dict[str, np.ndarray]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         keys = [entry.key for entry in path]
+        if any("/" in key for key in keys):
+            raise ValueError(f"key with a slash: {keys}")
         if leaf.size >= SMALL:
             _put(parts, [LARGE_ONES, *keys], leaf)
         else:

@@ -45,3 +45,8 @@ def test_an_index_of_other_arrays_is_refused() -> None:
     index["float32"]["block1/scale"] = [6]
     with pytest.raises(ValueError, match=r"77 numbers of float32 where the index names 78"):
         spread(parts, index)
+
+
+def test_a_key_with_a_slash_is_refused() -> None:
+    with pytest.raises(ValueError, match="a/b"):
+        gather({"a/b": np.ones(3)})

@@ -190,8 +190,8 @@ def _begin(
 
 
 def _result(job: Job, images: Survey, start: EncoderWeights | None, state: TrainState) -> EncoderWeights:
-    params = jax.tree.map(np.asarray, state.params["encoder"])
-    stats = jax.tree.map(np.asarray, state.stats["encoder"])
+    params = jax.device_get(state.params).tree()["encoder"]
+    stats = jax.device_get(state.stats).tree()["encoder"]
     licence = "that of the images"
     if start is not None:
         licence += f", and of the weights it started from ({start.receipt.name}: {start.receipt.licence})"

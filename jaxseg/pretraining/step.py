@@ -26,6 +26,7 @@ from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.loss import TwinsLoss, twins_loss
 from jaxseg.pretraining.network import twins_network
 from jaxseg.training.mesh import replicated
+from jaxseg.training.packing import Packed
 from jaxseg.training.state import TrainState
 from jaxseg.training.step import Statistics
 
@@ -68,17 +69,18 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
             for view, key in zip((first, second), keys, strict=True)
         ]
 
-        def objective(params: Tree) -> tuple[Array, tuple[TwinsLoss, Tree]]:
+        def objective(packed: Packed) -> tuple[Array, tuple[TwinsLoss, Tree]]:
+            params = packed.tree()
             # one view after the other, as in the paper: each is normalised by its own batch statistics
             if numbers.mixed:
                 params = {**params, "encoder": rounded(params["encoder"], numbers)}
-            one, stats = net.apply(params, state.stats, images[0])
+            one, stats = net.apply(params, state.stats.tree(), images[0])
             two, stats = net.apply(params, stats, images[1])
             loss = twins_loss(one, two, config.redundancy)
             return loss.value, (loss, stats)
 
         gradient, (loss, stats) = jax.grad(objective, has_aux=True)(state.params)
-        return state.moved(gradient, stats, jnp.stack(loss), rate(state.step + 1)), loss
+        return state.moved(gradient, Packed.of(stats), jnp.stack(loss), rate(state.step + 1)), loss
 
     def restart(state: TrainState) -> TrainState:
         return dataclasses.replace(state, loss_sum=jnp.zeros_like(state.loss_sum))

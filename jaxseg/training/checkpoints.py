@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jaxseg.training.state import TrainState
 KEPT = 2  # so that one damaged checkpoint does not lose the run
 BEST = "best"
 
+T = TypeVar("T")
 Models = dict[str, tuple[Tree, dict[str, Any]]]  # by name of the checkpoint: the model, and what is kept about it
 
 
@@ -45,7 +46,7 @@ class Checkpoints:
 
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         """Save all that resuming needs, then remove all but the last `KEPT`."""
-        tree = _on_host(state.to_tree())
+        tree = _on_host(state).to_tree()
 
         def write() -> None:
             arrays.save(self.folder / f"latest-{int(tree['step']):08d}", tree, about)
@@ -60,7 +61,7 @@ class Checkpoints:
         for folder in reversed(self._latest()):
             try:
                 tree, about = arrays.load(folder, like.to_tree())
-                return TrainState.from_tree(tree), about, messages
+                return like.from_tree(tree), about, messages
             except InputError as error:
                 aside = folder.with_name(f"damaged-{folder.name}")
                 shutil.rmtree(aside, ignore_errors=True)
@@ -69,7 +70,7 @@ class Checkpoints:
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:
-        tree = _on_host(state.best())
+        tree = {name: packed.tree() for name, packed in _on_host(state.best()).items()}
         self.best[name] = tree, about
         self.start(lambda: arrays.save(self.folder / name, tree, about))
 
@@ -82,7 +83,7 @@ class Checkpoints:
         return sorted(self.folder.glob("latest-*"))
 
 
-def _on_host(tree: Tree) -> Tree:
+def _on_host(tree: T) -> T:
     """NumPy arrays of their own: on CPUs JAX hands out views of memory that the next step may write to."""
     return jax.tree.map(lambda leaf: np.require(leaf, requirements="O"), jax.device_get(tree))
 

@@ -1,12 +1,14 @@
-"""Parameters as several steps in one dispatch work with them: many vectors as one.
+"""Parameters and statistics as a training state holds them: all vectors as one.
 
-A U-Net has some sixty kernels, and a hundred and thirty vectors: the scales and biases of its normalisations. A step of
-Adam on each vector by itself would take an accelerator more launches than all of its convolutions.
+A U-Net has some sixty kernels and a hundred and thirty vectors, the scales and biases of its normalisations, and as
+many running statistics. A step of Adam on each vector by itself would take an accelerator more launches than all of its
+convolutions, and each array that is handed to a compiled step and taken back costs time on the host.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -16,59 +18,81 @@ from jax.typing import DTypeLike
 
 from jaxseg.arrays import Tree
 from jaxseg.models.unet import HEAD
-from jaxseg.training.state import TrainState
 
 VECTORS, KERNELS = "vectors", "kernels"
 
 Kernels = dict[str, Array]  # by path, such as "encoder/stem/conv/kernel"
 
 
-def pack(tree: Tree) -> Tree:
-    """{"vectors": one array (n,), "kernels": kernels by path} of a tree of parameters or of moments."""
-    leaves = _by_path(tree)
-    vectors = [leaf for leaf in leaves.values() if leaf.ndim == 1]
-    return {
-        VECTORS: jnp.concatenate(vectors),
-        KERNELS: {name: leaf for name, leaf in leaves.items() if leaf.ndim > 1},
-    }
+@dataclass(frozen=True)
+class Layout:
+    """What a packed tree was.
+
+    Attributes:
+        structure: of the tree. names, shapes: of its leaves, in order.
+    """
+
+    structure: Any
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, tree: Tree) -> Self:
+        leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+        names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
+        return cls(structure, names, tuple(tuple(leaf.shape) for _, leaf in leaves))
 
 
-def unpack(packed: Tree, like: Tree) -> Tree:
-    """The tree again; `like` has its structure and shapes."""
-    shapes = _by_path(like)
-    ends = np.cumsum([shape.size for shape in shapes.values() if shape.ndim == 1])
-    vectors = iter(jnp.split(packed[VECTORS], ends[:-1]))
-    leaves = [next(vectors) if shape.ndim == 1 else packed[KERNELS][name] for name, shape in shapes.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+@functools.partial(jax.tree_util.register_dataclass, data_fields=[VECTORS, KERNELS], meta_fields=["layout"])
+@dataclass(frozen=True)
+class Packed:
+    """A tree of arrays, none of which is a number, in few leaves; NumPy's, JAX' or shapes.
 
+    Attributes:
+        vectors: (n,), all leaves of one axis, one after the other.
+        kernels: the other leaves by path.
+    """
 
-def pack_state(state: TrainState) -> TrainState:
-    """A state whose parameters and moments are packed; what was the best so far is not touched by steps."""
-    return _each(state, pack)
+    vectors: Any
+    kernels: Kernels
+    layout: Layout
 
+    @classmethod
+    def of(cls, tree: Tree) -> Self:
+        """Packed on the host where all arrays of one axis are NumPy's, else by JAX."""
+        layout, leaves = Layout.of(tree), jax.tree.leaves(tree)
+        some = [leaf for leaf in leaves if leaf.ndim == 1]
+        on_host = all(isinstance(leaf, np.ndarray) for leaf in some)
+        vectors: Any = np.concatenate(some) if on_host else jnp.concatenate(some)
+        return cls(
+            vectors, {name: leaf for name, leaf in zip(layout.names, leaves, strict=True) if leaf.ndim > 1}, layout
+        )
 
-def unpack_state(state: TrainState, like: Tree) -> TrainState:
-    return _each(state, functools.partial(unpack, like=like))
+    @classmethod
+    def shape_of(cls, tree: Tree) -> Self:
+        """Of a tree of shapes, all of one dtype."""
+        layout, leaves = Layout.of(tree), jax.tree.leaves(tree)
+        count = sum(leaf.size for leaf in leaves if len(leaf.shape) == 1)
+        kernels = {name: leaf for name, leaf in zip(layout.names, leaves, strict=True) if len(leaf.shape) > 1}
+        return cls(jax.ShapeDtypeStruct((count,), leaves[0].dtype), kernels, layout)
 
+    def tree(self) -> Tree:
+        """The tree again; on the host its vectors are views of `vectors`."""
+        shapes = dict(zip(self.layout.names, self.layout.shapes, strict=True))
+        ends = np.cumsum([shape[0] for shape in shapes.values() if len(shape) == 1])
+        split = np.split if isinstance(self.vectors, np.ndarray) else jnp.split
+        vectors = iter(split(self.vectors, ends[:-1]))
+        leaves = [next(vectors) if len(shape) == 1 else self.kernels[name] for name, shape in shapes.items()]
+        return jax.tree.unflatten(self.layout.structure, leaves)
 
-def rounded_kernels(packed: Tree, dtype: DTypeLike) -> Kernels:
-    """Those kernels, in the compute dtype, that are not computed with as they are; the head's is, in float32."""
-    return {
-        name: kernel.astype(dtype)
-        for name, kernel in packed[KERNELS].items()
-        if kernel.dtype != dtype and not name.startswith(f"{HEAD}/")
-    }
+    def rounded_kernels(self, dtype: DTypeLike) -> Kernels:
+        """Those kernels, in the compute dtype, that are not computed with as they are; the head's is, in float32."""
+        return {
+            name: kernel.astype(dtype)
+            for name, kernel in self.kernels.items()
+            if kernel.dtype != dtype and not name.startswith(f"{HEAD}/")
+        }
 
-
-def with_kernels(packed: Tree, kernels: Kernels) -> Tree:
-    return {**packed, KERNELS: {**packed[KERNELS], **kernels}}
-
-
-def _by_path(tree: Tree) -> dict[str, Array]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-
-
-def _each(state: TrainState, change: Callable[[Tree], Tree]) -> TrainState:
-    params, first, second = map(change, (state.params, state.first, state.second))
-    return dataclasses.replace(state, params=params, first=first, second=second)
+    def with_kernels(self, kernels: Kernels) -> Self:
+        """With some of the kernels replaced."""
+        return dataclasses.replace(self, kernels={**self.kernels, **kernels})

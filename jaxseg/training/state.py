@@ -1,5 +1,6 @@
 """Everything a training run knows at a step, as one pytree."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +14,7 @@ from jax.sharding import Sharding
 from jax.typing import DTypeLike
 
 from jaxseg.arrays import Tree
+from jaxseg.training.packing import Packed
 
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
 
@@ -24,39 +26,36 @@ class TrainState:
 
     Attributes:
         step: int32, steps taken.
-        params, stats: parameters and running statistics.
+        params, stats: parameters and running statistics, packed.
         first, second: Adam's moments, of the shape of `params`.
         loss_sum: of the training losses since the last validation.
         best_params, best_stats, best_loss, best_step: at the least validation loss so far.
     """
 
     step: Array
-    params: Tree
-    stats: Tree
-    first: Tree
-    second: Tree
+    params: Packed
+    stats: Packed
+    first: Packed
+    second: Packed
     loss_sum: Array
-    best_params: Tree
-    best_stats: Tree
+    best_params: Packed
+    best_stats: Packed
     best_loss: Array
     best_step: Array
 
     @classmethod
     def create(cls, params: Tree, stats: Tree) -> Self:
         """State before the first step, NumPy arrays."""
-
-        def zeros() -> Tree:
-            return jax.tree.map(lambda param: np.zeros(param.shape, param.dtype), params)
-
+        of_params, of_stats = Packed.of(params), Packed.of(stats)
         return cls(
             step=np.int32(0),  # type: ignore[arg-type]
-            params=params,
-            stats=stats,
-            first=zeros(),
-            second=zeros(),
+            params=of_params,
+            stats=of_stats,
+            first=jax.tree.map(np.zeros_like, of_params),
+            second=jax.tree.map(np.zeros_like, of_params),
             loss_sum=np.float32(0),  # type: ignore[arg-type]
-            best_params=jax.tree.map(np.copy, params),
-            best_stats=jax.tree.map(np.copy, stats),
+            best_params=jax.tree.map(np.copy, of_params),
+            best_stats=jax.tree.map(np.copy, of_stats),
             best_loss=np.float32(np.inf),  # type: ignore[arg-type]
             best_step=np.int32(0),  # type: ignore[arg-type]
         )
@@ -68,29 +67,31 @@ class TrainState:
         def like(shape: tuple[int, ...] = (), dtype: DTypeLike = np.float32) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-        def tree(shapes: Tree) -> Tree:
-            return jax.tree.map(lambda leaf: like(leaf.shape), shapes)
+        def packed(tree: Tree) -> Packed:
+            return jax.tree.map(lambda leaf: like(leaf.shape), Packed.shape_of(tree))
 
+        of_params, of_stats = packed(params), packed(stats)
         return cls(
             step=like(dtype=np.int32),
-            params=tree(params),
-            stats=tree(stats),
-            first=tree(params),
-            second=tree(params),
+            params=of_params,
+            stats=of_stats,
+            first=of_params,
+            second=of_params,
             loss_sum=like(),
-            best_params=tree(params),
-            best_stats=tree(stats),
+            best_params=of_params,
+            best_stats=of_stats,
             best_loss=like(),
             best_step=like(dtype=np.int32),
         )
 
-    def moved(self, gradient: Tree, stats: Tree, loss: Array, learning_rate: Array) -> Self:
+    def moved(self, gradient: Packed, stats: Packed, loss: Array, learning_rate: Array) -> Self:
         """One step of Adam."""
         moved = jax.tree.map(
             functools.partial(_moved, self.step, learning_rate), gradient, self.params, self.first, self.second
         )
         params, first, second = jax.tree.transpose(jax.tree.structure(gradient), None, moved)
-        return self._with(
+        return dataclasses.replace(
+            self,
             step=self.step + 1,
             params=params,
             stats=stats,
@@ -106,7 +107,8 @@ class TrainState:
         def choose(here: Any, best: Any) -> Array:
             return jnp.where(better, here, best)
 
-        return self._with(
+        return dataclasses.replace(
+            self,
             loss_sum=jnp.zeros_like(self.loss_sum),
             best_params=jax.tree.map(choose, self.params, self.best_params),
             best_stats=jax.tree.map(choose, self.stats, self.best_stats),
@@ -114,19 +116,21 @@ class TrainState:
             best_step=choose(self.step, self.best_step),
         )
 
-    def best(self) -> Tree:
+    def best(self) -> dict[str, Packed]:
         """What inference needs."""
         return {"params": self.best_params, "stats": self.best_stats}
 
     def to_tree(self) -> Tree:
+        """Unpacked, for a checkpoint."""
+        return {name: value.tree() if isinstance(value, Packed) else value for name, value in self._fields().items()}
+
+    def from_tree(self, tree: Tree) -> Self:
+        """What `to_tree` gave of a state like this one."""
+        packed = {name: Packed.of(tree[name]) for name, value in self._fields().items() if isinstance(value, Packed)}
+        return dataclasses.replace(self, **{**tree, **packed})
+
+    def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_tree(cls, tree: Tree) -> Self:
-        return cls(**tree)
-
-    def _with(self, **changes: Any) -> Self:
-        return type(self)(**{**self.to_tree(), **changes})
 
 
 @jax.jit  # traced once for each shape; the compiler inlines it

@@ -19,7 +19,7 @@ from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
-from jaxseg.training.packing import Kernels, pack_state, rounded_kernels, unpack, unpack_state, with_kernels
+from jaxseg.training.packing import Kernels, Packed
 from jaxseg.training.state import TrainState
 
 STEPS_PER_DISPATCH = 10  # on accelerators, where starting a step from Python can take as long as the step
@@ -63,50 +63,45 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
 
     def step(
         state: TrainState,
-        params: Tree,
+        params: Packed,
         source: Source,
         placement: Placement,
         statistics: Statistics,
         learning_rate: Array,
-        unpacked: Callable[[Tree], Tree] = lambda params: params,
     ) -> tuple[TrainState, Array]:
-        """One step from `state`; `params` are the state's, as the network shall compute with them once `unpacked`."""
+        """One step from `state`; `params` are the state's, as the network shall compute with them."""
         images, masks = _cut(source, placement, crop)
         inputs = normalise(images, *statistics).astype(numbers.maps)
 
-        def objective(params: Tree) -> tuple[Array, Tree]:
-            logits, _, stats = net.apply(computed(unpacked(params)), state.stats, inputs, train=True)
+        def objective(params: Packed) -> tuple[Array, Tree]:
+            logits, _, stats = net.apply(computed(params.tree()), state.stats.tree(), inputs, train=True)
             ones = jnp.ones(len(inputs), jnp.float32)
             return loss(loss_sums(logits, masks, ones)), stats
 
         (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        return state.moved(gradient, stats, value, learning_rate), value
+        return state.moved(gradient, Packed.of(stats), value, learning_rate), value
 
     def train(
         state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
     ) -> tuple[TrainState, Array]:
         if placement.image.ndim == 1:
             return step(state, state.params, source, placement, statistics, learning_rate)
-        unpacked = functools.partial(unpack, like=net.params)
 
         def next_step(carry: tuple[TrainState, Kernels], batch: Placement) -> tuple[tuple[TrainState, Kernels], Array]:
             state, kernels = carry
-            params = with_kernels(state.params, kernels)
-            state, loss = step(state, params, source, batch, statistics, learning_rate, unpacked)
-            return (state, rounded_kernels(state.params, numbers.kernels)), loss
+            state, loss = step(state, state.params.with_kernels(kernels), source, batch, statistics, learning_rate)
+            return (state, state.params.rounded_kernels(numbers.kernels)), loss
 
-        packed = pack_state(state)
-        (packed, _), losses = jax.lax.scan(
-            next_step, (packed, rounded_kernels(packed.params, numbers.kernels)), placement
-        )
-        return unpack_state(packed, net.params), losses[-1]
+        start = state, state.params.rounded_kernels(numbers.kernels)
+        (state, _), losses = jax.lax.scan(next_step, start, placement)
+        return state, losses[-1]
 
     def measure(
-        params: dict, stats: dict, source: Source, placement: Placement, weights: Array, statistics: Statistics
+        params: Packed, stats: Packed, source: Source, placement: Placement, weights: Array, statistics: Statistics
     ) -> LossSums:
         images, masks = _cut(source, placement, crop)
         inputs = normalise(images, *statistics).astype(numbers.maps)
-        logits, _, _ = net.apply(computed(params), stats, inputs, train=False)
+        logits, _, _ = net.apply(computed(params.tree()), stats.tree(), inputs, train=False)
         return loss_sums(logits, masks, weights)
 
     def judge(state: TrainState, validation_loss: Array) -> TrainState:

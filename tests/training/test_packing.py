@@ -7,58 +7,65 @@ import numpy as np
 from jaxseg.config import ModelConfig
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
-from jaxseg.training.packing import (
-    KERNELS,
-    VECTORS,
-    pack,
-    pack_state,
-    rounded_kernels,
-    unpack,
-    unpack_state,
-    with_kernels,
-)
+from jaxseg.training.packing import Packed
 from jaxseg.training.state import TrainState
 
 CONFIG = ModelConfig(18, 1 / 16)
 
 
-def test_a_tree_survives() -> None:
-    params, _ = initial(CONFIG, None, ("packing",))
-    packed = pack(params)
-    assert packed[VECTORS].ndim == 1
-    assert {kernel.ndim for kernel in packed[KERNELS].values()} == {4}
-    back = unpack(packed, network(CONFIG).params)
-    assert jax.tree.structure(back) == jax.tree.structure(params)
-    jax.tree.map(np.testing.assert_array_equal, back, params)
+def drawn() -> dict:
+    return initial(CONFIG, None, ("packing",))[0]
 
 
-def test_a_state_survives() -> None:
-    state = TrainState.create(*initial(CONFIG, None, ("packing",)))
-    back = unpack_state(pack_state(state), network(CONFIG).params)
-    jax.tree.map(np.testing.assert_array_equal, back, state)
+def test_a_tree_survives_on_the_host() -> None:
+    packed = Packed.of(drawn())
+    assert isinstance(packed.vectors, np.ndarray)
+    assert packed.vectors.ndim == 1
+    assert {kernel.ndim for kernel in packed.kernels.values()} == {4}
+    back = packed.tree()
+    assert jax.tree.structure(back) == jax.tree.structure(drawn())
+    jax.tree.map(np.testing.assert_array_equal, back, drawn())
+
+
+def test_a_tree_survives_in_a_compiled_function() -> None:
+    back = jax.jit(lambda tree: Packed.of(tree).tree())(drawn())
+    jax.tree.map(np.testing.assert_array_equal, back, drawn())
+
+
+def test_shapes_are_those_of_the_arrays() -> None:
+    net, packed = network(CONFIG), Packed.of(drawn())
+    shapes = Packed.shape_of(net.params)
+    assert jax.tree.structure(shapes) == jax.tree.structure(packed)
+    assert [leaf.shape for leaf in jax.tree.leaves(shapes)] == [leaf.shape for leaf in jax.tree.leaves(packed)]
 
 
 def test_gradients_come_packed() -> None:
-    params, _ = initial(CONFIG, None, ("packing",))
+    def weighted(packed: Packed) -> jax.Array:
+        return jnp.asarray(sum(number * leaf.sum() for number, leaf in enumerate(jax.tree.leaves(packed.tree()))))
 
-    def weighted(packed: dict) -> jax.Array:
-        leaves = jax.tree.leaves(unpack(packed, network(CONFIG).params))
-        return jnp.asarray(sum(number * leaf.sum() for number, leaf in enumerate(leaves)))
-
-    gradient = jax.grad(weighted)(pack(params))
-    expected = jax.tree.unflatten(
-        jax.tree.structure(params), [np.full(x.shape, n, np.float32) for n, x in enumerate(jax.tree.leaves(params))]
+    leaves, structure = jax.tree.flatten(drawn())
+    expected = Packed.of(
+        jax.tree.unflatten(structure, [np.full(leaf.shape, n, np.float32) for n, leaf in enumerate(leaves)])
     )
-    jax.tree.map(np.testing.assert_array_equal, gradient, pack(expected))
+    jax.tree.map(np.testing.assert_array_equal, jax.grad(weighted)(Packed.of(drawn())), expected)
 
 
 def test_kernels_are_rounded_but_the_heads() -> None:
-    packed = pack(initial(CONFIG, None, ("packing",))[0])
-    coarse = rounded_kernels(packed, jnp.bfloat16)
-    assert set(packed[KERNELS]) - set(coarse) == {"head/kernel"}
+    packed = Packed.of(jax.tree.map(jnp.asarray, drawn()))
+    coarse = packed.rounded_kernels(jnp.bfloat16)
+    assert set(packed.kernels) - set(coarse) == {"head/kernel"}
     assert {kernel.dtype for kernel in coarse.values()} == {jnp.dtype("bfloat16")}
-    assert rounded_kernels(packed, jnp.float32) == {}
-    joined = with_kernels(packed, coarse)
-    assert list(joined[KERNELS]) == list(packed[KERNELS])
-    assert joined[KERNELS]["head/kernel"].dtype == jnp.float32
-    assert joined[VECTORS] is packed[VECTORS]
+    assert packed.rounded_kernels(jnp.float32) == {}
+    joined = packed.with_kernels(coarse)
+    assert list(joined.kernels) == list(packed.kernels)
+    assert joined.kernels["head/kernel"].dtype == jnp.float32
+    assert joined.vectors is packed.vectors
+
+
+def test_a_state_comes_back_from_what_a_checkpoint_keeps_of_it() -> None:
+    params, stats = initial(CONFIG, None, ("packing",))
+    state = TrainState.create(params, stats)
+    changed = jax.tree.map(lambda leaf: leaf + 1, state)
+    back = state.from_tree(changed.to_tree())
+    assert jax.tree.structure(back) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, back, changed)
