@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import conversion, inference, input, placement, profile, start, study, train_step
+from benchmarks import conversion, dtypes, inference, input, placement, profile, start, study, train_step
 from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS
 
@@ -27,7 +27,9 @@ def main() -> None:
     here = this_machine()
     print(f"device: {here.device}")
     if not here.gpu:
-        print("left out, because there is no GPU: train_step at batches 8 to 64 and in bfloat16")
+        print("left out, because there is no GPU: train_step at batches 8 to 64")
+        if "bfloat16" not in dtypes.raced():
+            print("left out, because this processor has no AMX: train_step and inference in bfloat16")
     elif not here.peer:
         print("left out, because this PyTorch has no CUDA: the peer (see docs/benchmarks.md)")
     for benchmark in (train_step, inference, input, conversion, start, study, placement, profile):

@@ -20,7 +20,7 @@ class Machine:
     """A machine as far as results depend on it.
 
     Attributes:
-        device: what the work runs on, such as "2 CPU cores" or "NVIDIA H100 80GB HBM3".
+        device: what the work runs on, such as "2 CPU cores, AMD EPYC" or "NVIDIA H100 80GB HBM3".
         gpu: whether that is a GPU.
         peer: whether PyTorch can use the same device.
     """
@@ -40,7 +40,8 @@ def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
     kind, name = _ask(PROBE).split("|")
     if kind != "gpu":
-        return Machine(f"{len(os.sched_getaffinity(0))} CPU cores", gpu=False, peer=True)
+        cores = f"{len(os.sched_getaffinity(0))} CPU cores, {processor.model_name()}"
+        return Machine(cores, gpu=False, peer=True)
     return Machine(name, gpu=True, peer=_ask(PROBE_PEER) == "True")
 
 

@@ -16,6 +16,7 @@ import torch
 
 from benchmarks import (
     conversion,
+    dtypes,
     inference,
     input,
     material,
@@ -48,6 +49,11 @@ def all_opened_here(contenders: Sequence[turns.Contender]) -> Iterator[turns.Tur
 
 
 @pytest.fixture
+def has_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: True)
+
+
+@pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "all_opened", all_opened_here)
     monkeypatch.setattr(turns, "PAUSE", 0.0)
@@ -59,7 +65,7 @@ def contenders(file: Path) -> dict[str, list[str]]:
     return {case["name"]: sorted(case["contenders"]) for case in json.loads(file.read_text())["cases"]}
 
 
-@pytest.mark.usefixtures("inline")
+@pytest.mark.usefixtures("inline", "has_amx")
 def test_train_step_and_start(tmp_path: Path) -> None:
     both = [[f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")]
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), turns=2, out=tmp_path))
@@ -112,13 +118,26 @@ def test_processes_are_bound_to_their_cores() -> None:
         assert turn() == core
 
 
-@pytest.mark.usefixtures("inline")
+@pytest.mark.usefixtures("inline", "has_amx")
 def test_inference(tmp_path: Path) -> None:
     sizes = {"crop": 32, "stride": 16, "height": 40, "width_of_image": 50}
     file = inference.measure(inference.Flags(**NARROW, **sizes, images=1, turns=1, out=tmp_path))
     assert contenders(file) == {
         f"1 images of 40 x 50, {dtype}": [f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")
     }
+
+
+@pytest.mark.parametrize(
+    ("gpu", "amx", "raced"),
+    [(True, False, ("bfloat16",)), (False, True, ("float32", "bfloat16")), (False, False, ("float32",))],
+)
+def test_bfloat16_is_raced_where_it_is_multiplied(
+    gpu: bool, amx: bool, raced: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dtypes, "this_machine", lambda: Machine("any", gpu=gpu, peer=True))
+    monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: amx)
+    assert dtypes.raced() == raced
+    assert [each.setting["dtype"] for each in dtypes.contenders("predict", {})][::2] == list(raced)
 
 
 @pytest.mark.usefixtures("inline")
