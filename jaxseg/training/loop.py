@@ -68,7 +68,7 @@ class _Pace:
 def train(state: TrainState, use: Collaborators) -> TrainState:
     """Train from `state` to the end of the schedule, keeping the best model of every epoch budget."""
     step, total = int(jax.device_get(state.step)), use.schedule.total
-    batches = use.plan.iterate(step)
+    batches = use.plan.iterate(step, total)
     saved, pace, loss = time.perf_counter(), _Pace(), None
     for count in use.schedule.dispatches(step, use.dispatch):
         source, placement = use.feed(stacked(list(itertools.islice(batches, count))))

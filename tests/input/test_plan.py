@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxseg.input.placement import Placement
 from jaxseg.input.plan import Plan, steps_of
 
 SIZES = np.array([[100, 130], [64, 64], [40, 200], [90, 70], [300, 65]])
@@ -62,6 +63,19 @@ def test_the_iterator_resumes_where_it_was() -> None:
     resumed = make_plan().iterate(state["next_index"])
     for found, wanted in zip(next(resumed), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_nothing_is_drawn_beyond_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    placement = Plan.placement
+
+    def noted(plan: Plan, position: int) -> Placement:
+        drawn.append(position)
+        return placement(plan, position)
+
+    monkeypatch.setattr(Plan, "placement", noted)
+    assert len(list(make_plan().iterate(3, end=8))) == 5
+    assert sorted(set(drawn)) == [3, 4, 5, 6, 7]
 
 
 def test_streams_differ_by_name() -> None:
