@@ -64,17 +64,8 @@ class Packed:
         some = [leaf for leaf in leaves if leaf.ndim == 1]
         on_host = all(isinstance(leaf, np.ndarray) for leaf in some)
         vectors: Any = np.concatenate(some) if on_host else jnp.concatenate(some)
-        return cls(
-            vectors, {name: leaf for name, leaf in zip(layout.names, leaves, strict=True) if leaf.ndim > 1}, layout
-        )
-
-    @classmethod
-    def shape_of(cls, tree: Tree) -> Self:
-        """Of a tree of shapes, all of one dtype."""
-        layout, leaves = Layout.of(tree), jax.tree.leaves(tree)
-        count = sum(leaf.size for leaf in leaves if len(leaf.shape) == 1)
-        kernels = {name: leaf for name, leaf in zip(layout.names, leaves, strict=True) if len(leaf.shape) > 1}
-        return cls(jax.ShapeDtypeStruct((count,), leaves[0].dtype), kernels, layout)
+        kernels = {name: leaf for name, leaf in zip(layout.names, leaves, strict=True) if leaf.ndim > 1}
+        return cls(vectors, kernels, layout)
 
     def tree(self) -> Tree:
         """The tree again; on the host its vectors are views of `vectors`."""

@@ -151,6 +151,7 @@ def _train(
         )
 
 
+@functools.cache
 def _shapes(model: ModelConfig, sharding: NamedSharding) -> TrainState:
     net = network(model)
     return TrainState.shapes(net.params, net.stats, sharding)

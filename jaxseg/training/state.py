@@ -68,7 +68,7 @@ class TrainState:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
         def packed(tree: Tree) -> Packed:
-            return jax.tree.map(lambda leaf: like(leaf.shape), Packed.shape_of(tree))
+            return jax.tree.map(lambda leaf: like(leaf.shape), jax.eval_shape(Packed.of, tree))
 
         of_params, of_stats = packed(params), packed(stats)
         return cls(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from jaxseg.config import ModelConfig
 from jaxseg.models.initial import initial
@@ -32,11 +33,11 @@ def test_a_tree_survives_in_a_compiled_function() -> None:
     jax.tree.map(np.testing.assert_array_equal, back, drawn())
 
 
-def test_shapes_are_those_of_the_arrays() -> None:
-    net, packed = network(CONFIG), Packed.of(drawn())
-    shapes = Packed.shape_of(net.params)
-    assert jax.tree.structure(shapes) == jax.tree.structure(packed)
-    assert [leaf.shape for leaf in jax.tree.leaves(shapes)] == [leaf.shape for leaf in jax.tree.leaves(packed)]
+def test_shapes_of_a_state_are_those_of_its_arrays() -> None:
+    net, state = network(CONFIG), TrainState.create(*initial(CONFIG, None, ("packing",)))
+    shapes = TrainState.shapes(net.params, net.stats, SingleDeviceSharding(jax.devices()[0]))
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(shapes)] == [(x.shape, x.dtype) for x in jax.tree.leaves(state)]
 
 
 def test_gradients_come_packed() -> None:
