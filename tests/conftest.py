@@ -25,6 +25,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pytorch_without_onednn() -> None:
+    """Its gradients of narrow nets write beyond their arrays where there is no AVX-512 (torch 2.13.0, an AMD EPYC)."""
+    import torch
+
+    torch.backends.mkldnn.enabled = False
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with a prepared set of synthetic nuclei."""
