@@ -70,7 +70,7 @@ def test_a_missing_data_file_is_noticed(tmp_path: Path) -> None:
 def test_a_manifest_that_names_other_parts_is_noticed(tmp_path: Path) -> None:
     arrays.save(tmp_path / "a", tree())
     manifest = tmp_path / "a" / arrays.MANIFEST
-    manifest.write_text(manifest.read_text().replace("params/stem/kernel", "params/root/kernel"))
+    manifest.write_text(manifest.read_text().replace("params/stem/kernel", "params/trunk/kernel"))
     with pytest.raises(InputError, match="is damaged"):
         arrays.load(tmp_path / "a")
 
