@@ -10,7 +10,7 @@ import numpy as np
 
 Tree = dict[str, Any]  # nested dicts with string keys and arrays as leaves
 Index = dict[str, dict[str, list[int]]]  # dtype -> path such as "encoder/stem/bn/scale", sorted -> shape
-SMALL = 1 << 16  # numbers; of ResNet50's arrays the large ones are fifty, with all but 2 % of the numbers
+SMALL = 1 << 16  # numbers; of ResNet50's U-Net 46 of 317 arrays are larger, with all but 1.4 % of the numbers
 LARGE_ONES, GATHERED = "arrays", "gathered"
 
 
