@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from jaxseg.execution.start import keep_freed_memory
+from jaxseg.execution.start import keep_freed_memory, look_for_garbage_rarely
 
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it
@@ -100,8 +100,9 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def prepare(contender: Contender) -> Turn:
-    """Import and warm up a contender in this process; the C library keeps freed memory, as in our commands."""
+    """Import and warm up a contender in this process; C library and collector are set as in our commands."""
     keep_freed_memory()
+    look_for_garbage_rarely()
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", MEMORY_SHARE)
     os.environ.update(contender.environment)
     if contender.cores:

@@ -6,6 +6,7 @@ as one vector, whose parts the manifest names (`jaxseg.gathering`).
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -15,8 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as orbax
-from orbax.checkpoint import v1 as ocp
 
 from jaxseg.errors import InputError
 from jaxseg.files import disk_errors, new_folder, read_json, write_json
@@ -30,9 +29,14 @@ def digest(tree: Tree) -> str:
     total = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array = np.asarray(leaf, order="C")
-        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape};".encode())
+        total.update(_heading(path, array.dtype, array.shape))
         total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)  # putting names in writing takes longer than the sum over a small net's numbers
+def _heading(path: tuple[Any, ...], dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    return f"{jax.tree_util.keystr(path)} {dtype} {shape};".encode()
 
 
 def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
@@ -45,39 +49,14 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
     parts, index = gather(host)
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
+    from jaxseg import stored  # which a process that has nothing to save yet need not import
+
     with new_folder(folder) as aside:
         with _system_errors():
-            _write(aside.absolute() / "arrays", parts)
+            stored.write(aside.absolute() / "arrays", parts)
         write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}, GATHERED: index})
         load(aside)
     return expected
-
-
-def _write(folder: Path, host: Tree) -> None:
-    """By Orbax. Where several processes compute together, one writes by itself, which only `Checkpointer` allows."""
-    if jax.process_count() == 1:
-        ocp.save(folder, host)
-        return
-    alone = orbax.options.MultiprocessingOptions(**_by_itself())
-    handler = orbax.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    with orbax.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
-        checkpointer.save(folder, host)
-
-
-def _read(folder: Path) -> Tree:
-    if jax.process_count() == 1:
-        return ocp.load(folder)
-    context = ocp.Context()
-    for name, value in _by_itself().items():
-        setattr(context.multiprocessing, name, value)
-    with context:
-        return ocp.load(folder)
-
-
-def _by_itself() -> dict[str, Any]:
-    """Orbax's options for a process that waits for no other."""
-    here = jax.process_index()
-    return {"primary_host": here, "active_processes": {here}, "barrier_sync_key_prefix": f"process-{here}"}
 
 
 @contextlib.contextmanager
@@ -104,8 +83,10 @@ def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
     """
     remedy = f"delete {folder} and repeat the command that wrote it"
     manifest = read_json(folder / MANIFEST, remedy=remedy)
+    from jaxseg import stored
+
     try:
-        tree = _read((folder / "arrays").absolute())
+        tree = stored.read((folder / "arrays").absolute())
         if GATHERED in manifest:  # the first checkpoints have every array by itself
             tree = spread(tree, manifest[GATHERED])
         found = digest(tree)

@@ -33,13 +33,15 @@ class Flags:
         repeat: number of the repeat; decides split, decoder initialisation and crops.
         test: datasets to score the run on; the training dataset where none is given.
         out: study folder.
-        data_dir: prepared datasets (JAXSEG_DATA). weights_dir: converted weights (JAXSEG_WEIGHTS).
+        data_dir: prepared datasets (else JAXSEG_DATA, else ./data).
+        weights_dir: converted weights (else JAXSEG_WEIGHTS, else ./weights).
         devices: accelerators to share each batch over; all of them where not given.
         stack: where the images lie during training.
         checkpoint_seconds: time between two checkpoints to resume from.
         distributed: train together with the processes that this command was started in on other hosts.
-        coordinator: host:port of the first process. processes: how many there are. process_id: which this is, from 0.
-            None of the three is needed under Slurm or Open MPI.
+        coordinator: host:port of the first process; not needed under Slurm or Open MPI, nor are the next two.
+        processes: how many there are.
+        process_id: which of them this is, from 0.
     """
 
     dataset: str

@@ -127,7 +127,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(*arguments: object) -> None:
         raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']")
 
-    monkeypatch.setattr("jaxseg.arrays.ocp.save", full)
+    monkeypatch.setattr("jaxseg.stored.ocp.save", full)
     with pytest.raises(InputError, match=r"checkpoint: cannot be written: No space left(.|\n)*free some space"):
         arrays.save(tmp_path / "checkpoint", {"a": np.ones(3)})
     assert list(tmp_path.iterdir()) == []

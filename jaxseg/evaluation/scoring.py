@@ -1,7 +1,7 @@
 """Scores a run on test datasets: one row per epoch budget, test dataset and image. Never only a mean."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import UsageError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import read_json, write_json
-from jaxseg.inference.sliding_window import SlidingWindow
+from jaxseg.inference.sliding_window import GROUP_PIXELS, SlidingWindow, in_groups
 from jaxseg.inference.trained import TrainedModel, load
+from jaxseg.input.render import Stack
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.run import load_dataset
 
@@ -119,7 +120,7 @@ def _scored(
     recipe, images = run.recipe, dataset.test
     check_classes(name, dataset.classes, recipe.model.classes)
     window = SlidingWindow(recipe.model, crop or recipe.crop, stride or recipe.stride, recipe.compute_dtype)
-    predictions = window(model.params, model.stats, images.pixels, images.sizes, model.statistics)
+    predictions = window(model.params, model.stats, _test_images(name, data_dir), model.statistics)
     for number, probabilities in enumerate(predictions):
         height, width = images.sizes[number]
         about = {
@@ -134,6 +135,20 @@ def _scored(
             "patient": images.patients[number],
         }
         yield _judged(about, likeliest(probabilities), images.masks[number, :height, :width], dataset.classes)
+
+
+def _test_images(name: str, data_dir: Path) -> Iterable[Stack]:
+    images = load_dataset(name, data_dir).test
+    if images.pixels[..., 0].size > GROUP_PIXELS:
+        return in_groups(images.pixels, images.sizes)
+    return _kept_test_images(name, data_dir)
+
+
+@functools.lru_cache(maxsize=4)  # as many datasets as stay loaded
+def _kept_test_images(name: str, data_dir: Path) -> tuple[Stack, ...]:
+    """On the device for the next run of a warm worker; 256 MB at most, of a group."""
+    images = load_dataset(name, data_dir).test
+    return tuple(in_groups(images.pixels, images.sizes))
 
 
 def likeliest(probabilities: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ PROCESS = 0.8e9  # bytes: libraries, compiled functions
 MODELS = 9  # parameters, gradients, Adam's moments, the best so far, on both sides of a step
 MAPS = 7.5  # what lives at once of the maps of a step, relative to the outputs of its convolutions
 LOADED = 4  # bytes a pixel: image and mask
+PACKED = 4  # bytes a pixel of test images besides: packed, for the next run
 STACKED = 8  # bytes a pixel of the training images besides: packed, and on the device
 KEPT = 4  # datasets that a process keeps loaded
 
@@ -24,9 +25,9 @@ def memory_needed(study: Study, data_dir: Path) -> int:
     makers = (made.run.dataset for made in study.trained_weights)
     names = dict.fromkeys((*study.datasets, *study.test_datasets, *makers))
     pixels = [_pixels(name, data_dir) for name in names]
-    loaded = sorted((train + test for train, test in pixels), reverse=True)[:KEPT]
+    loaded = sorted((LOADED * (train + test) + PACKED * test for train, test in pixels), reverse=True)[:KEPT]
     stacked = max(train for train, _ in pixels)
-    return round(training_bytes(study.recipe) + LOADED * sum(loaded) + STACKED * stacked)
+    return round(training_bytes(study.recipe) + sum(loaded) + STACKED * stacked)
 
 
 def training_bytes(recipe: Recipe) -> float:

@@ -1,7 +1,7 @@
 """Sliding-window inference: windows batched across images, averaged on the device; any image size."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -37,29 +37,26 @@ class SlidingWindow:
     compute_dtype: str = "auto"
 
     def __call__(
-        self, params: Tree, stats: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics
+        self, params: Tree, stats: Tree, groups: Iterable[Stack], statistics: Statistics
     ) -> Iterator[np.ndarray]:
         """Foreground classes' probabilities, float32 (height, width, classes), image by image.
 
         Args:
-            images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
+            groups: the images; see `in_groups`.
         """
         params = _folder(self.compute_dtype)(params, stats)
-        group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
-        for start in range(0, len(images), group):
-            rows = slice(start, start + group)
+        for stack in groups:
             # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
-            total = np.asarray(self._summed(params, images[rows], sizes[rows], statistics))
-            for number, (height, width) in enumerate(sizes[rows]):
+            total = np.asarray(self._summed(params, stack, statistics))
+            for number, (height, width) in enumerate(np.asarray(stack.sizes)):
                 count = self._count(int(height), int(width))
                 yield total[number, :height, :width] / count[..., None]
 
-    def _summed(self, params: Tree, images: np.ndarray, sizes: np.ndarray, statistics: Statistics) -> Array:
-        stack = jax.device_put(pack(images, np.zeros(images.shape[:3], np.uint8), sizes))
+    def _summed(self, params: Tree, stack: Stack, statistics: Statistics) -> Array:
         accumulate = _accumulator(self.model, self.crop, self.compute_dtype)
-        height, width = (max(side, self.crop) for side in images.shape[1:3])
-        total = jnp.zeros((len(images), height, width, self.model.classes))
-        for placement, corners, weights in _batches(sizes, self.crop, self.stride):
+        count, *sides = stack.pixels.shape
+        total = jnp.zeros((count, *(max(side, self.crop) for side in sides), self.model.classes))
+        for placement, corners, weights in _batches(np.asarray(stack.sizes), self.crop, self.stride):
             total = accumulate(total, params, stack, placement, corners, weights, statistics)
         return total
 
@@ -69,6 +66,19 @@ class SlidingWindow:
         for top, left in windows(np.array([[height, width]]), self.crop, self.stride)[1]:
             count[top : top + self.crop, left : left + self.crop] += 1
         return count
+
+
+def in_groups(images: np.ndarray, sizes: np.ndarray) -> Iterator[Stack]:
+    """Images on the device, in groups that are segmented together; their sizes stay on the host, where they are read.
+
+    Args:
+        images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
+    """
+    group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), group):
+        rows = slice(start, start + group)
+        stack = pack(images[rows], np.zeros(images[rows].shape[:3], np.uint8), sizes[rows])
+        yield stack._replace(pixels=jax.device_put(stack.pixels))
 
 
 def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placement, np.ndarray, np.ndarray]]:

@@ -17,7 +17,7 @@ from jaxseg.config import ModelConfig, RunConfig
 from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
-from jaxseg.inference.sliding_window import SlidingWindow, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, in_groups, stacked
 from jaxseg.input.render import normalise
 from jaxseg.models import golden
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -74,7 +74,8 @@ class TrainedModel:
                 )
         recipe = self.run.recipe
         window = SlidingWindow(recipe.model, recipe.crop, stride or recipe.stride, recipe.compute_dtype)
-        return list(window(self.params, self.stats, *stacked(images), self.statistics)) if images else []
+        groups = in_groups(*stacked(images)) if images else ()
+        return list(window(self.params, self.stats, groups, self.statistics))
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
         """Probability of foreground of any class, float32 (h, w), by sliding window."""

@@ -2,12 +2,15 @@
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 
 from jaxseg import seeds
 from jaxseg.input.placement import Placement
+
+if TYPE_CHECKING:
+    import grain  # a tenth of a second, which nothing needs before the first step
 
 ENDLESS = 2**62
 AHEAD = 20  # batches, of two dispatches on an accelerator; drawing one takes less than half a millisecond
@@ -38,12 +41,16 @@ class Plan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", functools.lru_cache(maxsize=4)(self._shuffled))
 
-    def dataset(self, end: int = ENDLESS) -> grain.MapDataset:
+    def dataset(self, end: int = ENDLESS) -> "grain.MapDataset":
         """Dataset of the batches before `end`; its iterators' state is `{"next_index": position}`."""
+        import grain
+
         return grain.MapDataset.range(end).map(self.placement)
 
-    def iterate(self, position: int = 0, end: int = ENDLESS) -> grain.DatasetIterator:
+    def iterate(self, position: int = 0, end: int = ENDLESS) -> "grain.DatasetIterator":
         """Batches from `position` to before `end`, drawn ahead by one thread."""
+        import grain
+
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
         iterator = iter(self.dataset(end).to_iter_dataset(options))
         iterator.set_state({"next_index": position})

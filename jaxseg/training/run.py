@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 from jaxseg.training.validation import make_grid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, for random weights too
+NEEDED_LATER = ("grain", "jaxseg.stored")  # not before the first step, and imported while XLA compiles it
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def _train(
         feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
         state = _begin(checkpoints, run, encoder, options)
         state = to_devices(state, whole)
+        for library in NEEDED_LATER:
+            importlib.import_module(library)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
         train(
             state,

@@ -1,6 +1,7 @@
 """Score rows against predictions made by hand, and scoring on further datasets."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 import jaxseg
 from jaxseg import datasets
 from jaxseg.errors import InputError
+from jaxseg.evaluation import scoring
 from jaxseg.evaluation.ablation import ablate
 from jaxseg.evaluation.scoring import score_more
 from jaxseg.files import read_json
+from jaxseg.inference import sliding_window
+from jaxseg.inference.sliding_window import in_groups
+from jaxseg.input.render import Stack
 from jaxseg.run_folder import RunFolder
 
 
@@ -47,6 +52,33 @@ def test_further_datasets_are_added_and_noted(finished: RunFolder, data_dir: Pat
     assert set(after.tested_on) == {"synthetic_nuclei_a", "synthetic_nuclei_b"}
     pd.testing.assert_frame_equal(after.iloc[: len(before)], before)
     assert read_json(copy.done, remedy="")["test_datasets"] == ["synthetic_nuclei_a", "synthetic_nuclei_b"]
+
+
+@pytest.mark.parametrize(("group", "packed"), [(64_000_000, 0), (1, 2)])
+def test_a_next_run_finds_the_test_images_packed(
+    finished: RunFolder, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int, packed: int
+) -> None:
+    scoring._kept_test_images.cache_clear()
+    before = pd.read_parquet(finished.scores)
+    asked: list[int] = []
+
+    def counted(*arguments: np.ndarray) -> Iterator[Stack]:
+        asked.append(1)
+        return in_groups(*arguments)
+
+    monkeypatch.setattr(scoring, "in_groups", counted)
+    for module in (scoring, sliding_window):
+        monkeypatch.setattr(module, "GROUP_PIXELS", group)
+    for number in range(2):
+        copy = RunFolder(tmp_path / str(number))
+        shutil.copytree(finished.path, copy.path)
+        copy.scores.unlink()
+        scoring.score_run(copy, ("synthetic_nuclei_a",), data_dir)
+        after = pd.read_parquet(copy.scores)
+        pd.testing.assert_frame_equal(after, before)
+        if number == 0 and group > 1:
+            asked.clear()
+    assert len(asked) == packed * len(set(before.budget))
 
 
 def test_an_unprepared_dataset_is_named(finished: RunFolder, data_dir: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxseg.config import ModelConfig
-from jaxseg.inference.sliding_window import SlidingWindow, batch_size, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, batch_size, in_groups, stacked
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.training.step import Statistics
@@ -45,7 +45,7 @@ def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
 
 def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
-    found = list(SlidingWindow(MODEL, CROP, STRIDE)(params, stats, *stacked(images), STATISTICS))
+    found = list(SlidingWindow(MODEL, CROP, STRIDE)(params, stats, in_groups(*stacked(images)), STATISTICS))
     for image, probability in zip(images, found, strict=True):
         assert probability.shape == (*image.shape[:2], 1)
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
@@ -54,7 +54,7 @@ def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
 def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
     window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
-    list(window(params, stats, padded, sizes, STATISTICS))
+    list(window(params, stats, in_groups(padded, sizes), STATISTICS))
     compiled: list[str] = []
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
@@ -63,7 +63,8 @@ def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        list(window(params, stats, padded, sizes - [[0, 0], [2, 1], [9, 1], [0, 0]], STATISTICS))
+        smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
+        list(window(params, stats, in_groups(padded, smaller), STATISTICS))
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert not compiled
@@ -72,7 +73,7 @@ def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None
 def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
     fine, coarse = (
-        next(SlidingWindow(MODEL, CROP, STRIDE, dtype)(params, stats, *stacked(images[:1]), STATISTICS))
+        next(SlidingWindow(MODEL, CROP, STRIDE, dtype)(params, stats, in_groups(*stacked(images[:1])), STATISTICS))
         for dtype in ("float32", "bfloat16")
     )
     assert 0 < np.abs(coarse - fine).max() < 2e-2
@@ -81,9 +82,9 @@ def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
 def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     params, stats = initial(MODEL, None, ("window",))
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    together = list(window(params, stats, *stacked(images), STATISTICS))
+    together = list(window(params, stats, in_groups(*stacked(images)), STATISTICS))
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
-    for one, other in zip(together, window(params, stats, *stacked(images), STATISTICS), strict=True):
+    for one, other in zip(together, window(params, stats, in_groups(*stacked(images)), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
