@@ -15,7 +15,8 @@ class Flags:
     """Options.
 
     Attributes:
-        out: folder of results. remark: kept with the results, such as "other work on the machine".
+        out: folder of results.
+        remark: kept with the results, such as "other work on the machine".
     """
 
     out: Path = RESULTS

@@ -20,8 +20,11 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet.
-        turns: of each contender. out: folder of results. remark: kept with the results.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        turns: of each contender.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

@@ -16,10 +16,16 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. crop, stride: of the windows, pixels.
-        height, width_of_image: of the images, pixels; GlaS has many of 522 x 775.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        crop: of the windows, pixels.
+        stride: of the windows, pixels.
+        height: of the images, pixels; GlaS has many of 522 x 775 (height x width).
+        width_of_image: of the images, pixels.
         images: predicted together; 20 on GPUs, 2 on CPUs where 0.
-        turns: of each contender. out: folder of results. remark: kept with the results.
+        turns: of each contender.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

@@ -24,9 +24,15 @@ class Flags:
     """Options.
 
     Attributes:
-        side: of a crop, pixels. batch: crops a batch. batches: drawn in a turn.
-        depth, width: of the ResNet that is trained. steps: of a turn of training; none where 0.
-        turns: of each contender. out: folder of results. remark: kept with the results.
+        side: of a crop, pixels.
+        batch: crops a batch.
+        batches: drawn in a turn.
+        depth: of the ResNet that is trained.
+        width: of the ResNet that is trained.
+        steps: of a turn of training; none where 0.
+        turns: of each contender.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     side: int = 256

@@ -31,7 +31,11 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels. batch: crops a step. steps: in a dispatch.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        side: of a crop, pixels.
+        batch: crops a step.
+        steps: in a dispatch.
         dtype: that is computed in.
         target: description of a GPU that is not there; the GPU at hand where there is one.
         bandwidth: of the memory, bytes a second; what an H100 reaches.

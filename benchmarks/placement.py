@@ -25,11 +25,15 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        side: of a crop, pixels.
         batch: crops a step of each run; 16 on GPUs, 4 on CPUs where 0.
         runs: at once; 1, 2 and 3 on a GPU, 1 and one a core on CPUs where none is given, as far as there is memory.
         steps: in one turn; 20 on GPUs, 1 on CPUs where 0.
-        turns: of each placement. out: folder of results. remark: kept with the results.
+        turns: of each placement.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

@@ -36,11 +36,15 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        side: of a crop, pixels.
         batch: crops a step; 64 on GPUs, 4 on CPUs where 0.
         dtype: of activations; bfloat16 on GPUs, float32 on CPUs where none is given.
-        turns: steps (on GPUs dispatches of ten) that are timed. largest: operations to keep and to list.
-        out: folder of results. remark: kept with the results.
+        turns: steps (on GPUs dispatches of ten) that are timed.
+        largest: operations to keep and to list.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

@@ -21,8 +21,13 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels. batch: crops a step.
-        turns: of each contender. out: folder of results. remark: kept with the results.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        side: of a crop, pixels.
+        batch: crops a step.
+        turns: of each contender.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

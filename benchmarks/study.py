@@ -39,9 +39,14 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. epochs: of each run. runs: of the study.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        epochs: of each run.
+        runs: of the study.
         workers: runs at once; as many as a sweep takes by itself where 0.
-        turns: second runs in a warm worker. out: folder of results. remark: kept with the results.
+        turns: second runs in a warm worker.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 18

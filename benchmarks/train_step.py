@@ -19,11 +19,15 @@ class Flags:
     """Options.
 
     Attributes:
-        depth, width: of the ResNet. side: of a crop, pixels.
+        depth: of the ResNet, layers.
+        width: of the ResNet, relative to the published one.
+        side: of a crop, pixels.
         batches: crops a step; 4, 8, 16, 32, 64 on GPUs and 4 on CPUs where none is given.
         steps: in one turn; 20 on GPUs, 1 on CPUs where 0.
         one_core: of a CPU, in processor time: what a shared machine still measures well.
-        turns: of each contender. out: folder of results. remark: kept with the results.
+        turns: of each contender.
+        out: folder of results.
+        remark: kept with the results.
     """
 
     depth: int = 50

@@ -47,7 +47,8 @@ class Slurm:
     """Where to run on a cluster; one job holds all nodes, each with the workers of `Resources`.
 
     Attributes:
-        partition, account: of Slurm; None leaves them to the cluster's defaults.
+        partition: of Slurm; the cluster decides where not given.
+        account: of Slurm; the cluster decides where not given.
         time: limit of a job, HH:MM:SS; a new job follows while runs are left, which resume.
         nodes: per job.
         address: of this host as the nodes see it; None takes the address of the host's name.
