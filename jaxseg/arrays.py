@@ -44,13 +44,13 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
 
     Whatever stands at `folder` is replaced, and only by a checkpoint that was read back and found equal.
     """
+    from jaxseg import stored  # which a process that has nothing to save yet need not import
+
     host = jax.tree.map(np.asarray, tree)
     expected = digest(host)
     parts, index = gather(host)
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    from jaxseg import stored  # which a process that has nothing to save yet need not import
-
     with new_folder(folder) as aside:
         with _system_errors():
             stored.write(aside.absolute() / "arrays", parts)
@@ -81,10 +81,10 @@ def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
     Raises:
         InputError: missing, damaged, or of other shapes.
     """
-    remedy = f"delete {folder} and repeat the command that wrote it"
-    manifest = read_json(folder / MANIFEST, remedy=remedy)
     from jaxseg import stored
 
+    remedy = f"delete {folder} and repeat the command that wrote it"
+    manifest = read_json(folder / MANIFEST, remedy=remedy)
     try:
         tree = stored.read((folder / "arrays").absolute())
         if GATHERED in manifest:  # the first checkpoints have every array by itself

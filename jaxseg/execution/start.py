@@ -8,11 +8,8 @@ from jaxseg.execution import compile_cache
 # glibc's malloc.h
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
 TOP_PAD_BYTES = 64 << 20
-GARBAGE = (
-    100_000,
-    50,
-    100,
-)  # objects more than at the last look, and how many looks at the young make one at the older
+# Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
+GARBAGE = 100_000, 50, 100
 
 
 def prepare_process() -> None:
