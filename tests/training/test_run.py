@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_run_twice_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir:
     assert best(first) == best(second)
     steps = [[(line["step"], line["validation_loss"]) for line in place.read_log()] for place in (first, second)]
     assert steps[0] == steps[1]
+
+
+def test_a_run_leaves_no_arrays_to_the_collector(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    # which looks so rarely (jaxseg/execution/start.py) that a warm worker would fill the memory
+    trained(tmp_path / "first", run, data_dir)
+    gc.collect()
+    gc.disable()
+    try:
+        trained(tmp_path / "warm", run, data_dir)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        held = {
+            id(value): value for value in gc.get_referents(*gc.garbage) if isinstance(value, np.ndarray | jax.Array)
+        }
+        assert sum(array.nbytes for array in held.values()) < 10_000
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_two_devices_give_the_losses_of_one(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
