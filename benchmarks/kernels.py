@@ -105,9 +105,9 @@ def _compiled(flags: Flags, devices: list) -> str:
     crops = plan_of({"side": flags.side, "batch": flags.batch}).placement(0)
     placement = jax.tree.map(like, stacked([crops] * flags.steps))
     statistics, rate = Statistics(*map(like, np.zeros((2, 3), np.float32))), like(np.zeros((), np.float32))
-    train: Any = make_steps(config, flags.side, flags.dtype, mesh).train
+    train = make_steps(config, flags.side, flags.dtype, mesh).train
     state = TrainState.shapes(net.params, net.stats, whole)
-    return train.lower(state, source, placement, statistics, rate).compile().as_text()
+    return train.jitted.lower(state, source, placement, statistics, rate).compile().as_text()
 
 
 def report(found: list[Kernel], flags: Flags) -> Table:

@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks import material
 from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
-from jaxseg.device import precision
 from jaxseg.execution.start import prepare_process
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
@@ -21,9 +20,9 @@ from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack, render
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
-from jaxseg.training.ahead import compiling
+from jaxseg.training.beside import beside
 from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import TrainState, fresh
 from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 
 IMAGES = 16  # in the stack that crops are cut from
@@ -80,9 +79,9 @@ def training(setting: dict[str, Any]) -> Training:
     together = min(steps_per_dispatch(), setting["steps"])
     some = feed(stacked([plan_of(setting).placement(0)] * together))
     arguments = shapes, *some, statistics, rate
-    numbers = precision(setting["dtype"])
-    with compiling(train, (config, side, setting["dtype"]), *arguments, precision=numbers) as ready:
-        state = jax.device_put(TrainState.create(*initial(config, None, STREAM)), replicated(mesh))
+    with beside("compile") as start:
+        start(lambda: train.prepare(*arguments))
+        state = fresh(*initial(config, None, STREAM), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
         nonlocal state
@@ -91,12 +90,12 @@ def training(setting: dict[str, Any]) -> Training:
             asked = time.perf_counter()
             some = feed(stacked(list(itertools.islice(batches, together))))
             waited += time.perf_counter() - asked
-            state, loss = ready(state, *some, statistics, rate)
+            state, loss = train(state, *some, statistics, rate)
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started, waited
 
     turn(setting["warm"])
-    return Training(turn, ready.prepare(arguments).as_text() or "")
+    return Training(turn, train.prepare(*arguments).as_text() or "")
 
 
 def predict(setting: dict[str, Any]) -> Turn:

@@ -79,7 +79,7 @@ def summarise(folder: RunFolder) -> str:
 
 
 def _tested_on(file: Path) -> set[str]:
-    """Test datasets that a table has scores of. Before there is one, pandas is not loaded: training starts sooner."""
+    """Test datasets that a table has scores of. Before there is one, Arrow is not loaded: training starts sooner."""
     if not file.exists():
         return set()
     from jaxseg.evaluation import table
@@ -167,7 +167,7 @@ def _judged(about: dict[str, Any], predicted: np.ndarray, truth: np.ndarray, cla
     if len(classes) == 1:
         return Scored({**about, "dice": whole.dice, "jaccard": whole.jaccard, **whole._asdict()}, [])
     each = [count(predicted == value, truth == value) for value in range(1, len(classes) + 1)]
-    means = {"dice": np.mean([own.dice for own in each]), "jaccard": np.mean([own.jaccard for own in each])}
+    means = {name: float(np.mean([getattr(own, name) for own in each])) for name in ("dice", "jaccard")}
     of_classes = [
         {**about, "class": name, "dice": own.dice, "jaccard": own.jaccard, **own._asdict()}
         for name, own in zip(classes, each, strict=True)

@@ -10,8 +10,9 @@ from jaxseg.execution import processor
 from jaxseg.execution.resources import usable_cores
 from jaxseg.files import disk_errors
 
+LEAST_SECONDS = 0.1  # of compiling; what takes less is not worth a file
 SETTINGS = {
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": str(LEAST_SECONDS),
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
 }
 
@@ -65,6 +66,6 @@ def enable() -> Path:
         import jax
 
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder

@@ -150,6 +150,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
         max_workers_per_node=resources.workers,
         available_accelerators=list(resources.gpus),
         cpu_affinity="block" if resources.pinned else "none",
+        poll_period=100,
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=120,
     )

@@ -16,7 +16,7 @@ from jaxseg.input.render import pack
 from jaxseg.input.transfer import to_devices
 from jaxseg.models.initial import initial
 from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import fresh
 from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 
 MODEL, CROP, IMAGES = ModelConfig(18, 1 / 8), 64, 2  # every kind of layer, compiled in seconds
@@ -38,7 +38,7 @@ def trial() -> str:
     sizes = np.full((IMAGES, 2), 2 * CROP, np.int32)
     feed = make_feed(pack(pixels, pixels[..., 0] // 128, sizes), CROP, whole, parts)
     batches = Plan(np.arange(IMAGES), sizes, batch, CROP, rotate=True, stream=STREAM).iterate()
-    state = to_devices(TrainState.create(*initial(MODEL, None, STREAM)), whole)
+    state = fresh(*initial(MODEL, None, STREAM), whole)
     half = np.full(3, 0.5, np.float32)
     statistics = to_devices(Statistics(half, half), whole)  # type: ignore[arg-type]
     learning_rate: Array = to_devices(np.float32(1e-3), whole)  # type: ignore[assignment]

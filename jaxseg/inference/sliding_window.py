@@ -1,21 +1,21 @@
 """Sliding-window inference: windows batched across images, averaged on the device; any image size."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import compiled, precision
+from jaxseg.device import precision
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
-from jaxseg.models.folding import fold, folded_network
+from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.rounding import rounded
+from jaxseg.program import Program
 from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
@@ -55,7 +55,10 @@ class SlidingWindow:
     def _summed(self, params: Tree, stack: Stack, statistics: Statistics) -> Array:
         accumulate = _accumulator(self.model, self.crop, self.compute_dtype)
         count, *sides = stack.pixels.shape
-        total = jnp.zeros((count, *(max(side, self.crop) for side in sides), self.model.classes))
+        # not `jnp.zeros`, a program of its own to compile for each shape
+        total = jax.device_put(
+            np.zeros((count, *(max(side, self.crop) for side in sides), self.model.classes), np.float32)
+        )
         for placement, corners, weights in _batches(np.asarray(stack.sizes), self.crop, self.stride):
             total = accumulate(total, params, stack, placement, corners, weights, statistics)
         return total
@@ -97,14 +100,18 @@ def batch_size(windows: int) -> int:
 
 
 @functools.cache
-def _folder(compute_dtype: str) -> Callable[[Tree, Tree], Tree]:
+def _folder(compute_dtype: str) -> Program[[Tree, Tree], Tree]:
     numbers = precision(compute_dtype)
-    return compiled(lambda params, stats: rounded(fold(params, stats), numbers))
+
+    def folder(params: Tree, stats: Tree) -> Tree:
+        return rounded(fold(params, stats), numbers)
+
+    return Program(folder, compute_dtype, lambda params, _: folded(params), numbers)
 
 
 @functools.cache
-def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable[..., Array]:
-    net, numbers = folded_network(config), precision(compute_dtype)
+def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Program[..., Array]:
+    numbers = precision(compute_dtype)
 
     def accumulate(
         total: Array,
@@ -115,6 +122,7 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
         weights: Array,
         statistics: Statistics,
     ) -> Array:
+        net = folded_network(config)  # a tenth of a second, where this is traced
         images, _ = render(stack, placement, crop)
         logits, _, _ = net.apply(params, {}, normalise(images, *statistics).astype(numbers.maps), train=False)
         predicted = probabilities(logits) * weights[:, None, None, None]
@@ -126,7 +134,8 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Callable
 
         return lax.fori_loop(0, len(predicted), add, total)
 
-    return compiled(accumulate, numbers, donate_argnums=0)
+    about = config, crop, compute_dtype
+    return Program(accumulate, about, lambda total, *_: total, numbers, donate_argnums=0)
 
 
 def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

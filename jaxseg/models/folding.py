@@ -52,6 +52,13 @@ def fold(params: Tree, stats: Tree) -> Tree:
     return result
 
 
+def folded(params: Tree) -> Tree:
+    """A tree of the structure of what `fold` gives of such parameters; its leaves mean nothing."""
+    return {
+        name: folded(child) if isinstance(child, dict) else child for name, child in params.items() if name != "scale"
+    }
+
+
 def _norms(model: nnx.Module) -> Iterator[tuple[nnx.Module, str, BatchNorm]]:
     for _, module in nnx.iter_modules(model):
         for name, child in vars(module).items():

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from jaxseg.arrays import shapes
 from jaxseg.config import RANDOM, check_name
@@ -34,7 +35,7 @@ from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.run import TrainOptions
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import TrainState, fresh
 from jaxseg.training.step import Statistics
 
 LEAST_GAP = 10  # steps between two lines of the log, where an epoch is shorter
@@ -151,7 +152,7 @@ def _trained(
     feed = make_feed(images.stack(), config.crop, whole, sharded(mesh), options.stack)
     with contextlib.ExitStack() as stack:
         checkpoints = Checkpoints(job.folder.checkpoints, stack.enter_context(beside("checkpoint")))
-        state = _begin(checkpoints, config, start, options)
+        state = _begin(checkpoints, config, start, whole, options)
         journal = stack.enter_context(Journal(job.folder, int(state.step)))
         return pretrain(
             to_devices(state, whole),
@@ -174,15 +175,19 @@ def _trained(
 
 
 def _begin(
-    checkpoints: Checkpoints, config: PretrainConfig, start: EncoderWeights | None, options: TrainOptions
+    checkpoints: Checkpoints,
+    config: PretrainConfig,
+    start: EncoderWeights | None,
+    whole: NamedSharding,
+    options: TrainOptions,
 ) -> TrainState:
-    fresh = TrainState.create(*initial_values(config, start))
+    first = fresh(*initial_values(config, start), whole)
     # nothing is selected here, the last is taken; the log wants the mean of each part of the loss
     sums = np.zeros(len(TwinsLoss._fields), np.float32)
-    fresh = dataclasses.replace(fresh, best_params={}, best_stats={}, loss_sum=sums)  # type: ignore[arg-type]
-    restored = checkpoints.restore_latest(fresh)
+    first = dataclasses.replace(first, best_params={}, best_stats={}, loss_sum=sums)  # type: ignore[arg-type]
+    restored = checkpoints.restore_latest(first)
     if restored is None:
-        return fresh
+        return first
     state, _, messages = restored
     for message in messages:
         options.say(message)

@@ -56,11 +56,15 @@ class Checkpoints:
         self.start(write)
 
     def restore_latest(self, like: TrainState) -> tuple[TrainState, dict[str, Any], list[str]] | None:
-        """The last checkpoint that is whole, with messages about damaged ones, which are set aside."""
+        """The last checkpoint that is whole, with messages about damaged ones, which are set aside.
+
+        Args:
+            like: arrays or shapes.
+        """
         messages: list[str] = []
         for folder in reversed(self._latest()):
             try:
-                tree, about = arrays.load(folder, like.to_tree())
+                tree, about = arrays.load(folder, jax.eval_shape(TrainState.to_tree, like))
                 return like.from_tree(tree), about, messages
             except InputError as error:
                 aside = folder.with_name(f"damaged-{folder.name}")

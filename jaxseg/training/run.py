@@ -17,7 +17,6 @@ from jax.sharding import Mesh, NamedSharding
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
-from jaxseg.device import precision
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, Place, lies_on_devices, make_feed, placed, shapes, stacked
@@ -29,7 +28,6 @@ from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.ahead import compiling
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints, Models, Unsaved
 from jaxseg.training.journal import Journal, Silence
@@ -37,7 +35,7 @@ from jaxseg.training.loop import Collaborators, train
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.processes import agreed, differing, from_first, leads
 from jaxseg.training.schedule import make_schedule
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import TrainState, fresh
 from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
 from jaxseg.training.validation import make_grid
 
@@ -126,12 +124,11 @@ def _train(
     dataset.read_one("train")
     source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
     placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
-    about = (recipe.model, recipe.crop, recipe.compute_dtype)
-    arguments = (_shapes(recipe.model, whole), source, placement, statistics, learning_rate)
-    with compiling(steps.train, about, *arguments, precision=precision(recipe.compute_dtype)) as ready:
+    like = _shapes(recipe.model, whole)
+    with beside("compile") as start:
+        start(lambda: steps.train.prepare(like, source, placement, statistics, learning_rate))
         feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
-        state = _begin(checkpoints, run, encoder, options)
-        state = to_devices(state, whole)
+        state = _begin(checkpoints, run, encoder, like, whole, options)
         for library in NEEDED_LATER:
             importlib.import_module(library)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
@@ -141,7 +138,7 @@ def _train(
                 plan=plan,
                 feed=feed,
                 grid=make_grid(held_out, images.sizes, recipe.crop, recipe.batch),
-                steps=steps._replace(train=ready),
+                steps=steps,
                 schedule=schedule,
                 statistics=statistics,
                 learning_rate=learning_rate,
@@ -190,13 +187,23 @@ def _encoder(weights_dir: Path, name: str, model: ModelConfig) -> EncoderWeights
 
 
 def _begin(
-    checkpoints: Checkpoints, run: RunConfig, encoder: EncoderWeights | None, options: TrainOptions
+    checkpoints: Checkpoints,
+    run: RunConfig,
+    encoder: EncoderWeights | None,
+    like: TrainState,
+    whole: NamedSharding,
+    options: TrainOptions,
 ) -> TrainState:
-    fresh = TrainState.create(*initial(run.recipe.model, encoder, (run.dataset, run.repeat)))
-    state, _, messages = checkpoints.restore_latest(fresh) or (fresh, {}, [])
-    for message in messages:
-        options.say(message)
-    return from_first(state)
+    """The state that the run goes on from, on the devices. Only the process that leads reads checkpoints."""
+    restored = checkpoints.restore_latest(like)
+    if from_first(np.array(restored is None)):
+        return fresh(*from_first(initial(run.recipe.model, encoder, (run.dataset, run.repeat))), whole)
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)  # of a process that does not read
+    if restored is not None:
+        state, _, messages = restored
+        for message in messages:
+            options.say(message)
+    return to_devices(from_first(state), whole)
 
 
 def _check_same(**values: Any) -> None:

@@ -2,18 +2,19 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
-from jax.sharding import Sharding
-from jax.typing import DTypeLike
+from jax.sharding import NamedSharding, Sharding
 
 from jaxseg.arrays import Tree
+from jaxseg.device import compiled
+from jaxseg.input.transfer import to_devices
 from jaxseg.training.packing import Packed
 
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
@@ -44,45 +45,26 @@ class TrainState:
     best_step: Array
 
     @classmethod
-    def create(cls, params: Tree, stats: Tree) -> Self:
-        """State before the first step, NumPy arrays."""
-        of_params, of_stats = Packed.of(params), Packed.of(stats)
+    def create(cls, params: Packed, stats: Packed) -> Self:
+        """State before the first step; for `jax.jit`, see `fresh`."""
         return cls(
-            step=np.int32(0),  # type: ignore[arg-type]
-            params=of_params,
-            stats=of_stats,
-            first=jax.tree.map(np.zeros_like, of_params),
-            second=jax.tree.map(np.zeros_like, of_params),
-            loss_sum=np.float32(0),  # type: ignore[arg-type]
-            best_params=jax.tree.map(np.copy, of_params),
-            best_stats=jax.tree.map(np.copy, of_stats),
-            best_loss=np.float32(np.inf),  # type: ignore[arg-type]
-            best_step=np.int32(0),  # type: ignore[arg-type]
+            step=jnp.int32(0),
+            params=params,
+            stats=stats,
+            first=jax.tree.map(jnp.zeros_like, params),
+            second=jax.tree.map(jnp.zeros_like, params),
+            loss_sum=jnp.float32(0),
+            best_params=jax.tree.map(jnp.copy, params),
+            best_stats=jax.tree.map(jnp.copy, stats),
+            best_loss=jnp.float32(jnp.inf),
+            best_step=jnp.int32(0),
         )
 
     @classmethod
     def shapes(cls, params: Tree, stats: Tree, sharding: Sharding) -> Self:
         """Shapes of a state on devices, for trees of shapes."""
-
-        def like(shape: tuple[int, ...] = (), dtype: DTypeLike = np.float32) -> Any:
-            return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-        def packed(tree: Tree) -> Packed:
-            return jax.tree.map(lambda leaf: like(leaf.shape), jax.eval_shape(Packed.of, tree))
-
-        of_params, of_stats = packed(params), packed(stats)
-        return cls(
-            step=like(dtype=np.int32),
-            params=of_params,
-            stats=of_stats,
-            first=of_params,
-            second=of_params,
-            loss_sum=like(),
-            best_params=of_params,
-            best_stats=of_stats,
-            best_loss=like(),
-            best_step=like(dtype=np.int32),
-        )
+        made = jax.eval_shape(lambda *trees: cls.create(*map(Packed.of, trees)), params, stats)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), made)
 
     def moved(self, gradient: Packed, stats: Packed, loss: Array, learning_rate: Array) -> Self:
         """One step of Adam."""
@@ -131,6 +113,19 @@ class TrainState:
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def fresh(params: Tree, stats: Tree, sharding: NamedSharding) -> TrainState:
+    """State before the first step, on the devices, from NumPy arrays.
+
+    The moments and the best model so far are made there: all of a state is four times as much to hand over.
+    """
+    return _creator(sharding)(*to_devices((Packed.of(params), Packed.of(stats)), sharding))
+
+
+@functools.cache
+def _creator(sharding: NamedSharding) -> Callable[[Packed, Packed], TrainState]:
+    return compiled(TrainState.create, out_shardings=sharding, donate_argnums=(0, 1))
 
 
 @jax.jit  # traced once for each shape; the compiler inlines it

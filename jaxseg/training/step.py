@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,13 @@ from jax.sharding import Mesh
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import compiled, on_cpu, precision
+from jaxseg.device import FLOAT32, Precision, on_cpu, precision
 from jaxseg.input.feed import Crops, Source
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise, render
 from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
+from jaxseg.program import Program
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
 from jaxseg.training.packing import Kernels, Packed
@@ -38,7 +39,7 @@ class Statistics(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Jitted functions; `train` and `judge` consume the state that they are given.
+    """Compiled functions; `train` and `judge` consume the state that they are given.
 
     Attributes:
         train: (state, source, placement, statistics, learning_rate) -> (state, loss); a placement of several steps,
@@ -47,9 +48,9 @@ class Steps(NamedTuple):
         judge: (state, validation loss) -> state
     """
 
-    train: Callable[[TrainState, Source, Placement, Statistics, Array], tuple[TrainState, Array]]
-    measure: Callable[..., LossSums]
-    judge: Callable[[TrainState, Array], TrainState]
+    train: Program[[TrainState, Source, Placement, Statistics, Array], tuple[TrainState, Array]]
+    measure: Program[..., LossSums]
+    judge: Program[[TrainState, Array], TrainState]
 
 
 @functools.cache
@@ -107,11 +108,16 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     def judge(state: TrainState, validation_loss: Array) -> TrainState:
         return state.judged(validation_loss)
 
-    whole = replicated(mesh)
+    def program(
+        function: Callable[..., Any], result: Callable[..., Any], numbers: Precision = FLOAT32, **options: Any
+    ) -> Program[..., Any]:
+        about = config, crop, compute_dtype
+        return Program(function, about, result, numbers, out_shardings=replicated(mesh), **options)
+
     return Steps(
-        train=compiled(train, numbers, out_shardings=whole, donate_argnums=0),
-        measure=compiled(measure, numbers, out_shardings=whole),
-        judge=compiled(judge, out_shardings=whole, donate_argnums=0),
+        train=program(train, lambda state, *_: (state, 0), numbers, donate_argnums=0),
+        measure=program(measure, lambda *_: LossSums._make(LossSums._fields), numbers),
+        judge=program(judge, lambda state, _: state, donate_argnums=0),
     )
 
 

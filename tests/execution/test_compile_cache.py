@@ -46,7 +46,7 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.5"]
+    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.1"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or usable_cores() < 2, reason="needs two cores to choose from")

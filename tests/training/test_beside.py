@@ -12,7 +12,8 @@ from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints
-from jaxseg.training.state import TrainState
+from jaxseg.training.mesh import make_mesh, replicated
+from jaxseg.training.state import fresh
 
 
 def test_the_block_goes_on_meanwhile_and_ends_after_the_last_task() -> None:
@@ -69,15 +70,16 @@ def test_what_is_written_later_is_of_the_step_that_it_was_asked_at(tmp_path: Pat
     tasks: list[Callable[[], object]] = []
     checkpoints = Checkpoints(tmp_path, tasks.append)
     values = np.arange(4, dtype=np.float32)
-    state = TrainState.create({"kernel": values}, {"mean": values})
+    state = fresh({"scale": values}, {"mean": values}, replicated(make_mesh(2)))
     checkpoints.save_latest(state, {})
-    checkpoints.save_budget("best", jax.device_put(state), {})
+    checkpoints.save_budget("best", state, {})
     best, _ = checkpoints.best["best"]
     held = [leaf if leaf.base is None else leaf.base for leaf in jax.tree.leaves(best)]
     assert all(array.flags.owndata for array in held)
-    assert not any(np.shares_memory(values, leaf) for leaf in jax.tree.leaves(best))
+    views = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    assert not any(np.shares_memory(view, leaf) for view in views for leaf in jax.tree.leaves(best))
     assert not checkpoints.ended
     for task in tasks:
         task()
     assert checkpoints.ended
-    assert arrays.load(tmp_path / "best")[0]["params"]["kernel"].tolist() == [0, 1, 2, 3]
+    assert arrays.load(tmp_path / "best")[0]["params"]["scale"].tolist() == [0, 1, 2, 3]

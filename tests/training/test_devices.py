@@ -18,7 +18,7 @@ from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
 from jaxseg.models.initial import initial
 from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import TrainState, fresh
 from jaxseg.training.step import Statistics, make_steps
 
 CONFIG, CROP, BATCH, IMAGES = ModelConfig(18, 1 / 16), 64, 4, 3
@@ -33,8 +33,8 @@ def trained(
     pixels = draw.integers(0, 256, (IMAGES, 90, 90, 3), dtype=np.uint8)
     sizes = np.full((IMAGES, 2), 90, np.int32)
     feed = make_feed(pack(pixels, pixels[..., 0] // 128, sizes), CROP, replicated(mesh), sharded(mesh))
-    state = TrainState.create(*initial(CONFIG, None, ("devices",)))
-    state = jax.tree.map(lambda leaf: wide(leaf) if leaf.dtype == np.float32 else leaf, state)
+    state = jax.device_get(fresh(*initial(CONFIG, None, ("devices",)), replicated(mesh)))
+    state = jax.tree.map(lambda leaf: leaf.astype(wide) if leaf.dtype == np.float32 else leaf, state)
     state = jax.device_put(state, replicated(mesh))
     batches = Plan(np.arange(IMAGES), sizes, BATCH, CROP, rotate, stream=("devices",)).iterate()
     statistics = Statistics(wide([0.5] * 3), wide([0.2] * 3))  # type: ignore[arg-type]

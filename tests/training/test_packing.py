@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import SingleDeviceSharding
 
 from jaxseg.config import ModelConfig
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
+from jaxseg.training.mesh import make_mesh, replicated
 from jaxseg.training.packing import Packed
-from jaxseg.training.state import TrainState
+from jaxseg.training.state import TrainState, fresh
 
 CONFIG = ModelConfig(18, 1 / 16)
 
@@ -33,11 +33,29 @@ def test_a_tree_survives_in_a_compiled_function() -> None:
     jax.tree.map(np.testing.assert_array_equal, back, drawn())
 
 
+def begun() -> TrainState:
+    return fresh(*initial(CONFIG, None, ("packing",)), replicated(make_mesh(2)))
+
+
 def test_shapes_of_a_state_are_those_of_its_arrays() -> None:
-    net, state = network(CONFIG), TrainState.create(*initial(CONFIG, None, ("packing",)))
-    shapes = TrainState.shapes(net.params, net.stats, SingleDeviceSharding(jax.devices()[0]))
+    net, state = network(CONFIG), begun()
+    shapes = TrainState.shapes(net.params, net.stats, state.step.sharding)
     assert jax.tree.structure(shapes) == jax.tree.structure(state)
-    assert [(x.shape, x.dtype) for x in jax.tree.leaves(shapes)] == [(x.shape, x.dtype) for x in jax.tree.leaves(state)]
+    for shape, leaf in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
+        assert (shape.shape, shape.dtype, shape.sharding) == (leaf.shape, leaf.dtype, leaf.sharding)
+
+
+def test_a_state_begins_with_what_it_is_given_and_nothing_learned() -> None:
+    params, stats = initial(CONFIG, None, ("packing",))
+    before = jax.tree.map(np.copy, (params, stats))
+    state = fresh(params, stats, replicated(make_mesh(2)))
+    jax.tree.map(np.testing.assert_array_equal, (state.params.tree(), state.stats.tree()), before)
+    jax.tree.map(np.testing.assert_array_equal, (state.best_params.tree(), state.best_stats.tree()), before)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves((state.first, state.second)))
+    assert (int(state.step), float(state.loss_sum), float(state.best_loss)) == (0, 0, np.inf)
+    jax.tree.map(lambda leaf: leaf.delete(), state.params)  # as a step does that consumes the state
+    jax.tree.map(np.testing.assert_array_equal, (params, stats), before)
+    jax.tree.map(np.testing.assert_array_equal, state.best_params.tree(), before[0])
 
 
 def test_gradients_come_packed() -> None:
@@ -64,8 +82,7 @@ def test_kernels_are_rounded_but_the_heads() -> None:
 
 
 def test_a_state_comes_back_from_what_a_checkpoint_keeps_of_it() -> None:
-    params, stats = initial(CONFIG, None, ("packing",))
-    state = TrainState.create(params, stats)
+    state = begun()
     changed = jax.tree.map(lambda leaf: leaf + 1, state)
     back = state.from_tree(changed.to_tree())
     assert jax.tree.structure(back) == jax.tree.structure(state)

@@ -1,6 +1,5 @@
 """A run in its folder: the same bits twice, on one device or two, and after being stopped anywhere."""
 
-import contextlib
 import dataclasses
 import gc
 import json
@@ -13,17 +12,16 @@ import pytest
 from jax.sharding import NamedSharding
 from train import train_run
 
-from jaxseg import arrays, device
+from jaxseg import arrays
 from jaxseg.config import RunConfig
-from jaxseg.device import Precision
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.input.transfer import to_devices
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
+from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.run import TrainOptions
-from jaxseg.training.step import Steps, make_steps
 
 
 def trained(folder: Path, run: RunConfig, data_dir: Path, **options: object) -> RunFolder:
@@ -241,28 +239,15 @@ def test_what_is_compiled_beside_loading_is_what_is_trained(
     stack: str, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the step would be compiled twice: the shapes are told before the images are there."""
-    compiled: list[object] = []
+    asked: list[object] = []
+    prepare = Program.prepare
 
-    def noted(
-        function: object, about: object, *arguments: object, precision: Precision
-    ) -> contextlib.AbstractContextManager[object]:
-        assert precision == device.precision(run.recipe.compute_dtype)
-        compiled.append(jax.tree.map(kind, arguments))
-        return contextlib.nullcontext(function)
+    def noted(program: Program[..., object], *arguments: object) -> object:
+        if program.jitted.__name__ == "train":
+            asked.append(jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.sharding), arguments))
+        return prepare(program, *arguments)
 
-    def kind(leaf: jax.Array) -> tuple[object, ...]:
-        return leaf.shape, leaf.dtype, leaf.sharding
-
-    def told(*arguments: object) -> Steps:
-        steps = make_steps(*arguments)  # type: ignore[arg-type]
-        return steps._replace(train=lambda *used: trained_with(steps, used))
-
-    def trained_with(steps: Steps, used: tuple[object, ...]) -> object:
-        compiled.append(jax.tree.map(kind, used))
-        return steps.train(*used)
-
-    monkeypatch.setattr("jaxseg.training.run.compiling", noted)
-    monkeypatch.setattr("jaxseg.training.run.make_steps", told)
+    monkeypatch.setattr(Program, "prepare", noted)
     trained(tmp_path, run, data_dir, stack=stack)
-    assert len(compiled) > 1
-    assert compiled[0] == compiled[1]
+    assert len(asked) > 1
+    assert all(each == asked[0] for each in asked)

@@ -1,4 +1,4 @@
-"""A step is traced once for all processes, and anew wherever what was kept does not fit."""
+"""Functions are traced once for all processes, and anew wherever what was kept does not fit."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg import traces
 from jaxseg.config import RunConfig
+from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
-from jaxseg.training import ahead, kept
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.run import TrainOptions, training
 from jaxseg.training.step import make_steps
@@ -31,8 +32,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     jax.config.update("jax_compilation_cache_dir", former)
 
 
-def make_step(traced: Traced, devices: int = 1) -> Any:
-    """A new jitted function each time, as each process has its own."""
+def make_step(traced: Traced, devices: int = 1, about: object = "") -> Program[..., Any]:
+    """A new function each time, as each process has its own."""
     whole = replicated(make_mesh(4, devices))
 
     def step(state: dict[str, jax.Array], batch: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
@@ -40,7 +41,7 @@ def make_step(traced: Traced, devices: int = 1) -> Any:
         loss = jnp.square(batch - state["mean"]).mean()
         return {"mean": 0.5 * (state["mean"] + batch.mean(0)), "steps": state["steps"] + 1}, loss
 
-    return jax.jit(step, donate_argnums=0, out_shardings=whole)
+    return Program(step, about, lambda state, _: (state, 0), donate_argnums=0, out_shardings=whole)
 
 
 def arguments(devices: int = 1) -> tuple[dict[str, jax.Array], jax.Array]:
@@ -49,21 +50,17 @@ def arguments(devices: int = 1) -> tuple[dict[str, jax.Array], jax.Array]:
     return state, jax.device_put(jnp.arange(12.0).reshape(4, 3), sharded(mesh))
 
 
-def shapes(arguments: Any) -> Any:
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)
-
-
-def compiled(step: Any, about: object = "", devices: int = 1) -> Callable[..., Any]:
-    return kept.compiled_step(step, about, shapes(arguments(devices)))
+def compiled(traced: Traced, about: object = "", devices: int = 1) -> Callable[..., Any]:
+    return make_step(traced, devices, about).prepare(*arguments(devices))
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_traced_once_and_the_same_as_the_step_itself(folder: Path, devices: int) -> None:
     traced: Traced = []
-    expected, expected_loss = make_step([], devices)(*arguments(devices))
+    expected, expected_loss = make_step([], devices).jitted(*arguments(devices))
     for _ in range(2):
         given, batch = arguments(devices)
-        state, loss = compiled(make_step(traced, devices), devices=devices)(given, batch)
+        state, loss = compiled(traced, devices=devices)(given, batch)
         assert state["mean"].tolist() == expected["mean"].tolist()
         assert (int(state["steps"]), float(loss)) == (1, float(expected_loss))
         assert state["mean"].sharding == expected["mean"].sharding
@@ -74,14 +71,14 @@ def test_traced_once_and_the_same_as_the_step_itself(folder: Path, devices: int)
 
 def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     traced: Traced = []
-    compiled(make_step(traced))
-    compiled(make_step(traced), about="another network")
-    compiled(make_step(traced, 2), devices=2)
-    monkeypatch.setattr(kept, "_source", lambda: "another version of the package")
-    compiled(make_step(traced))
+    compiled(traced)
+    compiled(traced, about="another network")
+    compiled(traced, devices=2)
+    monkeypatch.setattr(traces, "_source", lambda: "another version of the package")
+    compiled(traced)
     jax.config.update("jax_default_matmul_precision", "highest")
     try:
-        compiled(make_step(traced))
+        compiled(traced)
     finally:
         jax.config.update("jax_default_matmul_precision", None)
     assert len(traced) == len(list(folder.glob("*.traced"))) == 5
@@ -90,27 +87,27 @@ def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-1] + b"?", lambda _: b""])
 def test_a_damaged_file_is_replaced(folder: Path, damage: Callable[[bytes], bytes]) -> None:
     traced: Traced = []
-    compiled(make_step(traced))
+    compiled(traced)
     (file,) = folder.glob("*.traced")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    state, _ = compiled(make_step(traced))(*arguments())
+    state, _ = compiled(traced)(*arguments())
     assert state["mean"].tolist() == [2.25, 2.75, 3.25]
     assert len(traced) == 2
-    compiled(make_step(traced))
+    compiled(traced)
     assert len(traced) == 2
 
 
 def test_the_last_used_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "KEPT", 2)
+    monkeypatch.setattr(traces, "KEPT", 2)
     traced: Traced = []
     for about in (0, 1, 0, 2):
-        compiled(make_step(traced), about)
+        compiled(traced, about)
         for file in folder.glob("*.traced"):  # time passes
             stamp = file.stat().st_mtime_ns - 10**9
             os.utime(file, ns=(stamp, stamp))
     assert len(traced) == 3
-    compiled(make_step(traced), 0)
+    compiled(traced, 0)
     assert len(traced) == 3
 
 
@@ -120,7 +117,7 @@ def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:
         return total + doubled, x.sum()
 
     here = jax.device_put((jnp.zeros(3), jnp.arange(3.0)), jax.devices()[0])
-    total, loss = kept.compiled_step(jax.jit(step), "calls back", shapes(here))(*here)
+    total, loss = Program(step, "calls back", lambda total, x: (total, 0))(*here)
     assert (total.tolist(), float(loss)) == ([0, 2, 4], 3)
     assert not list(folder.glob("*.traced"))
 
@@ -129,7 +126,7 @@ def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:
 def test_nothing_is_kept_without_the_cache(folder: Path, none: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     jax.config.update("jax_compilation_cache_dir", none)
-    state, _ = compiled(make_step([]))(*arguments())
+    state, _ = compiled([])(*arguments())
     assert state["mean"].tolist() == [2.25, 2.75, 3.25]
     assert not list(folder.glob("*.traced"))
 
@@ -138,8 +135,8 @@ def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept, "write_bytes", full)
-    state, _ = compiled(make_step([]))(*arguments())
+    monkeypatch.setattr(traces, "write_bytes", full)
+    state, _ = compiled([])(*arguments())
     assert state["mean"].tolist() == [2.25, 2.75, 3.25]
 
 
@@ -148,7 +145,6 @@ def test_a_run_from_a_kept_trace_is_the_same_to_the_bit(
 ) -> None:
     def best(name: str) -> Any:
         make_steps.cache_clear()
-        ahead._program.cache_clear()
         with training(RunFolder.of(tmp_path / name, run), run, data_dir, tmp_path, options=TrainOptions()) as models:
             pass
         return models["best"]
@@ -157,7 +153,7 @@ def test_a_run_from_a_kept_trace_is_the_same_to_the_bit(
         raise AssertionError("traced again")
 
     tree, about = best("one")
-    monkeypatch.setattr(kept, "_flat", refused)
+    monkeypatch.setattr(traces, "_flat", refused)
     again, told = best("two")
     assert about == told
     jax.tree.map(np.testing.assert_array_equal, tree, again)
