@@ -72,7 +72,7 @@ def training(setting: dict[str, Any]) -> Training:
     feed = make_feed(pack(*material.stack(IMAGES, 2 * side)), side, replicated(mesh), sharded(mesh))
     train = make_steps(config, side, setting["dtype"], mesh).train
     statistics = Statistics(np.float32(material.MEAN), np.float32(material.STD))  # type: ignore[arg-type]
-    net, batches = network(config), plan_of(setting).iterate()
+    net = network(config)
     shapes = TrainState.shapes(net.params, net.stats, replicated(mesh))
     rate = jax.device_put(np.float32(1e-4), replicated(mesh))
     statistics = jax.device_put(statistics, replicated(mesh))
@@ -81,6 +81,7 @@ def training(setting: dict[str, Any]) -> Training:
     arguments = shapes, *some, statistics, rate
     with beside("compile") as start:
         start(lambda: train.prepare(*arguments))
+        batches = plan_of(setting).iterate()  # which imports Grain
         state = fresh(*initial(config, None, STREAM), replicated(mesh))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
