@@ -13,6 +13,7 @@ from jaxseg.input.placement import Placement
 
 MASK_SHIFT = 24  # bits 0-7 red, 8-15 green, 16-23 blue, 24-31 class
 ROWS = 8  # of a crop that a CPU works on at once
+COUNTED = np.iinfo(np.int32).max  # pixels of a stack that can be counted through
 
 
 class Stack(NamedTuple):
@@ -50,21 +51,41 @@ def render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]
 
 
 def _render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]:
-    pixels = jnp.asarray(stack.pixels)
-    number, height, width = pixels.shape
-    first, down, along = _sights(stack, placement, crop)
-    below, beside = jnp.where(down > 0, width, 0), jnp.where(along > 0, 1, 0)  # at the last pixel there is no next one
-    image, flat = jnp.asarray(placement.image)[:, None, None], pixels.reshape(number, height * width)
-    corners = [
-        _joined(flat.at[image, where].get(mode="promise_in_bounds"))
-        for where in (first, first + beside, first + below, first + below + beside)
-    ]
+    pixels = _two_wide(jnp.asarray(stack.pixels))
+    _, height, width = pixels.shape
+    first, down, along = _sights(Stack(pixels, stack.sizes), placement, crop)
+    below = jnp.minimum(first + width, height * width - 2)  # below the last row there is nothing, and `down` is 0
+    image = jnp.asarray(placement.image)[:, None, None]
+    corners = [*_pairs(pixels, image, first), *_pairs(pixels, image, below)]
     down, along = _joined(down), _joined(along)
     weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
     colours = sum(w[..., None] * _colours(corner) for w, corner in zip(weights, corners, strict=True))
     upper, lower = (jnp.where(along < 0.5, corners[i], corners[i + 1]) for i in (0, 2))
     nearest = jnp.where(down < 0.5, upper, lower)
     return jnp.asarray(colours), (nearest >> MASK_SHIFT).astype(jnp.int32)
+
+
+def _two_wide(pixels: Array) -> Array:
+    """At least, because pixels are read in pairs."""
+    return jnp.pad(pixels, ((0, 0), (0, 0), (0, 1))) if pixels.shape[2] == 1 else pixels
+
+
+def _pairs(pixels: Array, image: Array, first: Array) -> tuple[Array, Array]:
+    """The pixels of `first`, see `_sights`, and those to the right of them, each (B, crop, crop).
+
+    CPUs read two at once almost as fast as one, and faster still where a single number says where.
+    """
+    number, height, width = pixels.shape
+    counted = pixels.size <= COUNTED
+    where = (first + image * (height * width),) if counted else (image, first)
+    axes = tuple(range(len(where)))
+    numbers = lax.GatherDimensionNumbers(offset_dims=(4,), collapsed_slice_dims=axes[:-1], start_index_map=axes)
+    flat = pixels.reshape(-1) if counted else pixels.reshape(number, -1)
+    taken = (*(1 for _ in axes[:-1]), 2)
+    pairs = lax.gather(
+        flat, jnp.stack(jnp.broadcast_arrays(*where), -1), numbers, taken, mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    )
+    return _joined(pairs[..., 0]), _joined(pairs[..., 1])
 
 
 def normalise(images: Array, mean: Array, std: Array) -> Array:
@@ -75,9 +96,10 @@ def normalise(images: Array, mean: Array, std: Array) -> Array:
 def _sights(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array, Array]:
     """What the pixels of the crops show, each (parts, B, rows, crop), the rows of a crop in `parts` parts.
 
-    The pixel up and left of it, int32, counted through its image row by row; how far down and along from there it lies,
-    in [0, 1). On CPUs a loop over parts, because XLA stores what a loop gives: what is no more than a few products it
-    computes anew for each of its users, here for each corner and each colour.
+    The pixel up and left of it, int32, counted through its image row by row, never of the stack's last column; how far
+    down and along from there it lies, in [0, 1) and [0, 1]. On CPUs a loop over parts, because XLA stores what a loop
+    gives: what is no more than a few products it computes anew for each of its users, here for each corner and each
+    colour.
     """
     size = jnp.asarray(stack.sizes)[placement.image]
     width = stack.pixels.shape[2]
@@ -85,7 +107,7 @@ def _sights(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array
     def of_rows(rows: Array) -> tuple[Array, Array, Array]:
         y, x = _coordinates(placement, crop, rows)
         y, x = _reflect(y, size[:, 0]), _reflect(x, size[:, 1])
-        top, left = jnp.floor(y), jnp.floor(x)
+        top, left = jnp.floor(y), jnp.minimum(jnp.floor(x), width - 2)
         return top.astype(jnp.int32) * width + left.astype(jnp.int32), y - top, x - left
 
     rows = jnp.arange(crop, dtype=jnp.float32)

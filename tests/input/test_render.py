@@ -106,6 +106,27 @@ def test_an_image_of_one_pixel_fills_its_crops() -> None:
     assert np.unique(np.asarray(masks)).tolist() == [2]
 
 
+def test_of_a_stack_too_large_to_be_counted_through_the_crops_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, stack = make_stack()
+    placement = Plan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(2)
+    expected = render(stack, placement, CROP)
+    monkeypatch.setattr("jaxseg.input.render.COUNTED", stack.pixels.size - 1)
+    for one, other in zip(render(stack, placement, CROP), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (2, 2), (9, 9)])
+def test_the_last_pixel_of_the_last_image_is_shown(shape: tuple[int, int]) -> None:
+    """Pixels are read in pairs, of which there is none that begins there."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *shape, 3), dtype=np.uint8)
+    masks = pixels[..., 0] // 64
+    stack = pack(pixels, masks, np.array([shape]))
+    corner = np.array([[max(0, side - CROP) for side in shape]])
+    images, classes = render(stack, upright(np.zeros(1, np.int32), corner, CROP), CROP)
+    np.testing.assert_array_equal(images[0, : shape[0], : shape[1]], pixels[0])
+    np.testing.assert_array_equal(classes[0, : shape[0], : shape[1]], masks[0])
+
+
 @pytest.mark.parametrize(("size", "corners"), [((64, 64), [(0, 0)]), ((40, 100), [(0, 0), (0, 32), (0, 36)])])
 def test_windows_cover_an_image_with_the_last_one_flush(size: tuple, corners: list) -> None:
     which, found = windows(np.array([size]), CROP, 32)
