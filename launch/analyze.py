@@ -19,7 +19,7 @@ def run(
 
     Args:
         study: folder that launch/sweep.py was given with --out.
-        data_dir: where prepared datasets lie; default JAXSEG_DATA, then ./data. Only features and pictures need it.
+        data_dir: prepared datasets (else JAXSEG_DATA, else ./data); only features and pictures need them.
         features: open models too, for UMAP, similarity of features and pictures of test images.
     """
     locations = Locations.choose(data_dir, None)

@@ -21,8 +21,8 @@ class Flags:
 
     Attributes:
         out: where studies would be written.
-        data_dir: prepared datasets (JAXSEG_DATA).
-        weights_dir: converted weights (JAXSEG_WEIGHTS).
+        data_dir: prepared datasets (else JAXSEG_DATA, else ./data).
+        weights_dir: converted weights (else JAXSEG_WEIGHTS, else ./weights).
     """
 
     out: Path = Path("studies")

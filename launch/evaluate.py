@@ -22,7 +22,7 @@ class Flags:
         run: folder of a finished run.
         datasets: prepared datasets to score on besides those that were scored already.
         ablation: vary size and stride of the windows, and whether they overlap.
-        data_dir: prepared datasets (JAXSEG_DATA).
+        data_dir: prepared datasets (else JAXSEG_DATA, else ./data).
     """
 
     run: tyro.conf.Positional[Path]

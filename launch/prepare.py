@@ -36,7 +36,7 @@ class Flags:
     Attributes:
         datasets: names of built-in datasets, or the word folder.
         manual_dir: where the official files lie, either all datasets' or one's; folders, .zip files, or one .zip.
-        data_dir: where prepared data goes (JAXSEG_DATA, ./data).
+        data_dir: where prepared data goes (else JAXSEG_DATA, else ./data).
         allow_incomplete: accept other numbers of images than the official ones.
         preview: also draw a contact sheet with outlines.
         name: folder only: name of your dataset.

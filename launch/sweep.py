@@ -26,7 +26,7 @@ class Flags:
     out: Path
     """Folder of the study; its runs, tables, figures and report go there."""
     data_dir: Path | None = None
-    """Prepared data (else JAXSEG_DATA, else ./data)."""
+    """Prepared datasets (else JAXSEG_DATA, else ./data)."""
     weights_dir: Path | None = None
     """Converted weights (else JAXSEG_WEIGHTS, else ./weights)."""
     dry_run: bool = False
