@@ -1,11 +1,13 @@
 """What a study costs beyond its training: python -m benchmarks.study
 
-One after the other: a warm worker's second run, until its first step begins and with all that is compiled in between;
-and a whole study of short runs through `launch/sweep.py`, command to exit, beside its runs' training times, shared out
-over the workers, and the time from the command to the first training step. There is no peer: this is our own overhead.
+One after the other: a warm worker's second run, until its first step begins and with all that is compiled in between; a
+study of as many short runs as there are workers, which fills an empty compilation cache; and a whole study of them.
+Studies go through `launch/sweep.py`, command to exit; beside them stand their runs' training times, shared out over the
+workers, and the time from the command to the first training step. There is no peer: this is our own overhead.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -98,12 +100,17 @@ def second_run(setting: dict[str, Any]) -> Any:
     return turn
 
 
-def whole_study(flags: Flags, workers: int, config: Path, data: Path, folder: Path) -> dict[str, list[float]]:
-    """Seconds of the command, of training as the runs say it for each worker, and until the first step of training."""
-    out = folder / "short"
-    options = ["--out", str(out), "--data-dir", str(data), "--no-report", "--workers", str(workers), "--gpus", "none"]
+def whole_study(study: Path, workers: int, folder: Path) -> dict[str, list[float]]:
+    """Seconds of the command, of training as the runs say it for each worker, and until the first step of training.
+
+    Args:
+        study: its configuration. folder: with `data`, and with the compilation cache in `cache`.
+    """
+    out = folder / study.stem
+    options = ["--out", str(out), "--data-dir", str(folder / "data"), "--no-report", "--workers", str(workers)]
+    command = [sys.executable, "launch/sweep.py", str(study), *options, "--gpus", "none"]
     started, clock = time.time(), time.perf_counter()
-    subprocess.run([sys.executable, "launch/sweep.py", str(config), *options], cwd=ROOT, check=True)
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "JAXSEG_CACHE": str(folder / "cache")})
     wall = time.perf_counter() - clock
     runs = list((out / "runs").iterdir())
     trained = [json.loads((run / "DONE.json").read_text())["seconds"] for run in runs]
@@ -120,6 +127,12 @@ def _workers(study: Study, data: Path) -> int:
     return choose("none", 1, None, len(study.runs()), memory_needed(study, data)).workers
 
 
+def _written(file: Path, flags: Flags, runs: int) -> Path:
+    """The configuration of a study of that many runs."""
+    file.write_text(CONFIG.format(dataset=DATASET, **asdict(flags) | {"runs": runs}))
+    return file
+
+
 def measure(flags: Flags) -> Path:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -129,17 +142,19 @@ def measure(flags: Flags) -> Path:
         setting = {"depth": flags.depth, "width": flags.width, "data": str(data), "study": str(folder / "warm")}
         with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
             warm = [turn() for _ in range(flags.turns)]
-        config = folder / "short.py"
-        config.write_text(CONFIG.format(dataset=DATASET, **asdict(flags)))
-        workers = flags.workers or _workers(load_study(config), data)
-        seconds = whole_study(flags, workers, config, data, folder)
+        study = _written(folder / "short.py", flags, flags.runs)
+        workers = flags.workers or _workers(load_study(study), data)
+        first = whole_study(_written(folder / "first.py", flags, workers), workers, folder)
+        seconds = whole_study(study, workers, folder)
+    number, at_once = f"{flags.runs} runs, {workers} at once", f"{workers} runs at once"
     cases = [
         Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": warm}),
-        Case(
-            f"{flags.runs} runs, {workers} at once, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}
-        ),
-        Case(f"{flags.runs} runs, {workers} at once, training", flags.runs, "runs", {"jaxseg": seconds["training"]}),
+        Case(f"{number}, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}),
+        Case(f"{number}, training", flags.runs, "runs", {"jaxseg": seconds["training"]}),
         Case("from the command to the first step", 1, "starts", {"jaxseg": seconds["start"]}),
+        Case(f"{at_once}, empty cache, command to exit", workers, "runs", {"jaxseg": first["whole"]}),
+        Case(f"{at_once}, empty cache, training", workers, "runs", {"jaxseg": first["training"]}),
+        Case("from the command to the first step, empty cache", 1, "starts", {"jaxseg": first["start"]}),
     ]
     file = record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
     share = overhead(*(seconds[name][0] for name in ("whole", "training", "start")))

@@ -157,10 +157,10 @@ def test_conversion(tmp_path: Path) -> None:
 def test_study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As it is: a worker of its own, and a sweep with its workers."""
     file = study.measure(study.Flags(**NARROW, epochs=1, runs=2, workers=1, turns=1, out=tmp_path))
-    _, whole, training, started = (
-        case["contenders"]["jaxseg"]["median_seconds"] for case in json.loads(file.read_text())["cases"]
-    )
-    assert 0 < training < training + started < whole
+    _, *studies = (case["contenders"]["jaxseg"]["median_seconds"] for case in json.loads(file.read_text())["cases"])
+    for whole, training, started in (studies[:3], studies[3:]):
+        assert 0 < training < training + started < whole
+    whole, training, started = studies[:3]
     assert f"{study.overhead(whole, training, started):.1%} of training" in capfd.readouterr().out
 
 
