@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.json
 from pyarrow import parquet
 
+from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
 
 TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64()}
@@ -30,7 +31,7 @@ def append(file: Path, rows: list[dict[str, Any]], of: Container[str] | None = N
         former = _read(file)
         if of is not None:
             former = former.filter(pa.array([name in of for name in former["tested_on"].to_pylist()], pa.bool_()))
-        table = pa.concat_tables([former.cast(table.schema), table])
+        table = pa.concat_tables([former.select(table.column_names).cast(table.schema), table])
     content = pa.BufferOutputStream()
     parquet.write_table(table, content)
     write_bytes(file, content.getvalue().to_pybytes())
@@ -49,8 +50,13 @@ def summary(file: Path) -> str:
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
-    with parquet.ParquetFile(file) as table:
-        return table.read(columns).replace_schema_metadata()
+    """`InputError` where it is damaged."""
+    try:
+        with parquet.ParquetFile(file) as table:
+            return table.read(columns).replace_schema_metadata()
+    except (pa.ArrowException, OSError) as error:
+        remedy = "delete it and DONE.json beside it, then repeat the command of the run: it is scored anew"
+        raise InputError(f"cannot be read as a table: {error}", file=file, remedy=remedy) from error
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
+POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
 PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
 
@@ -150,7 +151,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
         max_workers_per_node=resources.workers,
         available_accelerators=list(resources.gpus),
         cpu_affinity="block" if resources.pinned else "none",
-        poll_period=100,
+        poll_period=POLL,
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=120,
     )
