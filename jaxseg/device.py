@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxseg.errors import UsageError
+
 # XLA's newer library for CPUs, YNNPACK, is left the sums, and products of bfloat16 where a program has them: on
 # convolutions and products of float32 Eigen is faster by up to four times (the gradient of a 3x3 kernel on wide maps;
 # docs/speed.md).
@@ -32,6 +34,19 @@ FLOAT32 = Precision()
 def on_cpu() -> bool:
     """Whether the CPU is what computations run on."""
     return jax.default_backend() == "cpu"
+
+
+def check_platform() -> None:
+    """`UsageError` where JAX_PLATFORMS puts another device first than JAX found.
+
+    JAX passes over "cuda" without a word where the system shows no NVIDIA device, as in a container without them.
+    """
+    first = (jax.config.jax_platforms or "").split(",")[0]  # type: ignore[attr-defined]
+    if first not in ("", "cpu") and on_cpu():
+        raise UsageError(
+            f"JAX found no device for {first!r}, which JAX_PLATFORMS asks for",
+            remedy="python launch/doctor.py tells more; or compute on the CPU: --gpus none",
+        )
 
 
 def precision(compute_dtype: str) -> Precision:

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations, load_study
+from jaxseg.errors import UsageError
 from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_same_study, make_plan
-from jaxseg.execution.resources import choose
+from jaxseg.execution.resources import check_plugin, choose
 from jaxseg.execution.sweep import Sweep
 
 
@@ -46,6 +47,13 @@ class Flags:
     slurm: pool.Slurm = field(default_factory=pool.Slurm)
     """Where to run on the cluster."""
 
+    def __post_init__(self) -> None:
+        if self.executor == "slurm" and (self.gpus is None or (self.gpus == "none" and self.workers is None)):
+            raise UsageError(
+                "what a node of the cluster has is not known here",
+                remedy="--gpus 0,1,2,3 for nodes of four GPUs, or --gpus none --workers 8",
+            )
+
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
@@ -62,6 +70,7 @@ def main() -> None:
         else:
             listing.print_plan(plan, resources, Console())
         return
+    check_plugin(resources)
     slurm = flags.slurm if flags.executor == "slurm" else None
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)
     Sweep(study, folder, locations, open_pool, resources.gpus, StopRequest(), flags.report).run()

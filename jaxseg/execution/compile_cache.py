@@ -1,16 +1,21 @@
 """JAX's compilation cache on disk: compiled once, read by every later worker. What lies in it is run as code."""
 
+import contextlib
 import os
 import stat
 import sys
+import time
+import zlib
 from pathlib import Path
 
 from jaxseg.errors import InputError
 from jaxseg.execution import processor
-from jaxseg.execution.resources import usable_cores
-from jaxseg.files import disk_errors
+from jaxseg.execution.host import usable_cores
+from jaxseg.files import disk_errors, write_text
 
 LEAST_SECONDS = 0.1  # of compiling; what takes less is not worth a file
+CHECKED = "checked.txt"  # entries that were found whole, with sizes and times
+AT_WORK = 60  # seconds after which nobody writes an entry any more
 SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": str(LEAST_SECONDS),
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
@@ -60,6 +65,8 @@ def enable() -> Path:
     folder = check() / f"{usable_cores()}-cores-{processor.kind()}"
     with disk_errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError, InputError):  # which costs time, and no more
+        _drop_damaged(folder)
     values = {**SETTINGS, "JAX_COMPILATION_CACHE_DIR": str(folder)}
     os.environ.update(values)
     if "jax" in sys.modules:  # it has read the environment already
@@ -69,3 +76,31 @@ def enable() -> Path:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def _drop_damaged(folder: Path) -> None:
+    """Delete what a killed process or a full disk left half-written, looking at each entry once.
+
+    JAX would warn of it, compile anew at every start, and never replace it.
+    """
+    file, latest = folder / CHECKED, time.time() - AT_WORK
+    checked = set(file.read_text(errors="replace").splitlines()) if file.exists() else set()
+    states = [(entry, entry.stat()) for entry in folder.glob("*-cache")]
+    names = {f"{entry.name} {at.st_size} {at.st_mtime_ns}": entry for entry, at in states if at.st_mtime < latest}
+    whole = {name for name in names.keys() - checked if _is_whole(names[name])}
+    for name in names.keys() - checked - whole:
+        names[name].unlink(missing_ok=True)
+    if whole:
+        write_text(file, "\n".join(sorted(whole | (checked & names.keys()))) + "\n")
+
+
+def _is_whole(entry: Path) -> bool:
+    """By the checksum at its end; true of those of zstandard, which JAX takes where it is installed."""
+    content = entry.read_bytes()
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        return True
+    try:
+        zlib.decompress(content)
+    except zlib.error:
+        return False
+    return True

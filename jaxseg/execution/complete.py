@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
 from jaxseg.execution import speeds
-from jaxseg.execution.resources import usable_cores
+from jaxseg.execution.host import usable_cores
+from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import read_json, write_json
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
@@ -51,9 +53,14 @@ def complete(
         scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
     write_scores(folder, scores)  # not before the models that they are of are on the disk
     _write_done(folder, run, tested)
-    if trained is not None:
+    if trained is not None and _had_a_device_alone(options):
         speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
     checkpoints.finish()
+
+
+def _had_a_device_alone(options: TrainOptions) -> bool:
+    """Whether its speed is that of one device and one run on it."""
+    return (options.devices or jax.device_count()) == 1 and os.environ.get(RUNS_PER_GPU, "1") == "1"
 
 
 def _opened(folder: RunFolder, run: RunConfig, trained: Models | None, budget: int) -> TrainedModel:

@@ -20,7 +20,7 @@ from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
 from jaxseg.execution import compile_cache, processor
-from jaxseg.execution.resources import memory, usable_cores
+from jaxseg.execution.host import memory, usable_cores
 from jaxseg.models.receipt import Receipt
 
 PYTHON = (3, 11)
@@ -126,12 +126,13 @@ def _devices() -> Iterator[Finding]:
 
 def _training() -> Iterator[Finding]:
     """Devices that are found may still fail at the first convolution, or end the process that compiles one."""
-    found, output = _child(TRIAL, patience=COMPILING, XLA_PYTHON_CLIENT_PREALLOCATE="false")  # others may be at work
+    found, output = _child(TRIAL, patience=COMPILING)
     remedy = "install a driver and CUDA packages that suit the jax plugin, or the versions of constraints.txt"
     yield Finding("training", found, output, remedy)
 
 
 def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment: str) -> tuple[bool, str]:
+    beside_others = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # who may be at work on the GPUs
     try:
         result = subprocess.run(
             [sys.executable, "-c", code, *arguments],
@@ -139,7 +140,7 @@ def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment
             text=True,
             timeout=patience,
             check=False,
-            env={**os.environ, **environment},
+            env={**os.environ, **beside_others, **environment},
         )
     except subprocess.TimeoutExpired:
         return False, f"no answer within {patience} s"

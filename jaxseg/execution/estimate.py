@@ -9,8 +9,9 @@ from pathlib import Path
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution import speeds
 from jaxseg.execution.available import training_images
+from jaxseg.execution.host import usable_cores
 from jaxseg.execution.plan import Item, Plan
-from jaxseg.execution.resources import SCALING, Resources, usable_cores
+from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.execution.speeds import Speed
 from jaxseg.files import read_json
 from jaxseg.run_folder import RunFolder

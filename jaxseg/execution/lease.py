@@ -74,7 +74,9 @@ def _lock(descriptor: int, path: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                holder = _read(path)
+                holder = None
+                with contextlib.suppress(OSError):
+                    holder = _read(path)
                 raise UsageError(
                     "another sweep is at work on this study",
                     file=path.parent,
@@ -99,11 +101,12 @@ class _Holder:
 
 
 def _read(path: Path) -> _Holder | None:
+    """None where the file tells of no sweep; `OSError` where it cannot be read."""
     try:
         first, *rest = path.read_text().splitlines()
         value = json.loads(first)
         return _Holder(value["token"], value["host"], value["pid"], "stop" in rest)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -113,27 +116,40 @@ class Watch:
 
     Attributes:
         path: the lock file; token: of the sweep that is watched.
-        patience: seconds without a sign of life after which a sweep on another host counts as gone.
+        patience: seconds without a sign of life after which the sweep counts as gone: of one on another host, whose
+            lock may not reach here while its time stamps do, or while the file cannot be read.
     """
 
     path: Path
     token: str
     patience: float = PATIENCE
-    _last: tuple[float | None, float] = field(
-        default=(None, 0.0), repr=False
-    )  # time stamp seen, when it was first seen
+    _stamp: float | None = field(default=None, repr=False)  # time stamp seen last
+    _alive: float = field(default_factory=time.monotonic, repr=False)  # when there was a sign of life
 
     def gone(self) -> bool:
         """True when the sweep has ended, however it ended."""
-        holder = _read(self.path)
-        if holder is None or holder.token != self.token:
+        try:
+            holder = _read(self.path)
+            if holder is None or holder.token != self.token:
+                return True
+            if holder.host == socket.gethostname():
+                if self._lock_is_free():
+                    return True
+                self._alive = time.monotonic()
+            elif (stamp := self.path.stat().st_mtime) != self._stamp:
+                self._stamp, self._alive = stamp, time.monotonic()
+        except FileNotFoundError:
             return True
-        return self._lock_is_free() if holder.host == socket.gethostname() else self._silent()
+        except OSError:
+            pass  # of a network file system that does not answer, which may pass
+        return time.monotonic() - self._alive > self.patience
 
     def stopping(self) -> bool:
         """True when the sweep asks to stop or is gone."""
-        holder = _read(self.path)
-        return holder is None or holder.stopping or self.gone()
+        holder = None
+        with contextlib.suppress(OSError):
+            holder = _read(self.path)
+        return (holder is not None and holder.stopping) or self.gone()
 
     def _lock_is_free(self) -> bool:
         try:
@@ -141,17 +157,4 @@ class Watch:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:
-            return True
         return True
-
-    def _silent(self) -> bool:
-        """Locks may not reach over to other hosts, time stamps do."""
-        try:
-            stamp = self.path.stat().st_mtime
-        except OSError:
-            return True
-        now = time.monotonic()
-        if stamp != self._last[0]:
-            self._last = (stamp, now)
-        return now - self._last[1] > self.patience

@@ -13,13 +13,14 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jaxseg.errors import UsageError
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
 from jaxseg.files import disk_errors
+from jaxseg.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from parsl import Config
@@ -68,6 +69,44 @@ class Slurm:
             raise UsageError("bad option for Slurm", found=(self.time, self.nodes), expected="HH:MM:SS, 1 node or more")
 
 
+class Retries:
+    """Parsl's retry handler: what the loss of its worker costs a run, of `RETRIES`.
+
+    Nothing where the run has a newer checkpoint than when it was handed in or last lost, so that it resumes however
+    many Slurm jobs end at their time limit.
+    """
+
+    def __init__(self) -> None:
+        self._reached: dict[str, str] = {}
+
+    def note(self, assignment: Assignment) -> bool:
+        """Note how far a run is; whether that is further than before."""
+        run = assignment.run
+        reached = max(
+            (file.name for file in RunFolder.of(assignment.study, run).checkpoints.glob("latest-*")), default=""
+        )
+        former, self._reached[run.run_id] = self._reached.get(run.run_id, ""), reached
+        return reached > former
+
+    def __call__(self, error: Exception, task: Any) -> float:
+        (assignment,) = task["args"]
+        return 0.0 if self.note(assignment) and _lost(error) else 1.0
+
+
+def _lost(error: BaseException) -> bool:
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    return isinstance(error, ManagerLost | WorkerLost)
+
+
+def why_not_run(error: BaseException) -> str:
+    """What is told of a run whose future raised an error; what goes wrong within a run does not."""
+    about = f"{type(error).__name__}: {error}"
+    if _lost(error):
+        return f"the worker was lost again and again, killed or out of memory: {about}"
+    return f"no worker could take it: {about}"
+
+
 @contextlib.contextmanager
 def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> Iterator[Pool]:
     """Start workers for a held study and end them with the block.
@@ -78,10 +117,11 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
         _check_cluster(study)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
+    retries = Retries()
     with disk_errors(study):
-        kernel = DataFlowKernel(_config(study, resources, slurm, lease))
+        kernel = DataFlowKernel(_config(study, resources, slurm, lease, retries))
     try:
-        yield _ParslPool(kernel)
+        yield _ParslPool(kernel, retries)
     except KeyboardInterrupt:
         print("stopped; repeat the command to resume", file=sys.stderr, flush=True)
         os._exit(75)
@@ -99,8 +139,10 @@ def _check_cluster(study: Path) -> None:
 @dataclass(frozen=True)
 class _ParslPool:
     kernel: "DataFlowKernel"
+    retries: Retries
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]":
+        self.retries.note(assignment)
         future: Future[Outcome] = self.kernel.submit(
             work, app_args=(assignment,), executors="all", cache=False, ignore_for_cache=None, app_kwargs={}
         )
@@ -113,12 +155,13 @@ def parsl_folder(study: Path) -> Path:
     return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))
 
 
-def _config(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> "Config":
+def _config(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease, retries: Retries) -> "Config":
     from parsl import Config
 
     return Config(
         executors=[_executor(study, resources, slurm, lease)],
         retries=RETRIES,
+        retry_handler=retries,
         run_dir=str(parsl_folder(study)),
         strategy="simple",  # replaces a block of workers that ended, such as a Slurm job at its time limit
         strategy_period=1,

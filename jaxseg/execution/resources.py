@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxseg.errors import UsageError
+from jaxseg.execution.host import memory, usable_cores
 
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.6 to 1.7 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
 GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+RUNS_PER_GPU = "JAXSEG_RUNS_PER_GPU"  # variable of the workers' environment
 GPU_MEMORY = 0.9  # of a GPU, shared by its runs
 
 
@@ -34,7 +36,10 @@ class Resources:
         if not self.gpus:
             return {"JAX_PLATFORMS": "cpu"}
         return {
-            "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{GPU_MEMORY / self.runs_per_gpu:.3f}",
+            "JAX_PLATFORMS": "cuda,cpu",  # no GPU is then an error, not a slow run
+            "XLA_PYTHON_CLIENT_MEM_FRACTION": "",  # its former name, which JAX refuses beside the present one
+            "XLA_CLIENT_MEM_FRACTION": f"{GPU_MEMORY / self.runs_per_gpu:.3f}",
+            RUNS_PER_GPU: str(self.runs_per_gpu),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # numbers as nvidia-smi gives them
         }
 
@@ -83,21 +88,24 @@ def _listed(gpus: str) -> tuple[str, ...]:
     return names
 
 
+def check_plugin(resources: Resources) -> None:
+    """`UsageError` where GPUs are asked for that this installation cannot use."""
+    if resources.gpus and not _has_plugin():
+        raise UsageError(
+            "JAX cannot use GPUs here: its CUDA plugin is missing",
+            found=f"--gpus {','.join(dict.fromkeys(resources.gpus))}",
+            remedy="make .venv EXTRAS=cuda12,convert,test (or cuda13), or --gpus none",
+        )
+
+
+def _has_plugin() -> bool:
+    return any(importlib.util.find_spec(plugin) for plugin in GPU_PLUGINS)
+
+
 def _visible_gpus() -> tuple[str, ...]:
     """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
-    if not any(importlib.util.find_spec(plugin) for plugin in GPU_PLUGINS):
+    if not _has_plugin():
         return ()
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return tuple(name for name in visible.split(",") if name and name != "-1")
     return tuple(str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*")))
-
-
-def usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Bytes of main memory of this host."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -22,7 +22,7 @@ class Speed:
 
     Attributes:
         device: kind of accelerator, or "cpu"; cores: that the process could use.
-        images_per_second: trained by one run, without validation.
+        images_per_second: trained by one run, alone on its one device, without validation.
     """
 
     host: str

@@ -15,7 +15,7 @@ from jaxseg.execution import available, compile_cache, report
 from jaxseg.execution.estimate import crops_of
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
-from jaxseg.execution.pool import FOLDER, OpenPool, Pool, parsl_folder
+from jaxseg.execution.pool import FOLDER, OpenPool, Pool, parsl_folder, why_not_run
 from jaxseg.execution.progress import Progress
 from jaxseg.execution.view import View, view_for
 from jaxseg.execution.work import Assignment, Outcome, failed
@@ -188,8 +188,7 @@ class _Loop:
         if error is None:
             self._note(item, future.result())
         else:
-            lost = RuntimeError(f"the worker was lost again and again, killed or out of memory: {error}")
-            self._note(item, failed(RunFolder.of(self.plan.folder, item.run), lost))
+            self._note(item, failed(RunFolder.of(self.plan.folder, item.run), RuntimeError(why_not_run(error))))
 
     def _note(self, item: Item, outcome: Outcome) -> None:
         self.outcomes[item.id] = outcome

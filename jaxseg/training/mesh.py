@@ -3,6 +3,7 @@
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxseg.device import check_platform
 from jaxseg.errors import UsageError
 
 DATA = "data"
@@ -12,8 +13,10 @@ def make_mesh(batch: int, devices: int | None = None) -> Mesh:
     """Mesh over `devices` (default: all) of this process, or of all processes together, from each equally many.
 
     Raises:
-        UsageError: the batch cannot be shared out evenly; the message says what to choose.
+        UsageError: the batch cannot be shared out evenly; the message says what to choose. No device of the kind that
+            was asked for.
     """
+    check_platform()
     processes, available = jax.process_count(), jax.device_count()
     allowed = range(processes, available + 1, processes)
     count = available if devices is None else devices

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import jax
 import pytest
+from jax._src import compilation_cache
 
 from jaxseg.errors import InputError
 from jaxseg.execution import compile_cache, processor
-from jaxseg.execution.resources import usable_cores
+from jaxseg.execution.host import usable_cores
 
 
 def test_made_with_mode_0700_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +50,33 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.1"]
+
+
+def test_what_was_left_half_written_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JAX itself tells it apart: by reading it."""
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))
+    tmp_path.chmod(0o700)
+    former = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", dict(os.environ))
+        try:
+            folder = compile_cache.enable()
+            content = compilation_cache.compress_executable(bytes(range(256)) * 100)
+            for name, length, age in (
+                ("whole", len(content), 100),
+                ("cut", 200, 100),
+                ("empty", 0, 100),
+                ("now", 9, 0),
+            ):
+                entry = folder / f"{name}-cache"
+                entry.write_bytes(content[:length])
+                os.utime(entry, (time.time() - age,) * 2)
+            for _ in range(2):
+                compile_cache.enable()
+                assert {file.name for file in folder.glob("*-cache")} == {"whole-cache", "now-cache"}
+                patch.setattr(compile_cache, "_is_whole", lambda entry: pytest.fail(f"read again: {entry}"))
+        finally:
+            jax.config.update("jax_compilation_cache_dir", former)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or usable_cores() < 2, reason="needs two cores to choose from")

@@ -17,6 +17,7 @@ from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.files import write_json
 from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.run import TrainOptions
 
 CPU, GPU = Resources(1), Resources(1, ("0",))
 
@@ -120,8 +121,18 @@ def test_broken_memories_and_those_of_other_hosts_are_left_out(monkeypatch: pyte
     assert speeds.known(gpu=False) == []
 
 
-def test_a_run_leaves_its_speed_behind(run: RunConfig, data_dir: Path, tmp_path: Path) -> None:
-    complete(RunFolder(tmp_path / "run"), run, (run.dataset,), data_dir, tmp_path)
+def test_a_run_that_has_its_device_alone_leaves_its_speed_behind(
+    run: RunConfig, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(name: str) -> None:
+        options = TrainOptions(devices=1)
+        complete(RunFolder(tmp_path / name), run, (run.dataset,), data_dir, tmp_path, options=options)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("JAXSEG_RUNS_PER_GPU", "2")
+        finish("beside another one")
+    assert not speeds.known(gpu=False)
+    finish("alone")
     (speed,) = speeds.known(gpu=False)
     assert speed.is_of(run.recipe)
     assert speed.images_per_second > 0

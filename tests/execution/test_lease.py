@@ -1,5 +1,6 @@
 """One sweep holds a study; what it started sees when it is gone."""
 
+import errno
 import json
 import os
 import signal
@@ -74,6 +75,28 @@ def test_watcher_on_another_host_goes_by_signs_of_life(tmp_path: Path) -> None:
         time.sleep(0.15)
     time.sleep(0.3)
     assert watch.gone()
+
+
+def test_a_lock_file_that_cannot_be_read_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_answer(*_: object, **__: object) -> None:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    with hold_study(tmp_path) as held:
+        watch = Watch(held.path, held.token, patience=0.3)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", no_answer)
+            assert not watch.gone()
+            assert not watch.stopping()
+        time.sleep(0.4)
+        assert not watch.gone(), "it answers again"
+        with monkeypatch.context() as patch:
+            patch.setattr(lease.fcntl, "flock", no_answer)
+            assert not watch.gone()
+            time.sleep(0.4)
+            assert watch.gone()
+            assert watch.stopping()
 
 
 def test_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

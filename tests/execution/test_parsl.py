@@ -11,7 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from studies import prepare_all, small_study
+
+from jaxseg.execution.pool import Retries, why_not_run
+from jaxseg.execution.work import Assignment
+from jaxseg.run_folder import RunFolder
 
 DRIVER = Path(__file__).with_name("driver.py")
 RUNS = {run.run_id for run in small_study().runs()} | {small_study().trained_weights[0].run.run_id}
@@ -109,6 +114,24 @@ def test_run_of_a_killed_worker_is_done_by_another(
     (victim,) = (id for id in RUNS if id.startswith("site_a-random-f50"))
     assert Counter(lines(study / "started.txt"))[victim] == 2
     assert (study / "runs" / victim / "killed").exists()
+
+
+def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(tmp_path: Path) -> None:
+    run = small_study().runs()[0]
+    given = Assignment(tmp_path, run, (), (), tmp_path, tmp_path, "", tmp_path, "", tmp_path)
+    checkpoints, task = RunFolder.of(tmp_path, run).checkpoints, {"args": (given,)}
+    (checkpoints / "latest-00000010").mkdir(parents=True)
+    retries, lost = Retries(), ManagerLost(b"manager", "node")
+    retries.note(given)
+    assert retries(lost, task) == 1, "it has what it had when it was handed in"
+    for step in (20, 30, 40, 50):
+        (checkpoints / f"latest-{step:08d}").mkdir()
+        assert retries(lost, task) == 0
+    assert retries(WorkerLost(0, "node"), task) == 1
+    (checkpoints / "latest-00000060").mkdir()
+    assert retries(RuntimeError("no block could be started"), task) == 1
+    assert why_not_run(lost).startswith("the worker was lost again and again")
+    assert why_not_run(RuntimeError("no block")) == "no worker could take it: RuntimeError: no block"
 
 
 # The commands of a cluster of one node: jobs run in sessions of their own and are known by their process.

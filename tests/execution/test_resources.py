@@ -1,12 +1,15 @@
 """How options become workers."""
 
+import contextlib
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.execution import resources
-from jaxseg.execution.resources import Resources, choose
+from jaxseg.execution.resources import Resources, check_plugin, choose
+from jaxseg.training.mesh import make_mesh
 
 
 @pytest.fixture
@@ -51,9 +54,8 @@ def test_cpu_workers_as_asked_for() -> None:
 def test_runs_share_a_gpu_and_its_memory() -> None:
     two = chosen("0,3", 2)
     assert (two.workers, two.gpus) == (4, ("0", "0", "3", "3"))
-    assert float(two.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == pytest.approx(0.45)
-    assert "JAX_PLATFORMS" not in two.environment()
-    assert chosen("1").environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.900"
+    assert float(two.environment()["XLA_CLIENT_MEM_FRACTION"]) == pytest.approx(0.45)
+    assert chosen("1").environment()["XLA_CLIENT_MEM_FRACTION"] == "0.900"
 
 
 def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,6 +64,28 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert chosen().gpus == ("2", "5")
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
     assert chosen().gpus == ()
+
+
+def test_gpus_that_jax_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
+    with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda12"):
+        check_plugin(chosen("0,1", 2))
+    check_plugin(chosen("none"))
+    monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))
+    check_plugin(chosen("0,1"))
+
+
+@pytest.mark.parametrize(
+    ("platforms", "refused"), [("cuda,cpu", "'cuda'"), ("cuda", "'cuda'"), ("cpu", None), (None, None)]
+)
+def test_a_worker_whose_gpu_is_not_there_does_not_train_on_the_cpu(platforms: str | None, refused: str | None) -> None:
+    former = jax.config.jax_platforms  # type: ignore[attr-defined]
+    jax.config.update("jax_platforms", platforms)
+    try:
+        with pytest.raises(UsageError, match=refused) if refused else contextlib.nullcontext():
+            make_mesh(4, 1)
+    finally:
+        jax.config.update("jax_platforms", former)
 
 
 @pytest.mark.usefixtures("cpu")

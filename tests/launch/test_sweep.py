@@ -73,6 +73,8 @@ def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: 
         (("none.py", "--out", "x"), "no such configuration file"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--gpus", "all"), "--gpus"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--no-such-option"), "no-such-option"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm"), "--gpus 0,1,2,3 for nodes"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm", "--gpus", "none"), "--workers 8"),
         ((str(ROOT / "configs" / "demo.py"),), "--out"),
     ],
 )
