@@ -90,6 +90,8 @@ def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
         if GATHERED in manifest:  # the first checkpoints have every array by itself
             tree = spread(tree, manifest[GATHERED])
         found = digest(tree)
+    except MemoryError:
+        raise  # no fault of the files
     except Exception as error:  # Orbax and TensorStore raise many types for damaged files
         raise InputError(f"cannot be read: {error!r}", file=folder, remedy=remedy) from error
     if found != manifest["sha256"]:

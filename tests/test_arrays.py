@@ -67,6 +67,16 @@ def test_a_missing_data_file_is_noticed(tmp_path: Path) -> None:
         arrays.load(tmp_path / "a")
 
 
+def test_too_little_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> None:
+        raise MemoryError
+
+    arrays.save(tmp_path / "a", tree())
+    monkeypatch.setattr("jaxseg.stored.read", full)
+    with pytest.raises(MemoryError):
+        arrays.load(tmp_path / "a")
+
+
 def test_a_manifest_that_names_other_parts_is_noticed(tmp_path: Path) -> None:
     arrays.save(tmp_path / "a", tree())
     manifest = tmp_path / "a" / arrays.MANIFEST

@@ -185,13 +185,7 @@ def _begin(
     # nothing is selected here, the last is taken; the log wants the mean of each part of the loss
     sums = np.zeros(len(TwinsLoss._fields), np.float32)
     first = dataclasses.replace(first, best_params={}, best_stats={}, loss_sum=sums)  # type: ignore[arg-type]
-    restored = checkpoints.restore_latest(first)
-    if restored is None:
-        return first
-    state, _, messages = restored
-    for message in messages:
-        options.say(message)
-    return state
+    return checkpoints.restore_latest(first, options.say) or first
 
 
 def _result(job: Job, images: Survey, start: EncoderWeights | None, state: TrainState) -> EncoderWeights:

@@ -1,6 +1,7 @@
 """The checkpoints of a run: the two latest to resume from, the best, and the best at each smaller epoch budget."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,22 +56,26 @@ class Checkpoints:
 
         self.start(write)
 
-    def restore_latest(self, like: TrainState) -> tuple[TrainState, dict[str, Any], list[str]] | None:
-        """The last checkpoint that is whole, with messages about damaged ones, which are set aside.
+    def restore_latest(self, like: TrainState, say: Callable[[str], None]) -> TrainState | None:
+        """The last checkpoint that is whole; None where there is none.
 
         Args:
             like: arrays or shapes.
+            say: told of each damaged one, which is set aside.
         """
-        messages: list[str] = []
-        for folder in reversed(self._latest()):
+        self._tidy()
+        found = self._latest()
+        while found:
+            folder = found.pop()
             try:
-                tree, about = arrays.load(folder, jax.eval_shape(TrainState.to_tree, like))
-                return like.from_tree(tree), about, messages
+                tree, _ = arrays.load(folder, jax.eval_shape(TrainState.to_tree, like))
+                return like.from_tree(tree)
             except InputError as error:
                 aside = folder.with_name(f"damaged-{folder.name}")
                 shutil.rmtree(aside, ignore_errors=True)
                 folder.replace(aside)
-                messages.append(f"{error}\n  set aside as {aside.name}; going on from the checkpoint before")
+                further = "going on from the checkpoint before" if found else "no other is left: beginning anew"
+                say(f"{error}\n  set aside as {aside.name}; {further}")
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:
@@ -79,9 +84,17 @@ class Checkpoints:
         self.start(lambda: arrays.save(self.folder / name, tree, about))
 
     def finish(self) -> None:
-        """Remove what only resuming needs."""
-        for former in self._latest():
-            shutil.rmtree(former)
+        """Remove what only resuming needs, and what is no checkpoint."""
+        self._tidy()
+        for pattern in ("latest-*", "damaged-*"):
+            for former in self.folder.glob(pattern):
+                shutil.rmtree(former)
+
+    def _tidy(self) -> None:
+        """Remove what a process left half-written when it was killed."""
+        for pattern in (".*.part", ".*.former"):
+            for left in self.folder.glob(pattern):
+                shutil.rmtree(left)
 
     def _latest(self) -> list[Path]:
         return sorted(self.folder.glob("latest-*"))
@@ -98,7 +111,7 @@ class Unsaved(Checkpoints):
     def save_latest(self, state: TrainState, about: dict[str, Any]) -> None:
         pass
 
-    def restore_latest(self, like: TrainState) -> None:
+    def restore_latest(self, like: TrainState, say: Callable[[str], None]) -> None:
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:

@@ -195,15 +195,12 @@ def _begin(
     options: TrainOptions,
 ) -> TrainState:
     """The state that the run goes on from, on the devices. Only the process that leads reads checkpoints."""
-    restored = checkpoints.restore_latest(like)
+    restored = checkpoints.restore_latest(like, options.say)
     if from_first(np.array(restored is None)):
         return fresh(*from_first(initial(run.recipe.model, encoder, (run.dataset, run.repeat))), whole)
-    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)  # of a process that does not read
-    if restored is not None:
-        state, _, messages = restored
-        for message in messages:
-            options.say(message)
-    return to_devices(from_first(state), whole)
+    if restored is None:  # another process reads it
+        restored = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    return to_devices(from_first(restored), whole)
 
 
 def _check_same(**values: Any) -> None:

@@ -5,17 +5,17 @@ import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 from train import train_run
 
 from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError
-from jaxseg.input.transfer import to_devices
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
@@ -40,8 +40,22 @@ def stop_after(steps: int) -> Callable[[], bool]:
     return lambda: next(asked) + 1 >= steps
 
 
-def test_run_twice_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
-    first, second = (trained(tmp_path / name, run, data_dir) for name in ("a", "b"))
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, run: RunConfig, data_dir: Path) -> RunFolder:
+    """The run, trained at one go."""
+    return trained(tmp_path_factory.mktemp("uninterrupted"), run, data_dir)
+
+
+def test_run_twice_gives_the_same_bits(
+    tmp_path: Path, run: RunConfig, data_dir: Path, uninterrupted: RunFolder
+) -> None:
+    first, second = uninterrupted, trained(tmp_path, run, data_dir)
     assert best(first) == best(second)
     steps = [[(line["step"], line["validation_loss"]) for line in place.read_log()] for place in (first, second)]
     assert steps[0] == steps[1]
@@ -82,13 +96,16 @@ def test_the_stack_on_the_host_gives_the_same_run(tmp_path: Path, run: RunConfig
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
 
 
-def test_stopped_and_resumed_gives_the_same_bits(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
-    whole = trained(tmp_path / "whole", run, data_dir)
-    place = RunFolder(tmp_path / "parts")
+def test_stopped_and_resumed_gives_the_same_bits(
+    tmp_path: Path, run: RunConfig, data_dir: Path, uninterrupted: RunFolder
+) -> None:
+    whole, place = uninterrupted, RunFolder(tmp_path)
     for steps in (1, 1):
         with pytest.raises(StoppedError, match="resume"):
             train_run(place, run, data_dir, tmp_path, stop_after(steps))
+    (place.checkpoints / ".latest-00000003.0a1b2c3d.part" / "arrays").mkdir(parents=True)  # as after `kill -9`
     train_run(place, run, data_dir, tmp_path)
+    assert not list(place.checkpoints.glob(".*"))
     assert best(place) == best(whole)
     logs = [[{**line, "seconds": 0, "images_per_second": 0} for line in p.read_log()] for p in (place, whole)]
     assert logs[0] == logs[1]
@@ -124,41 +141,42 @@ def test_stopped_between_dispatches_and_resumed_gives_the_same_bits(
 
 def test_crops_cut_on_the_host_go_step_by_step(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
     told: list[int] = []
-    trained(tmp_path, run, data_dir, stack="host", dispatch=3, on_step=lambda step, total, line: told.append(step))
+    options: dict[str, Any] = {"stack": "host", "devices": 1, "on_step": lambda step, total, line: told.append(step)}
+    trained(tmp_path, run, data_dir, dispatch=3, **options)
     assert told == list(range(1, told[-1] + 1))
 
 
-def test_a_transfer_that_nobody_asked_for_stops_the_loop(
-    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def all_but_scalars(tree: object, sharding: NamedSharding) -> object:
-        return tree if isinstance(tree, np.float32) else to_devices(tree, sharding)
+def test_a_transfer_that_nobody_asked_for_stops_the_loop(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    def look(step: int, total: int, line: object) -> None:
+        jnp.sin(np.float32(step))
 
-    monkeypatch.setattr("jaxseg.training.run.to_devices", all_but_scalars)  # the learning rate stays on the host
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
-        trained(tmp_path, run, data_dir)
+        trained(tmp_path, run, data_dir, on_step=look)
 
 
-def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
-    whole = trained(tmp_path / "whole", run, data_dir)
-    place = RunFolder(tmp_path / "damaged")
+@pytest.mark.parametrize(
+    ("damaged", "told"), [(1, ["the checkpoint before"]), (2, ["the checkpoint before", "beginning anew"])]
+)
+def test_damaged_checkpoints_are_set_aside(
+    damaged: int, told: list[str], tmp_path: Path, run: RunConfig, data_dir: Path, uninterrupted: RunFolder
+) -> None:
+    place = RunFolder(tmp_path)
     for steps in (1, 1):
         with pytest.raises(StoppedError):
             train_run(place, run, data_dir, tmp_path, stop_after(steps))
-    newest = max(place.checkpoints.glob("latest-*"))
-    largest = max((file for file in newest.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
+    newest = sorted(place.checkpoints.glob("latest-*"), reverse=True)[:damaged]
+    for folder in newest:
+        flip_a_bit(max((file for file in folder.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size))
     said: list[str] = []
     train_run(place, run, data_dir, tmp_path, options=TrainOptions(say=said.append))
-    assert len(said) == 1
-    assert newest.name in said[0]
-    assert best(place) == best(whole)
+    for message, folder, further in zip(said, newest, told, strict=True):
+        assert f"set aside as damaged-{folder.name}" in message
+        assert message.endswith(further)
+    assert best(place) == best(uninterrupted)
 
 
-def test_budgets_keep_the_best_so_far(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
-    place = trained(tmp_path, run, data_dir)
+def test_budgets_keep_the_best_so_far(uninterrupted: RunFolder) -> None:
+    place = uninterrupted
     _, early = arrays.load(place.checkpoints / "epochs-000001")
     _, late = arrays.load(place.checkpoints / "best")
     lines = place.read_log()
@@ -248,6 +266,6 @@ def test_what_is_compiled_beside_loading_is_what_is_trained(
         return prepare(program, *arguments)
 
     monkeypatch.setattr(Program, "prepare", noted)
-    trained(tmp_path, run, data_dir, stack=stack)
+    trained(tmp_path, run, data_dir, stack=stack, devices=1)
     assert len(asked) > 1
     assert all(each == asked[0] for each in asked)
