@@ -120,7 +120,7 @@ def _scored(
     recipe, images = run.recipe, dataset.test
     check_classes(name, dataset.classes, recipe.model.classes)
     window = SlidingWindow(recipe.model, crop or recipe.crop, stride or recipe.stride, recipe.compute_dtype)
-    predictions = window(model.params, model.stats, _test_images(name, data_dir), model.statistics)
+    predictions = window(model.folded, _test_images(name, data_dir), model.statistics)
     for number, probabilities in enumerate(predictions):
         height, width = images.sizes[number]
         about = {

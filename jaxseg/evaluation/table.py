@@ -39,10 +39,9 @@ def append(file: Path, rows: list[dict[str, Any]], of: Container[str] | None = N
 
 def summary(file: Path) -> str:
     """Mean scores over the images, a line per budget and test dataset."""
-    import pandas as pd
-
     means = (
-        pd.read_parquet(file)
+        _read(file)
+        .to_pandas()
         .groupby(["tested_on", "budget"])
         .agg(dice=("dice", "mean"), jaccard=("jaccard", "mean"), images=("image", "count"))
     )
@@ -50,7 +49,7 @@ def summary(file: Path) -> str:
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
-    """`InputError` where it is damaged."""
+    """`InputError` where it is missing or damaged."""
     try:
         with parquet.ParquetFile(file) as table:
             return table.read(columns).replace_schema_metadata()

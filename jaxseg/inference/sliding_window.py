@@ -11,6 +11,7 @@ from jax import Array, lax
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.device import precision
+from jaxseg.errors import UsageError
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.render import Stack, normalise, pack, render
 from jaxseg.models.folding import fold, folded, folded_network
@@ -36,15 +37,19 @@ class SlidingWindow:
     stride: int
     compute_dtype: str = "auto"
 
-    def __call__(
-        self, params: Tree, stats: Tree, groups: Iterable[Stack], statistics: Statistics
-    ) -> Iterator[np.ndarray]:
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= self.crop:
+            raise UsageError(
+                "windows would leave out pixels", found=f"stride {self.stride}", expected=f"1 … {self.crop}, the crop"
+            )
+
+    def __call__(self, params: Tree, groups: Iterable[Stack], statistics: Statistics) -> Iterator[np.ndarray]:
         """Foreground classes' probabilities, float32 (height, width, classes), image by image.
 
         Args:
+            params: what `for_inference` gives.
             groups: the images; see `in_groups`.
         """
-        params = _folder(self.compute_dtype)(params, stats)
         for stack in groups:
             # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
             total = np.asarray(self._summed(params, stack, statistics))
@@ -97,6 +102,11 @@ def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placem
 def batch_size(windows: int) -> int:
     """Windows at once: as few batches as can be, of equal sizes, so that less than one in each is computed in vain."""
     return -(-windows // -(-windows // BATCH))
+
+
+def for_inference(params: Tree, stats: Tree, compute_dtype: str) -> Tree:
+    """Parameters on the device, batch normalisation folded in, rounded to what is computed with."""
+    return _folder(compute_dtype)(params, stats)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from jaxseg.config import ModelConfig, RunConfig
 from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
-from jaxseg.inference.sliding_window import SlidingWindow, in_groups, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, for_inference, in_groups, stacked
 from jaxseg.input.render import normalise
 from jaxseg.models import golden
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -49,6 +49,11 @@ class TrainedModel:
     def statistics(self) -> Statistics:
         return statistics_of(self.weights)
 
+    @functools.cached_property
+    def folded(self) -> Tree:
+        """Parameters for sliding windows, on the device; kept, so that they go there once for all images."""
+        return for_inference(self.params, self.stats, self.run.recipe.compute_dtype)
+
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits float32 (B, H, W, classes) and features by name, each (B, h, w, channels).
 
@@ -73,9 +78,11 @@ class TrainedModel:
                     f"image {number} is not RGB", found=f"{image.dtype} {image.shape}", expected="uint8 (h, w, 3)"
                 )
         recipe = self.run.recipe
-        window = SlidingWindow(recipe.model, recipe.crop, stride or recipe.stride, recipe.compute_dtype)
+        window = SlidingWindow(
+            recipe.model, recipe.crop, recipe.stride if stride is None else stride, recipe.compute_dtype
+        )
         groups = in_groups(*stacked(images)) if images else ()
-        return list(window(self.params, self.stats, groups, self.statistics))
+        return list(window(self.folded, groups, self.statistics))
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
         """Probability of foreground of any class, float32 (h, w), by sliding window."""

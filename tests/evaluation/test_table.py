@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,16 @@ def test_rows_follow_the_former_ones(by_pandas: bool, tmp_path: Path) -> None:
     assert table.tested_on(file) == {"tnbc"}
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and no more of it PAR1"])
-def test_a_damaged_table_is_named(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and no more of it PAR1", None])
+@pytest.mark.parametrize("read", [table.tested_on, table.summary])
+def test_a_missing_or_damaged_table_is_named(
+    read: Callable[[Path], object], content: bytes | None, tmp_path: Path
+) -> None:
     file = tmp_path / "scores.parquet"
-    file.write_bytes(content)
+    if content is not None:
+        file.write_bytes(content)
     with pytest.raises(InputError, match=r"(?s)scores\.parquet: cannot be read as a table.*scored anew"):
-        table.tested_on(file)
+        read(file)
 
 
 def test_pandas_is_not_needed(tmp_path: Path) -> None:

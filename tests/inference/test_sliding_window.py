@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from jaxseg.config import ModelConfig
-from jaxseg.inference.sliding_window import SlidingWindow, batch_size, in_groups, stacked
+from jaxseg.errors import UsageError
+from jaxseg.inference.sliding_window import SlidingWindow, batch_size, for_inference, in_groups, stacked
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.training.step import Statistics
@@ -45,16 +46,17 @@ def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
 
 def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
-    found = list(SlidingWindow(MODEL, CROP, STRIDE)(params, stats, in_groups(*stacked(images)), STATISTICS))
+    window, ready = SlidingWindow(MODEL, CROP, STRIDE), for_inference(params, stats, "auto")
+    found = list(window(ready, in_groups(*stacked(images)), STATISTICS))
     for image, probability in zip(images, found, strict=True):
         assert probability.shape == (*image.shape[:2], 1)
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
 
 
 def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
-    params, stats = initial(MODEL, None, ("window",))
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
-    list(window(params, stats, in_groups(padded, sizes), STATISTICS))
+    list(window(ready, in_groups(padded, sizes), STATISTICS))
     compiled: list[str] = []
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
@@ -64,30 +66,38 @@ def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
-        list(window(params, stats, in_groups(padded, smaller), STATISTICS))
+        list(window(ready, in_groups(padded, smaller), STATISTICS))
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert not compiled
 
 
 def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
-    params, stats = initial(MODEL, None, ("window",))
-    fine, coarse = (
-        next(SlidingWindow(MODEL, CROP, STRIDE, dtype)(params, stats, in_groups(*stacked(images[:1])), STATISTICS))
-        for dtype in ("float32", "bfloat16")
-    )
+    start = initial(MODEL, None, ("window",))
+
+    def predicted(dtype: str) -> np.ndarray:
+        window = SlidingWindow(MODEL, CROP, STRIDE, dtype)
+        return next(window(for_inference(*start, dtype), in_groups(*stacked(images[:1])), STATISTICS))
+
+    fine, coarse = predicted("float32"), predicted("bfloat16")
     assert 0 < np.abs(coarse - fine).max() < 2e-2
 
 
 def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    params, stats = initial(MODEL, None, ("window",))
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    together = list(window(params, stats, in_groups(*stacked(images)), STATISTICS))
+    together = list(window(ready, in_groups(*stacked(images)), STATISTICS))
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
-    for one, other in zip(together, window(params, stats, in_groups(*stacked(images)), STATISTICS), strict=True):
+    for one, other in zip(together, window(ready, in_groups(*stacked(images)), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.parametrize(("windows", "batch"), [(1, 1), (9, 9), (16, 16), (17, 9), (49, 13), (1920, 16)])
 def test_batches_waste_little(windows: int, batch: int) -> None:
     assert batch_size(windows) == batch
+
+
+@pytest.mark.parametrize("stride", [-8, 0, CROP + 1])
+def test_windows_that_would_leave_out_pixels_are_refused(stride: int) -> None:
+    with pytest.raises(UsageError, match=f"stride {stride}\n.*1 … {CROP}"):
+        SlidingWindow(MODEL, CROP, stride)

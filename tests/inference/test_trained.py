@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import jaxseg
 from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
+from jaxseg.inference.sliding_window import for_inference
 from jaxseg.inference.trained import keep_encoder
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.unet import FEATURES
@@ -48,6 +50,22 @@ def test_a_window_of_its_own_size_is_the_sigmoid_of_the_logits(finished: RunFold
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits[0, ..., 0])), atol=1e-5)
 
 
+def test_parameters_go_to_the_device_once(
+    finished: RunFolder, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        made.append(1)
+        return for_inference(*arguments)
+
+    monkeypatch.setattr("jaxseg.inference.trained.for_inference", counted)
+    model = jaxseg.load(finished.path)
+    first, second = (model.predict([image]) for _ in range(2))
+    assert made == [1]
+    np.testing.assert_array_equal(first, second)
+
+
 def test_budgets_are_different_models(finished: RunFolder) -> None:
     assert jaxseg.load(finished.path, budget=1).about["epochs"] == 1
     assert jaxseg.load(finished.path).about["epochs"] == 2
@@ -61,6 +79,9 @@ def test_what_is_refused(finished: RunFolder, image: np.ndarray, tmp_path: Path)
         model(image[None])
     with pytest.raises(UsageError, match="uint8"):
         model.predict([image.astype(np.float32)])
+    for stride in (0, model.run.recipe.crop + 1):
+        with pytest.raises(UsageError, match=f"stride {stride}"):
+            model.predict([image], stride)
     with pytest.raises(InputError, match=r"config\.json"):
         jaxseg.load(tmp_path)
 
