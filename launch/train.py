@@ -73,7 +73,7 @@ def main() -> None:
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise
     from jaxseg.execution.single import run_single
-    from jaxseg.training.processes import join, leads
+    from jaxseg.training.processes import devices_in_all, join, leads
     from jaxseg.training.run import TrainOptions
     from jaxseg.training.together import train_together
 
@@ -82,6 +82,8 @@ def main() -> None:
         join(flags.coordinator, flags.processes, flags.process_id)
     should_stop = StopRequest()
     if flags.distributed:
+        if leads():
+            print(devices_in_all(), flush=True)
         train_together(run, RunFolder.of(flags.out, run), places, should_stop, options)
     if leads():
         folder = run_single(run, flags.out, places, flags.test or (flags.dataset,), should_stop, options)

@@ -5,6 +5,7 @@ Only `launch/train.py --distributed` joins processes; runs that have nothing to 
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             remedy="give all three, or none under Slurm or Open MPI",
         )
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
+    visible = jax.config.values["jax_cuda_visible_devices"]
     # On CPUs, computations in flight together may wait for each other's collectives.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
@@ -50,6 +52,20 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             f"the processes of the run did not find each other: {error}",
             remedy="start one per host with srun, or give --coordinator HOST:PORT --processes N --process-id 0 … N-1",
         ) from error
+    if _alone_on_host() and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
+        # JAX gives each task of a scheduler one device, as if there were one for each on its host
+        jax.config.update("jax_cuda_visible_devices", visible)
+
+
+def _alone_on_host() -> bool:
+    """Whether a scheduler started one process on each host; false where none tells."""
+    tasks, nodes = (os.environ.get(f"SLURM_STEP_NUM_{what}") for what in ("TASKS", "NODES"))
+    return (tasks is not None and tasks == nodes) or os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == "1"
+
+
+def devices_in_all() -> str:
+    """What the processes bring together, for people."""
+    return f"{jax.process_count()} processes, {jax.device_count()} x {jax.devices()[0].device_kind}"
 
 
 def leave() -> None:

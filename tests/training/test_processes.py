@@ -43,7 +43,7 @@ def arguments(out: Path, data_dir: Path) -> list[str]:
 
 
 def started(out: Path, data_dir: Path, *further: object) -> subprocess.Popen[str]:
-    chosen = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "JAXSEG_CACHE": str(data_dir.parent / "xla")}
+    chosen = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
         [sys.executable, *arguments(out, data_dir), *map(str, further)],
         env={**os.environ, **chosen},
@@ -83,7 +83,6 @@ def alone(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     out = tmp_path / "alone"
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("JAXSEG_CACHE", str(data_dir.parent / "xla"))
     monkeypatch.setattr(sys, "argv", arguments(out, data_dir))
     monkeypatch.setattr("jax.distributed.initialize", lambda *_, **__: pytest.fail("joined other processes"))
     monkeypatch.setattr("jaxseg.command.StopRequest", lambda: lambda: False)
@@ -116,6 +115,7 @@ def test_two_processes_stop_together_resume_and_give_the_losses_of_one(
 
     results = ended(pair(out, data_dir))
     assert [code for code, _, _ in results] == [0, 0], results
+    assert results[0][1].startswith("2 processes, 2 x cpu")
     assert "synthetic_nuclei_a" in results[0][1]
     assert "synthetic_nuclei_a" not in results[1][1]
     assert "epoch" not in results[1][1]
@@ -137,6 +137,30 @@ def test_what_one_process_was_asked_is_answered_to_all_a_call_later() -> None:
     agreement = Agreement(lambda: next(asked), make_mesh(2))
     with jax.transfer_guard("disallow"):
         assert [agreement() for _ in range(4)] == [False, False, True, False]
+
+
+ONE_TASK = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+ONE_TASK |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_NUM_TASKS": "1", "JAX_PLATFORMS": "cpu"}
+JOIN = "from jaxseg.training.processes import join; join(); import jax; "
+JOIN += "print(jax.config.values['jax_cuda_visible_devices'])"
+
+
+@pytest.mark.parametrize(
+    ("told", "gpus"),
+    [
+        ({"SLURM_STEP_NUM_NODES": "1"}, "all"),
+        ({"SLURM_STEP_NUM_NODES": "1", "JAX_LOCAL_DEVICE_IDS": "2,3"}, "2,3"),
+        ({}, "0"),
+    ],
+)
+def test_one_process_on_a_host_has_all_its_gpus(told: dict[str, str], gpus: str) -> None:
+    """JAX itself would give it the one that goes with its number on the host."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, **ONE_TASK, **told, "JAX_COORDINATOR_PORT": port}
+    ran = subprocess.run([sys.executable, "-c", JOIN], env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.stdout.strip() == gpus, ran.stderr
 
 
 def test_the_address_of_a_run_is_given_whole_or_not_at_all() -> None:
