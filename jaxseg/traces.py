@@ -9,7 +9,6 @@ runs (jaxlib 0.10.2, CPUs).
 """
 
 import contextlib
-import functools
 import hashlib
 import importlib.metadata
 import os
@@ -91,11 +90,11 @@ def _write(file: Path, found: export.Exported) -> None:
 def _key(function: Callable[..., Any], about: object, leaves: list[Any], structure: Any) -> str:
     """Hex SHA-256 over all that tracing depends on."""
     parts = [
-        _source(),
+        SOURCE,
         sorted((name, importlib.metadata.version(name)) for name in PACKAGES),
         sys.version,
         sorted((name, repr(value)) for name, value in jax.config.values.items()),
-        jax.default_backend(),
+        (jax.default_backend(), jax.device_count()),
         (function.__module__, function.__qualname__, about),
         structure,
         [(leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves],
@@ -103,7 +102,6 @@ def _key(function: Callable[..., Any], about: object, leaves: list[Any], structu
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-@functools.cache
 def _source() -> str:
     """Digest of this package's modules, names and contents."""
     root = Path(jaxseg.__file__).parent
@@ -111,3 +109,6 @@ def _source() -> str:
     for file in sorted(root.rglob("*.py")):
         total.update(f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()};".encode())
     return total.hexdigest()
+
+
+SOURCE = _source()  # at once: what is imported need not be what lies on the disk by the first trace

@@ -1,5 +1,6 @@
 """Harsher rules than in production: two simulated devices, warnings are errors; and what several rooms need."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +17,15 @@ jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing that tests compile or measure gets into the user's cache; in theirs they find it, as runs do."""
+    """Nothing that tests compile or measure gets into the user's cache; in theirs they find it, as runs do.
+
+    One for all test processes at once, which share the time to compile.
+    """
     from jaxseg.execution import compile_cache
 
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXSEG_CACHE", str(tmp_path_factory.mktemp("cache") / "xla"))
+        patch.setenv("JAXSEG_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "xla"))
         compile_cache.enable()
         yield
 

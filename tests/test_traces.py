@@ -74,14 +74,17 @@ def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.Mo
     compiled(traced)
     compiled(traced, about="another network")
     compiled(traced, devices=2)
-    monkeypatch.setattr(traces, "_source", lambda: "another version of the package")
+    monkeypatch.setattr(traces, "SOURCE", "another version of the package")
     compiled(traced)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 7)
+        compiled(traced)
     jax.config.update("jax_default_matmul_precision", "highest")
     try:
         compiled(traced)
     finally:
         jax.config.update("jax_default_matmul_precision", None)
-    assert len(traced) == len(list(folder.glob("*.traced"))) == 5
+    assert len(traced) == len(list(folder.glob("*.traced"))) == 6
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-1] + b"?", lambda _: b""])
@@ -141,7 +144,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(folder: Path, monkeypat
 
 
 def test_a_run_from_a_kept_trace_is_the_same_to_the_bit(
-    folder: Path, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def best(name: str) -> Any:
         make_steps.cache_clear()
