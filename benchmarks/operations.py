@@ -45,21 +45,31 @@ def operations(
     """What the timed operations of a compiled program are, the longest first.
 
     Args:
-        found: seconds of every operation in `steps` steps, by its name.
+        found: seconds of every operation in `steps` steps, by its name, in order of time.
         arithmetic, bandwidth: the roofs, FLOP and bytes a second.
     """
     of_step, codes = {kernel.name: kernel for kernel in kernels(program)}, opcodes(program)
     result = []
     for name, seconds in found.items():
-        # an operation that each step carries out is told by its median, which a busy moment does not move
-        each = statistics.median(seconds) * len(seconds) / steps
         if codes.get(name) in CALLERS:
             continue
         kernel = of_step.get(name) or Kernel(name, "", 0, "")
         where = group(kernel) if name in of_step else LOOPS if name in codes else UNKNOWN
         least = max(kernel.flop / arithmetic, kernel.bytes / bandwidth)
+        each = _of_a_step(seconds, steps)
         result.append(Operation(name, where, kernel.made_from, each, least, kernel.flop, kernel.bytes))
     return sorted(result, key=lambda operation: -operation.seconds)
+
+
+def _of_a_step(seconds: list[float], steps: int) -> float:
+    """Median of the steps, which a busy moment does not move; their mean where not all carry it out equally often.
+
+    A step may carry an operation out by several kernels of very different lengths, so they are added up first.
+    """
+    each, left = divmod(len(seconds), steps)
+    if left:
+        return sum(seconds) / steps
+    return statistics.median(sum(seconds[first : first + each]) for first in range(0, len(seconds), each))
 
 
 def group(kernel: Kernel) -> str:

@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from benchmarks.turns import Contender, Turn, opened
 
 MATRIX = {True: 8192, False: 2048}  # rows of the matrices, on a GPU or on a core
 NO_GRAPHS = "--xla_gpu_enable_command_buffer="
+STREAMS = ("Stream", "CUPTI")  # names of the lines of a GPU's streams; of one to which CUPTI counts its own work too
 ARRAY = {True: 2**29, False: 2**26}  # float32 numbers
 
 
@@ -85,22 +86,28 @@ def profiled(setting: dict[str, Any]) -> Turn:
 
 
 def durations(folder: Path) -> dict[str, list[float]]:
-    """Seconds of every operation in a trace, by its name, or a kernel's where the profiler tells no more."""
+    """Seconds of every operation in a trace, in order of time, by its name, or a kernel's where that is all there is."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for _, name, seconds in sorted(_events(folder)):
+        found[name].append(seconds)
+    return found
+
+
+def _events(folder: Path) -> Iterator[tuple[float, str, float]]:
+    """When it began, which operation it belongs to, and its seconds."""
     import jax
 
-    found: dict[str, list[float]] = defaultdict(list)
     for file in folder.rglob("*.xplane.pb"):
         planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
         on_gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
         for plane in on_gpus or planes:
             for line in plane.lines:
-                if on_gpus and not line.name.startswith("Stream"):
+                if on_gpus and not line.name.startswith(STREAMS):
                     continue  # which sums up what the streams' lines say
                 for event in line.events:
                     name = dict(event.stats).get("hlo_op")
                     if on_gpus or name:
-                        found[str(name or event.name)].append(event.duration_ns / 1e9)
-    return found
+                        yield event.start_ns, str(name or event.name), event.duration_ns / 1e9
 
 
 def measured_roofs(dtype: str, rows: int, numbers: int) -> tuple[float, float]:

@@ -111,6 +111,15 @@ def test_operations_of_a_step_by_hand() -> None:
     assert (found["memcpy"].group, found["memcpy"].least) == (UNKNOWN, 0)
 
 
+def test_kernels_of_an_operation_are_added_up_for_each_step() -> None:
+    split = [5.0, 5.0, 300.0, 5.0, 6.0, 310.0, 5.0, 5.0, 900.0]  # three kernels a step; the third step was disturbed
+    at_the_start = [3.0]  # once in a dispatch of three steps
+    times = {"product": split, "turned": at_the_start}
+    found = {each.name: each for each in operations.operations(STEP, times, 3, arithmetic=160.0, bandwidth=128.0)}
+    assert found["product"].seconds == 321
+    assert found["turned"].seconds == 1
+
+
 def test_report_and_picture(tmp_path: Path) -> None:
     found = [Operation("a", "sums", "", 0.002, 0.001, 0, 10**6), Operation("b", "dots", "", 0.004, 0.003, 10**9, 10**6)]
     shown = io.StringIO()
