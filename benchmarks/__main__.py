@@ -31,8 +31,8 @@ def main() -> None:
         print("left out, because there is no GPU: train_step at batches 8 to 64")
         if "bfloat16" not in dtypes.raced():
             print("left out, because this processor has no AMX: train_step and inference in bfloat16")
-    elif not here.peer:
-        print("left out, because this PyTorch has no CUDA: the peer (see docs/benchmarks.md)")
+    if not here.peer:
+        print("left out, because JAX and PyTorch would use different devices: the peer (see docs/benchmarks.md)")
     for benchmark in (train_step, inference, input, conversion, start, study, placement, profile):
         benchmark.measure(benchmark.Flags(out=flags.out, remark=flags.remark))
     if not here.gpu:

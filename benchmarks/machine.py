@@ -22,7 +22,7 @@ class Machine:
     Attributes:
         device: what the work runs on, such as "2 CPU cores, AMD EPYC" or "NVIDIA H100 80GB HBM3".
         gpu: whether that is a GPU.
-        peer: whether PyTorch can use the same device.
+        peer: whether PyTorch would use the same device.
     """
 
     device: str
@@ -38,15 +38,15 @@ class Machine:
 @functools.cache
 def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
-    kind, name = _ask(PROBE).split("|")
-    if kind != "gpu":
-        cores = f"{len(os.sched_getaffinity(0))} CPU cores, {processor.model_name()}"
-        return Machine(cores, gpu=False, peer=True)
-    return Machine(name, gpu=True, peer=_ask(PROBE_PEER) == "True")
+    kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
+    gpu, peer_on_gpu = kind == "gpu", _ask(PROBE_PEER) == "True"
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores, {processor.model_name()}"
+    return Machine(name if gpu else cores, gpu, peer=gpu == peer_on_gpu)
 
 
-def _ask(program: str) -> str:
-    return subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+def _ask(program: str, **environment: str) -> str:
+    command, variables = [sys.executable, "-c", program], {**os.environ, **environment}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables).stdout.strip()
 
 
 def about() -> dict[str, object]:

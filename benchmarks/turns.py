@@ -17,6 +17,7 @@ from jaxseg.execution.start import keep_freed_memory, look_for_garbage_rarely
 
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it
+SHARE, FORMER_SHARE = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX refuses both at once
 Turn = Callable[[], float]  # does the work once and returns its seconds
 
 
@@ -103,7 +104,7 @@ def prepare(contender: Contender) -> Turn:
     """Import and warm up a contender in this process; C library and collector are set as in our commands."""
     keep_freed_memory()
     look_for_garbage_rarely()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", MEMORY_SHARE)
+    os.environ.setdefault(SHARE, os.environ.pop(FORMER_SHARE, MEMORY_SHARE))
     os.environ.update(contender.environment)
     if contender.cores:
         os.sched_setaffinity(0, contender.cores)

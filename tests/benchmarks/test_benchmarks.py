@@ -19,6 +19,7 @@ from benchmarks import (
     dtypes,
     inference,
     input,
+    machine,
     material,
     ours,
     placement,
@@ -116,6 +117,34 @@ def test_processes_are_bound_to_their_cores() -> None:
     bound = [turns.Contender(f"{k}", "bound:cores", {}, cores=(core,)) for k in range(2)]
     with turns.all_opened(bound) as turn:
         assert turn() == core
+
+
+@pytest.mark.parametrize(("given", "taken"), [({}, turns.MEMORY_SHARE), ({turns.FORMER_SHARE: "0.3"}, "0.3")])
+def test_contenders_share_a_gpu(given: dict[str, str], taken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (turns.SHARE, turns.FORMER_SHARE):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with turns.opened(turns.Contender("any", "bound:memory_share", {})) as turn:
+        assert turn() == float(taken)
+
+
+@pytest.mark.parametrize(
+    ("jax_finds", "pytorch_finds", "found"),
+    [
+        ("gpu|H100", "True", Machine("H100", gpu=True, peer=True)),
+        ("gpu|H100", "False", Machine("H100", gpu=True, peer=False)),
+        ("cpu|cpu", "True", Machine("2 CPU cores, any", gpu=False, peer=False)),
+    ],
+)
+def test_the_peer_is_left_out_where_it_would_use_another_device(
+    jax_finds: str, pytorch_finds: str, found: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {machine.PROBE: jax_finds, machine.PROBE_PEER: pytorch_finds}
+    monkeypatch.setattr(machine, "_ask", lambda program, **environment: answers[program])
+    monkeypatch.setattr(machine.processor, "model_name", lambda: "any")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert machine.this_machine.__wrapped__() == found
 
 
 @pytest.mark.usefixtures("inline", "has_amx")
