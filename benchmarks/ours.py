@@ -45,7 +45,7 @@ def train_step(setting: dict[str, Any]) -> Turn:
 
 
 def input_wait(setting: dict[str, Any]) -> Turn:
-    """Seconds of such steps in which their input was waited for."""
+    """Seconds of such steps from asking for a dispatch's input until it was on its way to the device."""
     turn = training(setting).turn
     return lambda: turn()[1]
 
@@ -86,12 +86,13 @@ def training(setting: dict[str, Any]) -> Training:
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
         nonlocal state
-        started, waited = time.perf_counter(), 0.0
+        started, waited, loss = time.perf_counter(), 0.0, None
         for _ in range(0, steps, together):
             asked = time.perf_counter()
             some = feed(stacked(list(itertools.islice(batches, together))))
             waited += time.perf_counter() - asked
-            state, loss = train(state, *some, statistics, rate)
+            former, (state, loss) = loss, train(state, *some, statistics, rate)
+            jax.block_until_ready(former)  # a dispatch late, as in training
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started, waited
 

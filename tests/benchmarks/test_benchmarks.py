@@ -33,6 +33,7 @@ from benchmarks import (
 )
 from benchmarks.machine import Machine
 from jaxseg.config import ModelConfig
+from jaxseg.input.plan import AHEAD
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import pack, render
 from jaxseg.models.unet import network
@@ -177,6 +178,10 @@ def test_input(tmp_path: Path) -> None:
     assert 0 < waiting["median_seconds"] < whole["median_seconds"]
 
 
+def test_little_of_the_input_of_a_turn_on_a_gpu_is_drawn_before_it() -> None:
+    assert input.STEPS[True] >= 20 * AHEAD
+
+
 @pytest.mark.usefixtures("inline")
 def test_conversion(tmp_path: Path) -> None:
     file = conversion.measure(conversion.Flags(**NARROW, turns=1, out=tmp_path))
@@ -207,6 +212,13 @@ def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
     times = [len(side["seconds"]) for case in result["cases"] for side in case["contenders"].values()]
     assert times == [2, 2, 2, 2]
     assert result["device"] in ran.stdout
+
+
+def test_variables_of_a_contender_are_set_before_jax_and_pytorch_are_imported() -> None:
+    """Its process imports what was started: nothing that this imports may import them."""
+    program = "import benchmarks.__main__, sys; print(*{'jax', 'torch'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.stdout == "\n", ran.stderr
 
 
 def test_a_contender_that_fails_is_named() -> None:
