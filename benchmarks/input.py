@@ -18,6 +18,7 @@ from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, race
 
+CUTS = {True: 50, False: 1}  # batches in a turn, so that on a GPU launching and waiting once matter little
 STEPS = {True: 400, False: 10}  # of training in a turn, on a GPU or a CPU; input of 20 lies drawn when a turn begins
 
 
@@ -84,15 +85,16 @@ def measure(flags: Flags) -> Path:
         Contender("jaxseg", "benchmarks.ours:plan", setting, one_core=True),
         Contender("Grain, crop by crop", "benchmarks.input:plan_by_element", setting, one_core=True),
     ]
-    one_core = not this_machine().gpu
+    one_core, cuts = not this_machine().gpu, CUTS[this_machine().gpu]
+    setting |= {"cuts": cuts}
     cutting = [Contender("jaxseg", "benchmarks.ours:cut", setting, one_core)]
     if this_machine().peer:
         cutting.append(Contender("PyTorch grid_sample", "benchmarks.pytorch:cut", setting, one_core))
     cases = [
         Case(f"draw {flags.batches} batches of {flags.batch}, one core", flags.batches * flags.batch, "crops",
              race(drawing, flags.turns)),
-        Case(f"cut a batch of {flags.batch}{', one core' if one_core else ''}", flags.batch, "crops",
-             race(cutting, flags.turns)),
+        Case(f"cut {f'{cuts} batches' if cuts > 1 else 'a batch'} of {flags.batch}{', one core' * one_core}",
+             cuts * flags.batch, "crops", race(cutting, flags.turns)),
     ]  # fmt: skip
     if flags.steps:
         cases.append(Case(f"{flags.steps} training steps", flags.steps, "steps", race(_training(flags), flags.turns)))

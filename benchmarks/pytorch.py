@@ -7,7 +7,7 @@ CPUs eager mode in float32, or in bfloat16 by autocast. No crops are cut in its 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from benchmarks.turns import Turn
 DECODER, NARROWEST = (256, 128, 64, 32, 16), 8  # widths of the decoder at width 1, and the least at any width
 WINDOWS = 16  # predicted at once, as many as ours
 SMOOTH = 1.0
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def device() -> str:
@@ -40,9 +42,22 @@ def model_of(setting: dict[str, Any]) -> nn.Module:
     return model.to(device(), memory_format=torch.channels_last)
 
 
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """CUDA graphs and fused kernels on GPUs; eager on CPUs."""
     return torch.compile(function, mode="reduce-overhead") if device() == "cuda" else function
+
+
+def begin_step() -> None:
+    """What the step before gave is not needed any more: CUDA graphs may write over it."""
+    if device() == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()
+
+
+def stay_in_place(*tensors: Tensor) -> None:
+    """CUDA graphs shall read these where they lie, and not copy them before every call."""
+    if device() == "cuda":
+        for tensor in tensors:
+            torch._dynamo.mark_static_address(tensor)
 
 
 def autocast(setting: dict[str, Any]) -> torch.autocast:
@@ -83,8 +98,7 @@ def train_step(setting: dict[str, Any]) -> Turn:
     def turn(steps: int = setting["steps"]) -> float:
         started = finished()
         for _ in range(steps):
-            if device() == "cuda":
-                torch.compiler.cudagraph_mark_step_begin()
+            begin_step()
             adam.zero_grad(set_to_none=True)
             objective(images, truth).backward()
             adam.step()
@@ -156,7 +170,10 @@ def normalised(pixels: np.ndarray) -> Tensor:
 
 
 def cut(setting: dict[str, Any]) -> Turn:
-    """Seconds to cut, rotate and flip a batch of crops and their masks on the device, by two calls of `grid_sample`."""
+    """Seconds to cut, rotate and flip `cuts` batches of crops and their masks, by two calls of `grid_sample` each.
+
+    All that they are cut by lies on the device.
+    """
     side, batch = setting["side"], setting["batch"]
     pixels, masks, _ = material.stack(batch, 2 * side)  # an image for each crop
     images = torch.tensor(pixels, device=device()).permute(0, 3, 1, 2).float()
@@ -165,28 +182,40 @@ def cut(setting: dict[str, Any]) -> Turn:
     angle = rng.uniform(0, 2 * np.pi, batch)
     turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
     centre = rng.uniform(side / 2, 1.5 * side, (batch, 2))
+    ready = (images, truth, *sights(centre, turned, images))
+    stay_in_place(*ready)
+    cut_crops = compiled(crops)
 
     def turn() -> float:
         started = finished()
-        crops(images, truth, centre, turned, side)
+        for _ in range(setting["cuts"]):
+            begin_step()
+            cut_crops(*ready, side)
         return finished() - started
 
     turn()
     return turn
 
 
-def crops(images: Tensor, truth: Tensor, centre: np.ndarray, matrix: np.ndarray, side: int) -> tuple[Tensor, Tensor]:
+def sights(centre: np.ndarray, matrix: np.ndarray, images: Tensor) -> list[Tensor]:
+    """`centre`, `matrix` and `last` of `crops`, where the images are."""
+    last = np.array(images.shape[2:]) - 1
+    return [torch.tensor(each, dtype=torch.float32, device=images.device) for each in (centre, matrix, last)]
+
+
+def crops(
+    images: Tensor, truth: Tensor, centre: Tensor, matrix: Tensor, last: Tensor, side: int
+) -> tuple[Tensor, Tensor]:
     """Crops (B, 3, side, side), bilinear, and masks (B, 1, side, side), nearest, reflected at the borders.
 
     Args:
         images, truth: (B, C, H, W) float32, one for each crop.
         centre: (B, 2) row and column; matrix: (B, 2, 2) from offsets in the crop to offsets in the image.
+        last: (2,) row and column of the images.
     """
     offset = torch.arange(side, dtype=torch.float32, device=images.device) - (side - 1) / 2
     grid = torch.stack(torch.meshgrid(offset, offset, indexing="ij"), -1)  # rows, columns
-    rotation, middle = (torch.tensor(x, dtype=torch.float32, device=images.device) for x in (matrix, centre))
-    place = torch.einsum("bij,hwj->bhwi", rotation, grid) + middle[:, None, None]
-    last = torch.tensor([images.shape[2] - 1, images.shape[3] - 1], device=images.device)
+    place = torch.einsum("bij,hwj->bhwi", matrix, grid) + centre[:, None, None]
     where = (2 * place / last - 1).flip(-1)  # columns come first
     return (
         functional.grid_sample(images, where, "bilinear", "reflection", align_corners=True),

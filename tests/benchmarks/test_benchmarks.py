@@ -249,9 +249,8 @@ def test_the_peer_cuts_the_same_crops() -> None:
     image = np.arange(3, dtype=np.int32)
     expected, truth = render(pack(pixels, masks, sizes), Placement(image, centre, placement.matrix), 32)
     channels_first = torch.tensor(pixels).permute(0, 3, 1, 2).float()
-    crops, classes = pytorch.crops(
-        channels_first, torch.tensor(masks)[:, None].float(), centre, np.asarray(placement.matrix), 32
-    )
+    sights = pytorch.sights(centre, np.asarray(placement.matrix), channels_first)
+    crops, classes = pytorch.crops(channels_first, torch.tensor(masks)[:, None].float(), *sights, 32)
     np.testing.assert_allclose(crops.permute(0, 2, 3, 1).numpy(), expected, atol=0.05)
     assert np.mean(classes[:, 0].numpy() == np.asarray(truth)) > 0.999  # ties of rounding aside
 
