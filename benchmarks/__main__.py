@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from benchmarks import conversion, dtypes, inference, input, placement, profile, start, study, train_step
+from benchmarks.failures import Failures
 from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS
 
@@ -33,10 +34,14 @@ def main() -> None:
             print("left out, because this processor has no AMX: train_step and inference in bfloat16")
     if not here.peer:
         print("left out, because JAX and PyTorch would use different devices: the peer (see docs/benchmarks.md)")
+    failures = Failures()
     for benchmark in (train_step, inference, input, conversion, start, study, placement, profile):
-        benchmark.measure(benchmark.Flags(out=flags.out, remark=flags.remark))
+        with failures.noted(benchmark.__name__):
+            benchmark.measure(benchmark.Flags(out=flags.out, remark=flags.remark))
     if not here.gpu:
-        train_step.measure(train_step.Flags(batches=(2,), one_core=True, out=flags.out, remark=flags.remark))
+        with failures.noted("benchmarks.train_step --one-core"):
+            train_step.measure(train_step.Flags(batches=(2,), one_core=True, out=flags.out, remark=flags.remark))
+    failures.end()
 
 
 if __name__ == "__main__":

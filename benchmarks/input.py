@@ -5,6 +5,7 @@ rotating and flipping a batch and its masks on the device, against two calls of 
 images chosen and turned into floats beforehand. And how much of training is waiting for input.
 """
 
+import functools
 import itertools
 import time
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ import numpy as np
 import tyro
 
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, Turn, race
 
 CUTS = {True: 50, False: 1}  # batches in a turn, so that on a GPU launching and waiting once matter little
@@ -80,37 +81,42 @@ def plan_by_element(setting: dict[str, Any]) -> Turn:
 
 def measure(flags: Flags) -> Path:
     flags = replace(flags, steps=STEPS[this_machine().gpu] if flags.steps is None else flags.steps)
+    works = {"drawing": _drawn, "cutting": _cut} | ({"training": _trained} if flags.steps else {})
+    parts = {name: functools.partial(work, flags) for name, work in works.items()}
+    return record_parts("input", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+
+
+def _drawn(flags: Flags) -> list[Case]:
     setting = {"side": flags.side, "batch": flags.batch, "batches": flags.batches}
-    drawing = [
+    contenders = [
         Contender("jaxseg", "benchmarks.ours:plan", setting, one_core=True),
         Contender("Grain, crop by crop", "benchmarks.input:plan_by_element", setting, one_core=True),
     ]
-    one_core, cuts = not this_machine().gpu, CUTS[this_machine().gpu]
-    setting |= {"cuts": cuts}
-    cutting = [Contender("jaxseg", "benchmarks.ours:cut", setting, one_core)]
-    if this_machine().peer:
-        cutting.append(Contender("PyTorch grid_sample", "benchmarks.pytorch:cut", setting, one_core))
-    cases = [
-        Case(f"draw {flags.batches} batches of {flags.batch}, one core", flags.batches * flags.batch, "crops",
-             race(drawing, flags.turns)),
-        Case(f"cut {f'{cuts} batches' if cuts > 1 else 'a batch'} of {flags.batch}{', one core' * one_core}",
-             cuts * flags.batch, "crops", race(cutting, flags.turns)),
-    ]  # fmt: skip
-    if flags.steps:
-        cases.append(Case(f"{flags.steps} training steps", flags.steps, "steps", race(_training(flags), flags.turns)))
-    return record("input", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+    name = f"draw {flags.batches} batches of {flags.batch}, one core"
+    return [Case(name, flags.batches * flags.batch, "crops", race(contenders, flags.turns))]
 
 
-def _training(flags: Flags) -> list[Contender]:
+def _cut(flags: Flags) -> list[Case]:
+    here = this_machine()
+    cuts, one_core = CUTS[here.gpu], not here.gpu
+    setting = {"side": flags.side, "batch": flags.batch, "cuts": cuts}
+    contenders = [Contender("jaxseg", "benchmarks.ours:cut", setting, one_core)]
+    if here.peer:
+        contenders.append(Contender("PyTorch grid_sample", "benchmarks.pytorch:cut", setting, one_core))
+    name = f"cut {cuts} batches of {flags.batch}" if here.gpu else f"cut a batch of {flags.batch}, one core"
+    return [Case(name, cuts * flags.batch, "crops", race(contenders, flags.turns))]
+
+
+def _trained(flags: Flags) -> list[Case]:
     """The same steps, by what of them is waiting for input and whole."""
     gpu = this_machine().gpu
-    setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side}
+    setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "steps": flags.steps}
     setting |= {"batch": 64, "dtype": "bfloat16", "warm": 10} if gpu else {"batch": 4, "dtype": "float32", "warm": 1}
-    setting["steps"] = flags.steps
-    return [
+    contenders = [
         Contender("jaxseg, waiting for input", "benchmarks.ours:input_wait", setting),
         Contender("jaxseg, whole", "benchmarks.ours:train_step", setting),
     ]
+    return [Case(f"{flags.steps} training steps", setting["steps"], "steps", race(contenders, flags.turns))]
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def profiled(setting: dict[str, Any]) -> Turn:
 
 
 def durations(folder: Path) -> dict[str, list[float]]:
-    """Seconds of every operation in a trace, in order of time, by its name, or a kernel's where that is all there is."""
+    """Seconds of every operation in a trace, in order of time, by its name, or a kernel's where no more is told."""
     found: dict[str, list[float]] = defaultdict(list)
     for _, name, seconds in sorted(_events(folder)):
         found[name].append(seconds)

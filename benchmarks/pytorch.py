@@ -197,10 +197,13 @@ def cut(setting: dict[str, Any]) -> Turn:
     return turn
 
 
-def sights(centre: np.ndarray, matrix: np.ndarray, images: Tensor) -> list[Tensor]:
+def sights(centre: np.ndarray, matrix: np.ndarray, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`centre`, `matrix` and `last` of `crops`, where the images are."""
-    last = np.array(images.shape[2:]) - 1
-    return [torch.tensor(each, dtype=torch.float32, device=images.device) for each in (centre, matrix, last)]
+
+    def placed(values: np.ndarray) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=images.device)
+
+    return placed(centre), placed(matrix), placed(np.array(images.shape[2:]) - 1)
 
 
 def crops(

@@ -3,7 +3,7 @@
 import datetime
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
+from benchmarks.failures import Failures
 from benchmarks.turns import median_ratio
 from jaxseg.files import write_json
 
@@ -77,6 +78,28 @@ def record(
     console = Console()
     console.print(table(result))
     console.print(f"written to {file}", highlight=False)
+    return file
+
+
+def record_parts(
+    benchmark: str,
+    setting: dict[str, Any],
+    parts: Mapping[str, Callable[[], list[Case]]],
+    out: Path,
+    remark: str = "",
+) -> Path:
+    """Measure part after part and record after each what there is by then; one that fails does not stop the others.
+
+    Raises:
+        RuntimeError: in the end, naming those that failed.
+    """
+    cases: list[Case] = []
+    failures = Failures()
+    for name, measure in parts.items():
+        with failures.noted(f"{benchmark}, {name}"):
+            cases += measure()
+            file = record(benchmark, setting, cases, out, remark)
+    failures.end()
     return file
 
 

@@ -3,14 +3,15 @@
 Ours draws where to cut, cuts, turns and normalises its crops within the step; the peer finds them ready.
 """
 
-from dataclasses import asdict, dataclass
+import functools
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import tyro
 
 from benchmarks import dtypes
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import race
 
 
@@ -43,16 +44,19 @@ class Flags:
 
 def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
-    steps = flags.steps or (20 if gpu else 1)
-    cases: list[Case] = []
-    for batch in flags.batches or ((4, 8, 16, 32, 64) if gpu else (4,)):
-        setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
-        setting |= {"steps": steps, "warm": 5 if gpu else 2}
-        seconds = race(dtypes.contenders("train_step", setting, flags.one_core), flags.turns)
-        name = f"batch {batch}{', processor time of one core' * flags.one_core}"
-        cases += dtypes.cases(name, batch * steps, "images", seconds)
-    setting = asdict(flags) | {"out": None, "steps": steps}
-    return record("train_step_one_core" if flags.one_core else "train_step", setting, cases, flags.out, flags.remark)
+    flags = replace(flags, steps=flags.steps or (20 if gpu else 1))
+    batches = flags.batches or ((4, 8, 16, 32, 64) if gpu else (4,))
+    parts = {f"batch {batch}": functools.partial(_raced, flags, batch) for batch in batches}
+    name = "train_step_one_core" if flags.one_core else "train_step"
+    return record_parts(name, asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+
+
+def _raced(flags: Flags, batch: int) -> list[Case]:
+    setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
+    setting |= {"steps": flags.steps, "warm": 5 if this_machine().gpu else 2}
+    seconds = race(dtypes.contenders("train_step", setting, flags.one_core), flags.turns)
+    name = f"batch {batch}{', processor time of one core' * flags.one_core}"
+    return dtypes.cases(name, batch * flags.steps, "images", seconds)
 
 
 def main() -> None:

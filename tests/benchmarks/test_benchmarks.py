@@ -1,6 +1,7 @@
 """The benchmarks with tiny sizes, so that they cannot rot; and their peers do the same work as ours."""
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import benchmarks.__main__
 from benchmarks import (
     conversion,
     dtypes,
@@ -33,8 +35,8 @@ from benchmarks import (
 )
 from benchmarks.machine import Machine
 from jaxseg.config import ModelConfig
-from jaxseg.input.plan import AHEAD
 from jaxseg.input.placement import Placement
+from jaxseg.input.plan import AHEAD
 from jaxseg.input.render import pack, render
 from jaxseg.models.unet import network
 
@@ -219,6 +221,40 @@ def test_variables_of_a_contender_are_set_before_jax_and_pytorch_are_imported() 
     program = "import benchmarks.__main__, sys; print(*{'jax', 'torch'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ran.stdout == "\n", ran.stderr
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_that_fails_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def part(name: str) -> list[record.Case]:
+        if name == "batch 64":
+            raise RuntimeError("out of memory")
+        return [record.Case(name, 1, "images", {"jaxseg": [1.0]})]
+
+    parts = {name: functools.partial(part, name) for name in ("batch 4", "batch 64", "batch 8")}
+    with pytest.raises(RuntimeError, match=r"^failed: train_step, batch 64$"):
+        record.record_parts("train_step", {}, parts, tmp_path)
+    [file] = tmp_path.iterdir()
+    assert list(contenders(file)) == ["batch 4", "batch 8"]
+    assert "out of memory" in capfd.readouterr().err
+
+
+def test_a_benchmark_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def measure(name: str, flags: object) -> None:
+        measured.append(name)
+        if name == "inference":
+            raise RuntimeError("out of memory")
+
+    modules = (train_step, inference, input, conversion, start, study, placement, profile)
+    for module in modules:
+        name = module.__name__.removeprefix("benchmarks.")
+        monkeypatch.setattr(module, "measure", functools.partial(measure, name))
+    monkeypatch.setattr(benchmarks.__main__, "this_machine", lambda: Machine("H100", gpu=True, peer=True))
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    with pytest.raises(RuntimeError, match=r"^failed: benchmarks.inference$"):
+        benchmarks.__main__.main()
+    assert len(measured) == len(modules)
 
 
 def test_a_contender_that_fails_is_named() -> None:
