@@ -1,7 +1,8 @@
 """Reading a ResNet checkpoint against PyTorch's own reading: python -m benchmarks.conversion
 
 The file is made up: torchvision's names and shapes, random values. Ours checks the file's pickle and checksums, finds
-out its layout and maps each tensor; the peer loads and copies into a module. A whole conversion has no peer.
+out its layout and maps each tensor; the peer loads and copies into a module. A whole conversion has no peer. All of it
+is on the CPU, as `python -m weights_convert` is.
 """
 
 import tempfile
@@ -11,8 +12,10 @@ from pathlib import Path
 import tyro
 
 from benchmarks import material
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, race
+
+ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,15 @@ def measure(flags: Flags) -> Path:
         material.checkpoint(file, flags.depth, flags.width)
         setting = {"file": str(file), "depth": flags.depth, "width": flags.width}
         reading = [
-            Contender("jaxseg", "benchmarks.ours:read_weights", setting),
+            Contender("jaxseg", "benchmarks.ours:read_weights", setting, environment=ON_CPU),
             Contender("PyTorch", "benchmarks.pytorch:read_weights", setting),
         ]
-        whole = [Contender("jaxseg", "benchmarks.ours:convert_weights", setting)]
-        cases = [
-            Case("read a file", 1, "files", race(reading, flags.turns)),
-            Case("convert, compare, write", 1, "files", race(whole, flags.turns)),
-        ]
-    return record("conversion", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
+        whole = [Contender("jaxseg", "benchmarks.ours:convert_weights", setting, environment=ON_CPU)]
+        parts = {
+            "reading": lambda: [Case("read a file", 1, "files", race(reading, flags.turns))],
+            "converting": lambda: [Case("convert, compare, write", 1, "files", race(whole, flags.turns))],
+        }
+        return record_parts("conversion", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ Studies go through `launch/sweep.py`, command to exit; beside them stand their r
 workers, and the time from the command to the first training step. There is no peer: this is our own overhead.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -18,7 +19,8 @@ from typing import Any
 
 import tyro
 
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.machine import this_machine
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, opened
 from jaxseg.config import Study, load_study
 from jaxseg.execution.footprint import memory_needed
@@ -45,7 +47,7 @@ class Flags:
         width: of the ResNet, relative to the published one.
         epochs: of each run.
         runs: of the study.
-        workers: runs at once; as many as a sweep takes by itself where 0.
+        workers: runs at once, on a GPU those that share it; as many as a sweep takes by itself where 0, 1 on a GPU.
         turns: second runs in a warm worker.
         out: folder of results.
         remark: kept with the results.
@@ -107,15 +109,31 @@ def whole_study(study: Path, workers: int, folder: Path) -> dict[str, list[float
         study: its configuration. folder: with `data`, and with the compilation cache in `cache`.
     """
     out = folder / study.stem
-    options = ["--out", str(out), "--data-dir", str(folder / "data"), "--no-report", "--workers", str(workers)]
-    command = [sys.executable, "launch/sweep.py", str(study), *options, "--gpus", "none"]
+    options = ["--out", str(out), "--data-dir", str(folder / "data"), "--no-report", *at_once(workers)]
+    command = [sys.executable, "launch/sweep.py", str(study), *options]
     started, clock = time.time(), time.perf_counter()
     subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "JAXSEG_CACHE": str(folder / "cache")})
     wall = time.perf_counter() - clock
     runs = list((out / "runs").iterdir())
-    trained = [json.loads((run / "DONE.json").read_text())["seconds"] for run in runs]
+    done = [json.loads((run / "DONE.json").read_text()) for run in runs]
+    _check_device({each["device"] for each in done})
+    trained = [each["seconds"] for each in done]
     begun = [(run / "log.jsonl").stat().st_mtime - seconds for run, seconds in zip(runs, trained, strict=True)]
     return {"whole": [wall], "training": [sum(trained) / workers], "start": [min(begun) - started]}
+
+
+def at_once(workers: int) -> list[str]:
+    """Options of a sweep with so many workers on the device that results are filed under."""
+    if this_machine().gpu:
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        return ["--gpus", first, "--runs-per-gpu", str(workers)]
+    return ["--gpus", "none", "--workers", str(workers)]
+
+
+def _check_device(found: set[str]) -> None:
+    here = this_machine()
+    if here.gpu and found != {here.device}:
+        raise RuntimeError(f"the study ran on {', '.join(sorted(found))}, not on {here.device}")
 
 
 def overhead(whole: float, training: float, start: float) -> float:
@@ -124,6 +142,8 @@ def overhead(whole: float, training: float, start: float) -> float:
 
 
 def _workers(study: Study, data: Path) -> int:
+    if this_machine().gpu:
+        return 1
     return choose("none", 1, None, len(study.runs()), memory_needed(study, data)).workers
 
 
@@ -133,33 +153,40 @@ def _written(file: Path, flags: Flags, runs: int) -> Path:
     return file
 
 
-def measure(flags: Flags) -> Path:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = folder / "data"
-        prepare = [sys.executable, "launch/prepare.py", DATASET, "--data-dir", str(data)]
-        subprocess.run(prepare, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        setting = {"depth": flags.depth, "width": flags.width, "data": str(data), "study": str(folder / "warm")}
-        with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
-            warm = [turn() for _ in range(flags.turns)]
-        study = _written(folder / "short.py", flags, flags.runs)
-        workers = flags.workers or _workers(load_study(study), data)
-        first = whole_study(_written(folder / "first.py", flags, workers), workers, folder)
-        seconds = whole_study(study, workers, folder)
-    number, at_once = f"{flags.runs} runs, {workers} at once", f"{workers} runs at once"
-    cases = [
-        Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": warm}),
+def _second_runs(flags: Flags, folder: Path) -> list[Case]:
+    setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width}
+    setting |= {"data": str(folder / "data"), "study": str(folder / "warm")}
+    with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
+        seconds = [turn() for _ in range(flags.turns)]
+    return [Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": seconds})]
+
+
+def _studies(flags: Flags, folder: Path) -> list[Case]:
+    study = _written(folder / "short.py", flags, flags.runs)
+    workers = flags.workers or _workers(load_study(study), folder / "data")
+    first = whole_study(_written(folder / "first.py", flags, workers), workers, folder)
+    seconds = whole_study(study, workers, folder)
+    share = overhead(*(seconds[name][0] for name in ("whole", "training", "start")))
+    print(f"beyond training and one start: {share:.1%} of training")
+    number, together = f"{flags.runs} runs, {workers} at once", f"{workers} runs at once"
+    return [
         Case(f"{number}, command to exit", flags.runs, "runs", {"jaxseg": seconds["whole"]}),
         Case(f"{number}, training", flags.runs, "runs", {"jaxseg": seconds["training"]}),
         Case("from the command to the first step", 1, "starts", {"jaxseg": seconds["start"]}),
-        Case(f"{at_once}, empty cache, command to exit", workers, "runs", {"jaxseg": first["whole"]}),
-        Case(f"{at_once}, empty cache, training", workers, "runs", {"jaxseg": first["training"]}),
+        Case(f"{together}, empty cache, command to exit", workers, "runs", {"jaxseg": first["whole"]}),
+        Case(f"{together}, empty cache, training", workers, "runs", {"jaxseg": first["training"]}),
         Case("from the command to the first step, empty cache", 1, "starts", {"jaxseg": first["start"]}),
     ]
-    file = record("study", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
-    share = overhead(*(seconds[name][0] for name in ("whole", "training", "start")))
-    print(f"beyond training and one start: {share:.1%} of training")
-    return file
+
+
+def measure(flags: Flags) -> Path:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare = [sys.executable, "launch/prepare.py", DATASET, "--data-dir", str(folder / "data")]
+        subprocess.run(prepare, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        works = {"second runs": _second_runs, "studies": _studies}
+        parts = {name: functools.partial(work, flags, folder) for name, work in works.items()}
+        return record_parts("study", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
 
 
 def main() -> None:

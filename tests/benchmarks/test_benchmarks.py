@@ -35,6 +35,7 @@ from benchmarks import (
 )
 from benchmarks.machine import Machine
 from jaxseg.config import ModelConfig
+from jaxseg.execution.resources import choose
 from jaxseg.input.placement import Placement
 from jaxseg.input.plan import AHEAD
 from jaxseg.input.render import pack, render
@@ -198,6 +199,31 @@ def test_study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert 0 < training < training + started < whole
     whole, training, started = studies[:3]
     assert f"{study.overhead(whole, training, started):.1%} of training" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("gpu", "visible", "options", "gpus"),
+    [(True, None, ["0", "2"], ("0", "0")), (True, "3,1", ["3", "2"], ("3", "3")), (False, "0", ["none", "2"], ())],
+)
+def test_a_study_runs_where_its_results_are_filed(
+    gpu: bool, visible: str | None, options: list[str], gpus: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "this_machine", lambda: Machine("H100", gpu=gpu, peer=True))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    given = study.at_once(2)
+    assert given == ["--gpus", options[0], "--runs-per-gpu" if gpu else "--workers", options[1]]
+    resources = choose(given[1], 2 if gpu else 1, None if gpu else 2, 100, 1)
+    assert (resources.workers, resources.gpus) == (2, gpus)
+    assert ("JAX_PLATFORMS" in resources.environment()) == (not gpu)
+
+
+def test_a_study_that_ran_elsewhere_is_not_filed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "this_machine", lambda: Machine("H100", gpu=True, peer=True))
+    study._check_device({"H100"})
+    with pytest.raises(RuntimeError, match="ran on cpu, not on H100"):
+        study._check_device({"cpu"})
 
 
 def test_overhead_of_a_study() -> None:
