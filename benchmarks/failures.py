@@ -24,4 +24,4 @@ class Failures:
     def end(self) -> None:
         """Raise where anything failed, which ends the process with an exit code."""
         if self.names:
-            raise RuntimeError(f"failed: {', '.join(self.names)}")
+            raise RuntimeError(f"failed: {'; '.join(self.names)}")

@@ -1,13 +1,13 @@
 """Sliding-window prediction of whole images against PyTorch: python -m benchmarks.inference"""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import tyro
 
 from benchmarks import dtypes
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, record
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import race
 
 
@@ -41,12 +41,17 @@ class Flags:
 
 
 def measure(flags: Flags) -> Path:
-    images = flags.images or (20 if this_machine().gpu else 2)
+    flags = replace(flags, images=flags.images or (20 if this_machine().gpu else 2))
+    parts = {"predicting": lambda: _raced(flags)}
+    return record_parts("inference", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+
+
+def _raced(flags: Flags) -> list[Case]:
     setting = {name: getattr(flags, name) for name in ("depth", "width", "crop", "stride")}
-    setting |= {"sizes": [(flags.height, flags.width_of_image)] * images}
+    setting |= {"sizes": [(flags.height, flags.width_of_image)] * flags.images}
     seconds = race(dtypes.contenders("predict", setting), flags.turns)
-    cases = dtypes.cases(f"{images} images of {flags.height} x {flags.width_of_image}", images, "images", seconds)
-    return record("inference", asdict(flags) | {"out": None, "images": images}, cases, flags.out, flags.remark)
+    name = f"{flags.images} images of {flags.height} x {flags.width_of_image}"
+    return dtypes.cases(name, flags.images, "images", seconds)
 
 
 def main() -> None:

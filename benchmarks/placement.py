@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, race_of_teams
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.footprint import training_bytes
@@ -70,13 +70,17 @@ def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
     batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (20 if gpu else 1)
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
-    counts = flags.runs or ((1, 2, 3) if gpu else tuple(sorted({1, most_at_once(flags)})))
+    parts = {"training": lambda: _raced(flags)}
+    return record_parts("placement", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+
+
+def _raced(flags: Flags) -> list[Case]:
+    counts = flags.runs or ((1, 2, 3) if this_machine().gpu else tuple(sorted({1, most_at_once(flags)})))
     seconds = race_of_teams({f"{count} at once": team(count, flags) for count in counts}, flags.turns)
-    cases = [
-        Case(f"{count} at once", count * batch * steps, "images", {"jaxseg": seconds[f"{count} at once"]})
+    return [
+        Case(f"{count} at once", count * flags.batch * flags.steps, "images", {"jaxseg": seconds[f"{count} at once"]})
         for count in counts
     ]
-    return record("placement", asdict(flags) | {"out": None}, cases, flags.out, flags.remark)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ class Case:
     Attributes:
         name: such as "batch 16".
         items, unit: what one turn works through, such as 16 "images".
-        seconds: by contender, ours first; one number a turn.
+        seconds: by contender, ours first; one number a turn, none of one that failed.
     """
 
     name: str
@@ -34,8 +34,16 @@ class Case:
     unit: str
     seconds: dict[str, list[float]]
 
+    @property
+    def ours(self) -> list[float]:
+        return next(iter(self.seconds.values()))
+
+    @property
+    def failed(self) -> list[str]:
+        """Contenders that failed, with the case's name."""
+        return [f"{self.name}, {contender}" for contender, times in self.seconds.items() if not times]
+
     def to_json(self) -> dict[str, Any]:
-        ours = next(iter(self.seconds.values()))
         return {
             "name": self.name,
             "unit": self.unit,
@@ -45,10 +53,11 @@ class Case:
                     "median_seconds": statistics.median(times),
                     "least_seconds": min(times),
                     "items_per_second": self.items / statistics.median(times),
-                    "ours_is_times_as_fast": median_ratio(ours, times),
-                    "ours_is_times_as_fast_at_best": min(times) / min(ours),
+                    "ours_is_times_as_fast": median_ratio(self.ours, times),
+                    "ours_is_times_as_fast_at_best": min(times) / min(self.ours),
                 }
                 for name, times in self.seconds.items()
+                if times
             },
         }
 
@@ -90,15 +99,20 @@ def record_parts(
 ) -> Path:
     """Measure part after part and record after each what there is by then; one that fails does not stop the others.
 
+    A case is left out where ours has failed.
+
     Raises:
-        RuntimeError: in the end, naming those that failed.
+        RuntimeError: in the end, naming the parts and contenders that failed.
     """
     cases: list[Case] = []
     failures = Failures()
     for name, measure in parts.items():
         with failures.noted(f"{benchmark}, {name}"):
-            cases += measure()
-            file = record(benchmark, setting, cases, out, remark)
+            measured = measure()
+            failures.names.extend(f"{benchmark}, {failed}" for case in measured for failed in case.failed)
+            cases += [case for case in measured if case.ours]
+            if cases:
+                file = record(benchmark, setting, cases, out, remark)
     failures.end()
     return file
 

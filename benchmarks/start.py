@@ -3,6 +3,8 @@
 With an empty and with a filled compilation cache. The peer compiles on GPUs alone; on CPUs it has nothing to keep.
 """
 
+import functools
+import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -11,9 +13,10 @@ from typing import Any
 
 import tyro
 
+from benchmarks.failures import Failures
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record
-from benchmarks.turns import Contender, opened
+from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.turns import Contender, in_turns, opened
 
 
 @dataclass(frozen=True)
@@ -57,27 +60,33 @@ def contenders(setting: dict[str, Any], empty: Path, filled: Path) -> list[Conte
     return result
 
 
-def first_step(contender: Contender) -> float:
-    """Seconds from the start of a contender's process until its first step is done."""
+def first_step(contender: Contender, empty: Path) -> float:
+    """Seconds from the start of a contender's process until its first step is done; `empty` is emptied before."""
+    shutil.rmtree(empty, ignore_errors=True)
     started = time.perf_counter()
     with opened(contender):
         return time.perf_counter() - started
 
 
 def measure(flags: Flags) -> Path:
+    with tempfile.TemporaryDirectory() as folder:
+        parts = {"first step": lambda: [_started(flags, Path(folder))]}
+        return record_parts("start", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+
+
+def _started(flags: Flags, folder: Path) -> Case:
     setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": flags.batch}
     setting |= {"steps": 1, "warm": 1}
-    seconds: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        filled = Path(folder) / "filled"
-        for contender in contenders(setting, Path(folder) / "unused", filled):
-            if "filled" in contender.name:
-                first_step(contender)
-        for number in range(flags.turns):
-            for contender in contenders(setting, Path(folder) / f"empty{number}", filled):
-                seconds.setdefault(contender.name, []).append(first_step(contender))
-    case = Case(f"first step, batch {flags.batch}", 1, "starts", seconds)
-    return record("start", asdict(flags) | {"out": None}, [case], flags.out, flags.remark)
+    empty, failures = folder / "empty", Failures()
+    works = {
+        contender.name: functools.partial(first_step, contender, empty)
+        for contender in contenders(setting, empty, folder / "filled")
+    }
+    for name, work in works.items():
+        if "filled" in name:
+            with failures.noted(name):
+                work()
+    return Case(f"first step, batch {flags.batch}", 1, "starts", in_turns(works, flags.turns, failures))
 
 
 def main() -> None:

@@ -6,13 +6,14 @@ import os
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from benchmarks.failures import Failures
 from jaxseg.execution.start import keep_freed_memory, look_for_garbage_rarely
 
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
@@ -43,20 +44,33 @@ class Contender:
 
 
 def race(contenders: Sequence[Contender], turns: int) -> dict[str, list[float]]:
-    """Seconds of every turn, by contender; turn k of one lies beside turn k of the others."""
+    """Seconds of every turn, by contender; turn k of one lies beside turn k of the others.
+
+    One that fails is printed, the others go on without it, and it has no seconds.
+    """
     return race_of_teams({contender.name: [contender] for contender in contenders}, turns)
 
 
 def race_of_teams(teams: dict[str, list[Contender]], turns: int) -> dict[str, list[float]]:
     """The same for teams whose members work at the same time."""
-    seconds: dict[str, list[float]] = {name: [] for name in teams}
+    ready: dict[str, Turn] = {}
+    failures = Failures()
     with ExitStack() as stack:
-        ready = {name: stack.enter_context(all_opened(team)) for name, team in teams.items()}
-        for _ in range(turns):
-            for name, turn in ready.items():
-                time.sleep(PAUSE)
+        for name, team in teams.items():
+            with failures.noted(name):
+                ready[name] = stack.enter_context(all_opened(team))
+        return {name: [] for name in teams} | in_turns(ready, turns, failures)
+
+
+def in_turns(works: Mapping[str, Turn], turns: int, failures: Failures) -> dict[str, list[float]]:
+    """Seconds of every turn, by name; none of those that have failed before or fail now."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for name, turn in list(works.items()) * turns:
+        if name not in failures.names:
+            time.sleep(PAUSE)
+            with failures.noted(name):
                 seconds[name].append(turn())
-    return seconds
+    return {name: [] if name in failures.names else times for name, times in seconds.items()}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import functools
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -283,10 +284,27 @@ def test_a_benchmark_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) 
     assert len(measured) == len(modules)
 
 
-def test_a_contender_that_fails_is_named() -> None:
+def test_a_contender_that_fails_stops_no_other(capfd: pytest.CaptureFixture[str]) -> None:
     broken = turns.Contender("broken", "benchmarks.pytorch:read_weights", {"depth": 7, "width": 1})
-    with pytest.raises(RuntimeError, match=r"broken \(benchmarks.pytorch:read_weights\)(.|\n)*KeyError: 7"):
-        turns.race([broken], 1)
+    late = turns.Contender("late", "bound:second_turn_fails", {})
+    whole = turns.Contender("whole", "bound:cores", {})
+    seconds = turns.race([whole, broken, late], 3)
+    assert (len(seconds["whole"]), seconds["broken"], seconds["late"]) == (3, [], [])
+    told = capfd.readouterr().err
+    assert re.search(r"broken \(benchmarks.pytorch:read_weights\)(.|\n)*KeyError: 7", told)
+    assert re.search(r"late \(bound:second_turn_fails\)(.|\n)*StopIteration", told)
+
+
+@pytest.mark.usefixtures("inline")
+def test_of_a_race_what_failed_is_named_and_the_rest_recorded(tmp_path: Path) -> None:
+    raced = [
+        record.Case("batch 4", 4, "images", {"jaxseg": [1.0, 2.0], "PyTorch": []}),
+        record.Case("batch 8", 8, "images", {"jaxseg": [], "PyTorch": [1.0, 2.0]}),
+    ]
+    with pytest.raises(RuntimeError, match=r"^failed: train_step, batch 4, PyTorch; train_step, batch 8, jaxseg$"):
+        record.record_parts("train_step", {}, {"all": lambda: raced}, tmp_path)
+    [file] = tmp_path.iterdir()
+    assert contenders(file) == {"batch 4": ["jaxseg"]}
 
 
 def test_ratios_are_of_neighbouring_turns() -> None:

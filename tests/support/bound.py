@@ -1,4 +1,4 @@
-"""Work for the benchmarks' processes that tells where it may run, and how much of a GPU it may take."""
+"""Work for the benchmarks' processes that tells where it may run, and how much of a GPU it may take, or that fails."""
 
 import os
 from typing import Any
@@ -17,3 +17,8 @@ def memory_share(setting: dict[str, Any]) -> Turn:
 
     options = xla_client.generate_pjrt_gpu_plugin_options()
     return lambda: float(options["memory_fraction"])
+
+
+def second_turn_fails(setting: dict[str, Any]) -> Turn:
+    """A turn that can be taken once."""
+    return iter([1.0]).__next__
