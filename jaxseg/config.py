@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import numbers
 import os
 import re
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from jaxseg.errors import UsageError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 DEPTHS = (18, 34, 50, 101, 152)
+STUDY_FILE = "study.json"  # in a study's folder
 RANDOM = "random"  # the initial weights that need no file
 
 
@@ -31,6 +33,30 @@ def check_name(kind: str, name: str) -> None:
 def _require(condition: bool, name: str, found: object, expected: str) -> None:
     if not condition:
         raise UsageError(f"bad value for {name}", found=repr(found), expected=expected)
+
+
+Kind = type[int] | type[float]
+
+
+def _numbers(value: object, kind: Kind, *names: str) -> None:
+    """Give fields one type: 1 and 1.0 are equal, but their digests are not."""
+    for name in names:
+        object.__setattr__(value, name, _number(kind, name, getattr(value, name)))
+
+
+def _series(value: object, kind: Kind, *names: str) -> None:
+    """The same for fields of several numbers."""
+    for name in names:
+        found = getattr(value, name)
+        _require(isinstance(found, tuple | list), name, found, "several numbers in brackets, such as (1, 2)")
+        object.__setattr__(value, name, tuple(_number(kind, name, each) for each in found))
+
+
+def _number(kind: Kind, name: str, found: Any) -> float:
+    real: Any = found if isinstance(found, numbers.Real) else math.nan
+    whole = "whole " if kind is int else ""
+    _require(math.isfinite(real) and kind(real) == real, name, found, f"a {whole}number")
+    return kind(real)
 
 
 @dataclass(frozen=True)
@@ -50,6 +76,9 @@ class ModelConfig:
     classes: int = 1
 
     def __post_init__(self) -> None:
+        _numbers(self, int, "depth", "classes")
+        _series(self, int, "decoder")
+        _numbers(self, float, "width")
         _require(self.depth in DEPTHS, "depth", self.depth, f"one of {DEPTHS}")
         _require(self.width > 0 and float(64 * self.width).is_integer(), "width", self.width, "n/64, n = 1, 2, …")
         _require(len(self.decoder) == 5 and min(self.decoder) > 0, "decoder", self.decoder, "five positive widths")
@@ -89,6 +118,9 @@ class Recipe:
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
+        _numbers(self, int, "crop", "stride", "batch", "validate_every", "validate_gap")
+        _series(self, int, "budgets")
+        _numbers(self, float, "learning_rate", "validation_share")
         _require(self.crop > 0 and self.crop % 32 == 0, "crop", self.crop, "a positive multiple of 32 pixels")
         _require(0 < self.stride <= self.crop, "stride", self.stride, "1 … crop")
         _require(self.batch >= 1, "batch", self.batch, "at least 1")
@@ -139,6 +171,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_name("dataset", self.dataset)
         check_name("weights", self.weights)
+        _numbers(self, float, "fraction")
+        _numbers(self, int, "repeat")
         _require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0, at most 1")
         _require(self.repeat >= 0, "repeat", self.repeat, "0 or more")
 
@@ -192,7 +226,7 @@ class Study:
         weights: initial weights; the first is the reference that the others are compared with.
         fractions: parts of the training images, ascending.
         repeats: trainings with different split, subset, decoder and crops, paired over the weights.
-        test_datasets: scored with every run; empty means `datasets`.
+        test_datasets: scored with every run, besides `datasets`.
         trained_weights: weights that the study trains before the grid.
         match: "epochs" gives every fraction the same number of epochs (the paper), so fewer images also mean
             fewer steps; "steps" lengthens the budgets of small fractions so that all take equally many steps.
@@ -212,6 +246,8 @@ class Study:
 
     def __post_init__(self) -> None:
         check_name("study", self.name)
+        _series(self, float, "fractions")
+        _numbers(self, int, "repeats")
         for kind, values in (
             ("datasets", self.datasets),
             ("weights", self.weights),
@@ -227,7 +263,8 @@ class Study:
 
     @property
     def tested_on(self) -> tuple[str, ...]:
-        return self.test_datasets or self.datasets
+        """Datasets that every run is scored on, first those that are trained on: the comparisons are made there."""
+        return tuple(dict.fromkeys((*self.datasets, *self.test_datasets)))
 
     def recipe_at(self, fraction: float) -> Recipe:
         """The recipe at a data fraction: budgets lengthen by 1/fraction where steps are matched."""

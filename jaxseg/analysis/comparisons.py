@@ -1,6 +1,6 @@
 """Paired comparisons of initial weights: intervals, tests, verdicts.
 
-The plan is fixed by study.json before any score exists. For every dataset and fraction, at the last epoch budget, on
+The plan follows from study.json, not from scores. For every dataset and fraction, at the last epoch budget, on
 the dataset's own test images, mean Dice per image is compared in two families:
 
 - "reference": every weights against the study's first weights;

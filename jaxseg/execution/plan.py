@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from jaxseg.config import Locations, RunConfig, Study, TrainedWeights
+from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
 from jaxseg.errors import UsageError
 from jaxseg.execution import available
 from jaxseg.files import read_json
@@ -77,7 +77,7 @@ def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
     makers = _makers(study)
     problems = {
         name: available.data_problem(name, study.task, study.recipe.model.classes, locations.data)
-        for name in dict.fromkeys(study.datasets + study.tested_on)
+        for name in study.tested_on
     }
     items: dict[str, Item] = {}
     for run in _in_order([*(maker.run for maker in study.trained_weights), *study.runs()], makers):
@@ -166,7 +166,7 @@ def _reason(file: Path) -> str:
 
 def stored_study(folder: Path) -> Study | None:
     """The study that the folder was made for; None for a new folder."""
-    file = folder / "study.json"
+    file = folder / STUDY_FILE
     if not file.exists():
         return None
     return Study.from_json(read_json(file, remedy=f"delete {file}, it is written anew; the runs stay valid"))

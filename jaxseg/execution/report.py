@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxseg.command import command
+from jaxseg.config import STUDY_FILE
 from jaxseg.errors import RunsFailedError, StoppedError
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.start import prepare_process
@@ -18,9 +19,9 @@ FILE_NAME = "report.html"
 
 
 def is_current(study: Path, finished: list[RunFolder]) -> bool:
-    """True when the report is younger than the youngest finished run."""
-    report = study / FILE_NAME
-    youngest = max((folder.done.stat().st_mtime_ns for folder in finished), default=0)
+    """True when the report is younger than the youngest finished run, and than the study's configuration."""
+    report, written = study / FILE_NAME, [folder.done for folder in finished] + [study / STUDY_FILE]
+    youngest = max((file.stat().st_mtime_ns for file in written if file.exists()), default=0)
     return report.is_file() and report.stat().st_mtime_ns >= youngest
 
 

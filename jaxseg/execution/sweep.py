@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxseg.config import Locations, Study
+from jaxseg.config import STUDY_FILE, Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, report
 from jaxseg.execution.estimate import crops_of
@@ -64,7 +64,8 @@ class Sweep:
         """
         check_same_study(self.study, self.folder)
         plan = make_plan(self.study, self.folder, self.locations)
-        if not plan.startable and (self._report_is_current(plan) or not plan.of("done")):
+        as_stored = stored_study(self.folder) == self.study
+        if not plan.startable and ((as_stored and self._report_is_current(plan)) or not plan.of("done")):
             return self._close(plan, {})
         compile_cache.check()
         with hold_study(self.folder) as lease:
@@ -76,7 +77,7 @@ class Sweep:
 
     def _write_study(self) -> None:
         if stored_study(self.folder) != self.study:
-            write_json(self.folder / "study.json", self.study.to_json())
+            write_json(self.folder / STUDY_FILE, self.study.to_json())
 
     def _work(self, plan: Plan, lease: Lease) -> dict[str, Outcome]:
         marks = self.folder / FOLDER / "running"

@@ -1,10 +1,14 @@
 """The studies that come with the project: how many runs, and what the paper fixes."""
 
+import dataclasses
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jaxseg.config import RANDOM, ModelConfig, Study, load_study
+from jaxseg.config import RANDOM, ModelConfig, Recipe, RunConfig, Study, load_study
+from jaxseg.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -57,3 +61,36 @@ def test_study_reads_back_from_json() -> None:
 
     demo = study("demo")
     assert Study.from_json(json.loads(json.dumps(demo.to_json()))) == demo
+
+
+def test_equal_configurations_have_equal_ids() -> None:
+    """Else a study edited from 1 to 1.0 would be trained again, under names that its report does not know."""
+    demo = study("demo")
+    whole = dataclasses.replace(demo, fractions=(1,), recipe=dataclasses.replace(demo.recipe, batch=16.0))  # type: ignore[arg-type]
+    decimal = dataclasses.replace(demo, fractions=(1.0,), recipe=dataclasses.replace(demo.recipe, batch=16))
+    assert [run.run_id for run in whole.runs()] == [run.run_id for run in decimal.runs()]
+    assert RunConfig("glas", recipe=Recipe(ModelConfig(width=1))).run_id == RunConfig("glas").run_id
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Recipe(budgets=4000), "budgets"),  # type: ignore[arg-type]
+        (lambda: Recipe(budgets=(0.5,)), "budgets"),  # type: ignore[arg-type]
+        (lambda: Recipe(batch=2.5), "batch"),  # type: ignore[arg-type]
+        (lambda: Recipe(learning_rate=math.nan), "learning_rate"),
+        (lambda: ModelConfig(depth="50"), "depth"),  # type: ignore[arg-type]
+        (lambda: ModelConfig(width=math.inf), "width"),
+        (lambda: RunConfig("glas", fraction=None), "fraction"),  # type: ignore[arg-type]
+        (lambda: dataclasses.replace(study("demo"), fractions=0.5), "fractions"),
+    ],
+)
+def test_values_of_another_kind_are_refused_by_name(make: Callable[[], object], named: str) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for {named}\n.*found.*\n.*expected: .*number"):
+        make()
+
+
+def test_runs_are_tested_where_they_are_compared() -> None:
+    own = dataclasses.replace(study("demo"), datasets=("glas",), test_datasets=("crag",))
+    assert own.tested_on == ("glas", "crag")
+    assert dataclasses.replace(own, test_datasets=("crag", "glas")).tested_on == ("glas", "crag")

@@ -1,5 +1,6 @@
 """What a sweep does with its runs, with workers in this process."""
 
+import dataclasses
 import os
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ from studies import small_study
 from jaxseg.config import Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution.lease import hold_study
+from jaxseg.execution.plan import stored_study
 from jaxseg.run_folder import RunFolder
 
 
@@ -116,6 +118,20 @@ def test_lost_report_is_written_again_without_workers(study: Study, tmp_path: Pa
     assert not (folder / "report.html").exists()
     sweep(study, folder, locations, open_none).run()
     assert (folder / "report.html").exists()
+
+
+def test_an_edited_study_is_analysed_anew_where_nothing_is_left_to_train(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    edited = dataclasses.replace(study, title="Another title", weights=study.weights[::-1])
+    sweep(edited, folder, locations, open_none).run()
+    assert stored_study(folder) == edited
+    assert len(lines(folder / "analysed.txt")) == 2
+    before = snapshot(folder)
+    sweep(edited, folder, locations, open_none).run()
+    assert snapshot(folder) == before
 
 
 def test_failed_analysis_is_told(
