@@ -35,7 +35,9 @@ class Recommendation:
         leader: the weights with the highest mean Dice; dice: that mean.
         tied_with: the other weights that the leader is not shown to beat, best first.
         tie: "equivalent" where all of these are within one Dice point, else "cannot tell"; empty without a tie.
-        over, gain: the leader against the next one; over_reference: against the study's reference.
+        over_runner_up: the leader against the next one; over_reference: against the study's reference.
+        choice: what choosing the weights is worth: the leader against the reference, or where it is the reference
+            itself, against the worst.
         next_fraction, more_images: going on to the next larger fraction with the same weights (at the largest: the
             last step up to it).
         last_budget, longer: what the last extension of training gave.
@@ -52,6 +54,7 @@ class Recommendation:
     runner_up: str = ""
     over_runner_up: Gain = Gain()
     over_reference: Gain = Gain()
+    choice: Gain = Gain()
     from_fraction: float = np.nan
     to_fraction: float = np.nan
     more_images: Gain = Gain()
@@ -62,10 +65,9 @@ class Recommendation:
 
     @property
     def helps_more(self) -> str:
-        """The larger of the gains that are sure and exceed the choice of weights."""
-        choice = 0.0 if np.isnan(self.over_reference.value) else self.over_reference.value
+        """The larger of the gains that are sure and exceed the choice of weights; none where that is not measured."""
         options = {"more images": self.more_images, "longer training": self.longer}
-        sure = {name: g.value for name, g in options.items() if g.sure and g.value > choice}
+        sure = {name: g.value for name, g in options.items() if g.sure and g.value > self.choice.value}
         return max(sure, key=lambda name: sure[name]) if sure else "nothing shown"
 
 
@@ -88,6 +90,7 @@ def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, dataset: str, fr
     verdicts = {other: verdict_of(here, leader, other) for other in others}
     tied = tuple(other for other in others if verdicts[other] != "better")
     reference = study.weights[0]
+    over = {other: _gain(cells, conditions[leader], conditions[other]) for other in others}
     lower, upper, images = _more_images(study, cells, dataset, leader, fraction)
     before, after, longer = _longer(study, cells, dataset, leader, fraction)
     return Recommendation(
@@ -99,8 +102,9 @@ def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, dataset: str, fr
         tied_with=tied,
         tie=_tie([verdicts[other] for other in tied]),
         runner_up=others[0] if others else "",
-        over_runner_up=_gain(cells, conditions[leader], conditions[others[0]]) if others else Gain(),
-        over_reference=_gain(cells, conditions[leader], conditions[reference]) if leader != reference else Gain(),
+        over_runner_up=over[others[0]] if others else Gain(),
+        over_reference=over.get(reference, Gain()),
+        choice=over[others[-1]] if others and leader == reference else over.get(reference, Gain()),
         from_fraction=lower,
         to_fraction=upper,
         more_images=images,

@@ -55,10 +55,35 @@ def test_gains_are_those_of_the_means(fabricated):
 
 def test_what_helps_more_needs_certainty():
     sure, unsure = Gain(0.05, 0.03, 0.07), Gain(0.08, -0.01, 0.2)
-    base = Recommendation("a", 0.5, more_images=unsure, longer=sure)
+    base = Recommendation("a", 0.5, choice=Gain(0.01, -0.01, 0.03), more_images=unsure, longer=sure)
     assert base.helps_more == "longer training"
-    assert dataclasses.replace(base, over_reference=Gain(0.2, 0.1, 0.3)).helps_more == "nothing shown"
+    assert dataclasses.replace(base, choice=Gain(0.2, 0.1, 0.3)).helps_more == "nothing shown"
     assert dataclasses.replace(base, longer=Gain(0.004, 0.003, 0.005)).helps_more == "nothing shown"
+    assert dataclasses.replace(base, choice=Gain()).helps_more == "nothing shown"
+
+
+def test_where_the_reference_leads_the_choice_is_measured_against_the_worst(fabricated):
+    study, cells, _ = fabricated
+    worse = {"random": 0.0, "imagenet": -0.05, "pathology": -0.4}
+    shifted = {k: dataclasses.replace(c, scores=c.scores + worse[k.weights]) for k, c in cells.items()}
+    found = at(recommend(study, shifted, compare(study, shifted)), "tissue_a", 0.1)
+    leader, worst = (
+        shifted[Condition("tissue_a", name, 0.1, 80, "tissue_a")].scores for name in ("random", "pathology")
+    )
+    assert found.leader == "random"
+    assert np.isnan(found.over_reference.value)
+    assert found.choice.value == pytest.approx(np.mean(leader - worst))
+    assert found.more_images.sure
+    assert found.more_images.value > found.over_runner_up.value
+    assert found.helps_more == "nothing shown"
+
+
+def test_with_one_weights_there_is_no_choice_to_exceed(fabricated):
+    study, cells, _ = fabricated
+    alone = dataclasses.replace(study, weights=("random",))
+    found = at(recommend(alone, cells, compare(alone, cells)), "tissue_a", 0.1)
+    assert found.more_images.sure
+    assert found.helps_more == "nothing shown"
 
 
 def test_missing_weights_are_named(fabricated):
