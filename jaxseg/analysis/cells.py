@@ -1,7 +1,7 @@
 """Scores arranged for pairing: one cell per condition, a matrix of repeats × test images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -64,6 +64,17 @@ def cells_of(scores: pd.DataFrame, column: str = "dice") -> dict[Condition, Cell
             pd.factorize(patient)[0].astype(np.int64),
         )
     return cells
+
+
+def on_shared_repeats(cells: Cells) -> dict[Condition, Cell]:
+    """The cells, one at least, with the repeats that all of them have; empty where they share none."""
+    shared = sorted(set.intersection(*(set(cell.repeats) for cell in cells.values())))
+    if not shared:
+        return {}
+    return {
+        condition: replace(cell, scores=cell.scores[np.isin(cell.repeats, shared)], repeats=tuple(shared))
+        for condition, cell in cells.items()
+    }
 
 
 def difference(one: Cell, other: Cell) -> Cell | None:

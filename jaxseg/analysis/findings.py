@@ -11,7 +11,7 @@ from jaxseg.analysis.comparisons import compare
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.recommendation import Recommendation, recommend, recommendation_table
 from jaxseg.analysis.scores import Results
-from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise
+from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise, uneven_repeats
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,6 @@ def find(results: Results) -> Findings:
         out_of_domain(summary, results.study),
         budgets(summary),
         recommend(results.study, cells, comparisons),
+        notes=uneven_repeats(results.study, cells),
         class_scores=None if of_classes is None else summarise_classes(of_classes),
     )

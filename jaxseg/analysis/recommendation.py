@@ -1,11 +1,11 @@
 """Which weights to start from, for each dataset and number of images, and what else would help more."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from jaxseg.analysis.cells import Cell, Cells, Condition, difference
+from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
 from jaxseg.analysis.comparisons import MARGIN, final_budget
 from jaxseg.analysis.resampling import Interval, interval, resampled_means
 from jaxseg.config import Study
@@ -31,8 +31,9 @@ class Recommendation:
     """For one dataset and fraction.
 
     Attributes:
-        answer: name of the weights, or "tied"; "no data" where no run has finished.
-        leader: the weights with the highest mean Dice; dice: that mean.
+        answer: name of the weights, or "tied"; "no data" where no run has finished; "unfinished" where the weights
+            share no repeat, or where the best over the shared repeats is worse than another over more of them.
+        leader: the weights with the highest mean Dice over the shared repeats; dice: that mean.
         tied_with: the other weights that the leader is not shown to beat, best first.
         tie: "equivalent" where all of these are within one Dice point, else "cannot tell"; empty without a tie.
         over_runner_up: the leader against the next one; over_reference: against the study's reference.
@@ -72,46 +73,64 @@ class Recommendation:
 
 
 def recommend(study: Study, cells: Cells, comparisons: pd.DataFrame) -> list[Recommendation]:
-    """One recommendation per dataset and fraction; verdicts come from the family "all pairs"."""
+    """One recommendation per dataset and fraction; verdicts come from the family "all pairs".
+
+    Repeats differ in their training images: weights are ranked, and the leader's gains over others measured, on the
+    repeats that all share.
+    """
     pairs = comparisons[comparisons["family"] == "all pairs"]
     return [_recommend(study, cells, pairs, d, f) for d in study.datasets for f in study.fractions]
 
 
 def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, dataset: str, fraction: float) -> Recommendation:
     budget = final_budget(study, fraction)
-    conditions = {name: Condition(dataset, name, fraction, budget, dataset) for name in study.weights}
-    present = [name for name in study.weights if conditions[name] in cells]
-    missing = tuple(name for name in study.weights if name not in present)
+    conditions = [Condition(dataset, name, fraction, budget, dataset) for name in study.weights]
+    present = {condition: cells[condition] for condition in conditions if condition in cells}
+    missing = tuple(condition.weights for condition in conditions if condition not in present)
+    unanswered = Recommendation(dataset, fraction, missing=missing)
     if not present:
-        return Recommendation(dataset, fraction, missing=missing)
-    ranked = sorted(present, key=lambda name: -cells[conditions[name]].mean)
-    leader, others = ranked[0], ranked[1:]
+        return unanswered
+    shared = on_shared_repeats(present)
+    ranked = sorted(shared, key=lambda condition: -shared[condition].mean)
     here = pairs[(pairs["trained_on"] == dataset) & (pairs["fraction"] == fraction)]
-    verdicts = {other: verdict_of(here, leader, other) for other in others}
+    verdicts = {other.weights: verdict_of(here, ranked[0].weights, other.weights) for other in ranked[1:]}
+    if not ranked or "worse" in verdicts.values():
+        return replace(unanswered, answer="unfinished")
+    over = {other.weights: _gain(shared, ranked[0], other) for other in ranked[1:]}
+    led = replace(unanswered, leader=ranked[0].weights, dice=shared[ranked[0]].mean)
+    return _with_steps(study, cells, _against_others(led, verdicts, over, study.weights[0]))
+
+
+def _against_others(
+    led: Recommendation, verdicts: dict[str, str], over: dict[str, Gain], reference: str
+) -> Recommendation:
+    """The answer from verdicts and gains of the leader against the others, which stand best first."""
+    others, over_reference = list(over), over.get(reference, Gain())
     tied = tuple(other for other in others if verdicts[other] != "better")
-    reference = study.weights[0]
-    over = {other: _gain(cells, conditions[leader], conditions[other]) for other in others}
-    lower, upper, images = _more_images(study, cells, dataset, leader, fraction)
-    before, after, longer = _longer(study, cells, dataset, leader, fraction)
-    return Recommendation(
-        dataset,
-        fraction,
-        answer="tied" if tied else leader,
-        leader=leader,
-        dice=cells[conditions[leader]].mean,
+    return replace(
+        led,
+        answer="tied" if tied else led.leader,
         tied_with=tied,
         tie=_tie([verdicts[other] for other in tied]),
         runner_up=others[0] if others else "",
         over_runner_up=over[others[0]] if others else Gain(),
-        over_reference=over.get(reference, Gain()),
-        choice=over[others[-1]] if others and leader == reference else over.get(reference, Gain()),
+        over_reference=over_reference,
+        choice=over[others[-1]] if others and led.leader == reference else over_reference,
+    )
+
+
+def _with_steps(study: Study, cells: Cells, item: Recommendation) -> Recommendation:
+    """Adds what more images and longer training gave from the leader's weights."""
+    lower, upper, images = _more_images(study, cells, item.trained_on, item.leader, item.fraction)
+    before, after, longer = _longer(study, cells, item.trained_on, item.leader, item.fraction)
+    return replace(
+        item,
         from_fraction=lower,
         to_fraction=upper,
         more_images=images,
         from_budget=before,
         to_budget=after,
         longer=longer,
-        missing=missing,
     )
 
 

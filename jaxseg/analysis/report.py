@@ -92,7 +92,7 @@ def _recommendations(findings: Findings) -> list[dict[str, Any]]:
             "dataset": item.trained_on,
             "fraction": item.fraction,
             "images": images.get((item.trained_on, item.fraction)),
-            "kind": item.answer if item.answer in ("tied", "no data") else "clear",
+            "kind": item.answer if item.answer in ("tied", "no data", "unfinished") else "clear",
             "dice": item.dice,
             "answer": sentences.answer(item, study.weights[0]),
             "helps": sentences.what_helps(item),

@@ -24,6 +24,8 @@ def answer(item: Recommendation, reference: str) -> str:
     """Which weights to start from, or that they are tied."""
     if item.answer == "no data":
         return "No run has finished here yet."
+    if item.answer == "unfinished":
+        return "No answer yet: the study is unfinished, and its weights share too few finished repeats here."
     if item.answer != "tied":
         text = f"Start from {item.leader}"
         if item.runner_up:

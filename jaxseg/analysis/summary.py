@@ -83,6 +83,29 @@ def out_of_domain(summary: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table[[*kept, "all_foreground_dice"]]
 
 
+def uneven_repeats(study: Study, cells: Cells) -> tuple[str, ...]:
+    """A note where weights that stand side by side have finished different repeats; empty where none do."""
+    places = [
+        f"{dataset} at {100 * fraction:g} %"
+        for dataset in study.datasets
+        for fraction in study.fractions
+        if len(_sets_of_repeats(study, cells, dataset, fraction)) > 1
+    ]
+    if not places:
+        return ()
+    return (
+        f"Weights have finished different repeats here: {', '.join(places)}. Scores and curves are means over the "
+        "repeats that each has, so they cannot be set side by side there. The answers rest on the repeats that all "
+        "weights share, the comparisons on those that both of a pair have.",
+    )
+
+
+def _sets_of_repeats(study: Study, cells: Cells, dataset: str, fraction: float) -> set[tuple[int, ...]]:
+    budget = final_budget(study, fraction)
+    conditions = [Condition(dataset, name, fraction, budget, dataset) for name in study.weights]
+    return {cells[condition].repeats for condition in conditions if condition in cells}
+
+
 def budgets(summary: pd.DataFrame) -> pd.DataFrame:
     """Own test images at every epoch budget: what training longer gave."""
     own = summary[(summary["trained_on"] == summary["tested_on"]) & (summary["subset"] == "all")]

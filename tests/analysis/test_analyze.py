@@ -85,6 +85,7 @@ def test_a_partly_finished_study(small_study):
     assert "7 of 12 runs finished" in text
     assert "&lt;b&gt;lesion&lt;/b&gt;.png cannot be read" in text
     assert "no finished run of imagenet" in text
+    assert "different repeats here: tissue_a at 50 %." in text
     table = pd.read_csv(made.folder / "tables" / "paired_tests.csv")
     assert set(table.loc[table.weights == "imagenet", "verdict"]) == {"no data"}
     assert table.query("family == 'reference' and weights == 'pathology' and fraction == 0.5").repeats.item() == 1

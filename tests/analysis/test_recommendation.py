@@ -5,7 +5,7 @@ import pytest
 
 from jaxseg.analysis.cells import Condition, cells_of
 from jaxseg.analysis.comparisons import compare
-from jaxseg.analysis.recommendation import Gain, Recommendation, recommend, recommendation_table
+from jaxseg.analysis.recommendation import Gain, Recommendation, recommend, recommendation_table, verdict_of
 from jaxseg.analysis.scores import read_results
 
 
@@ -94,6 +94,59 @@ def test_missing_weights_are_named(fabricated):
     assert found.answer == "pathology"
     nothing = recommend(study, {}, compare(study, {}))
     assert {r.answer for r in nothing} == {"no data"}
+
+
+def repeats_of(cell, *repeats):
+    """The cell with some of its five repeats alone."""
+    return dataclasses.replace(cell, scores=cell.scores[list(repeats)], repeats=repeats)
+
+
+def with_repeats(cells, **repeats):
+    """Cells of tissue_a at 0.1: those of the named weights cut to these repeats."""
+    return {
+        k: repeats_of(c, *repeats[k.weights])
+        if (k.trained_on, k.fraction) == ("tissue_a", 0.1) and k.weights in repeats
+        else c
+        for k, c in cells.items()
+    }
+
+
+def test_weights_are_ranked_on_the_repeats_that_all_share(fabricated):
+    """Of the best weights only unlucky repeats have finished, which were unlucky for all."""
+    study, cells, _ = fabricated
+    luck = np.array([0.0, 0.0, 0.0, -0.2, -0.2])[:, None]
+    unlucky = {k: dataclasses.replace(c, scores=c.scores + luck) for k, c in cells.items()}
+    uneven = with_repeats(unlucky, pathology=(3, 4))
+    where = [Condition("tissue_a", name, 0.1, 80, "tissue_a") for name in ("pathology", "random")]
+    assert uneven[where[0]].mean < uneven[where[1]].mean
+    found = at(recommend(study, uneven, compare(study, uneven)), "tissue_a", 0.1)
+    best, reference = (unlucky[condition].scores[3:] for condition in where)
+    assert (found.answer, found.tied_with) == ("pathology", ())
+    assert found.dice == pytest.approx(np.mean(best))
+    assert found.over_reference.value == pytest.approx(np.mean(best - reference))
+
+
+def test_without_a_shared_repeat_there_is_no_answer(fabricated):
+    study, cells, _ = fabricated
+    apart = with_repeats(cells, pathology=(0, 1), random=(2, 3))
+    found = at(recommend(study, apart, compare(study, apart)), "tissue_a", 0.1)
+    assert (found.answer, found.leader, found.tied_with) == ("unfinished", "", ())
+
+
+def test_a_leader_that_is_worse_over_more_repeats_is_no_answer(fabricated):
+    """Over repeat 0, the only one of imagenet, random is best; over all five it is worse than pathology."""
+    study, cells, _ = fabricated
+    luck = np.array([0.17, 0.0, 0.0, 0.0, 0.0])[:, None]
+    lucky = {
+        k: dataclasses.replace(c, scores=c.scores - 0.05 + luck) if k.weights == "random" else c
+        for k, c in cells.items()
+    }
+    uneven = with_repeats(lucky, imagenet=(0,))
+    comparisons = compare(study, uneven)
+    pairs = comparisons.query("family == 'all pairs' and trained_on == 'tissue_a' and fraction == 0.1")
+    assert verdict_of(pairs, "random", "pathology") == "worse"
+    found = at(recommend(study, uneven, comparisons), "tissue_a", 0.1)
+    assert (found.answer, found.tied_with) == ("unfinished", ())
 
 
 def test_table(fabricated):

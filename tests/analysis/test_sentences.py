@@ -21,6 +21,7 @@ def test_answers():
         answer(unclear, "x") == "Tied: x has the highest mean, but is not shown to beat y and z (no finished run of w)."
     )
     assert answer(Recommendation("a", 0.1), "x") == "No run has finished here yet."
+    assert answer(Recommendation("a", 0.1, "unfinished"), "x").startswith("No answer yet: the study is unfinished")
 
 
 def test_what_helps_says_which_step_was_measured():

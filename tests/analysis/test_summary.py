@@ -4,7 +4,7 @@ import pytest
 from jaxseg.analysis.baseline import all_foreground
 from jaxseg.analysis.cells import cells_of
 from jaxseg.analysis.scores import read_results
-from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise
+from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise, uneven_repeats
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,18 @@ def test_budget_table(results, summary):
     assert list(rows.budget) == [20, 40, 80]
     assert np.isnan(rows.gain_over_last_budget.iloc[0])
     np.testing.assert_allclose(rows.gain_over_last_budget.iloc[1:], np.diff(rows.dice_mean))
+
+
+def test_a_note_names_where_weights_have_finished_different_repeats(results):
+    cells = cells_of(results.scores)
+    assert uneven_repeats(results.study, cells) == ()
+    fewer = results.scores.query(
+        "not (weights == 'random' and trained_on == 'tissue_b' and fraction == 0.3 and repeat == 4)"
+    )
+    (note,) = uneven_repeats(results.study, cells_of(fewer))
+    assert "different repeats here: tissue_b at 30 %." in note
+    absent = results.scores.query("weights != 'random'")
+    assert uneven_repeats(results.study, cells_of(absent)) == ()
 
 
 def test_final_budget_differs_by_fraction_when_steps_are_matched(small_study):
