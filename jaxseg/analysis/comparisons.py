@@ -34,6 +34,7 @@ from jaxseg.seeds import generator
 
 LEVEL = 0.05
 MARGIN = 0.01  # one Dice point
+LEAST_PATIENTS = 3  # one or two do not show how patients vary: resampled, they pass for sure
 
 Family = Literal["reference", "all pairs"]
 Verdict = Literal["better", "worse", "equivalent", "cannot tell", "no data"]
@@ -48,7 +49,8 @@ class Comparison:
         low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from.
         p_sign_flip: over patients (images where patients are unknown), of differences averaged over repeats.
         p_t, t: paired t-test over repeats; NaN with one repeat or without any spread.
-        p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; p_equivalence_t: over repeats, paired t.
+        p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; NaN below LEAST_PATIENTS patients;
+            p_equivalence_t: over repeats, paired t.
         *_holm: corrected within the family.
         least_p_sign_flip: the least p that this many patients can give; least_p_repeats: the least
             p of a sign-flip or signed-rank test over this many repeats.
@@ -138,7 +140,7 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
         t=t,
         p_t=p_t,
         least_p_repeats=least_p(len(paired.repeats)),
-        p_equivalence=equivalence_p(means, MARGIN),
+        p_equivalence=equivalence_p(means, MARGIN) if patients >= LEAST_PATIENTS else np.nan,
         p_equivalence_t=p_equivalence_t,
         note=_note(len(paired.repeats), patients),
     )
@@ -157,17 +159,19 @@ def over_repeats(paired: Cell) -> tuple[float, float, float]:
 
 
 def _note(repeats: int, patients: int) -> str:
-    if repeats == 1:
-        return "one repeat: the interval holds for these two trainings only, no test over repeats"
     notes = []
+    if repeats == 1:
+        notes.append("one repeat: the interval holds for these two trainings only, no test over repeats")
     if repeats == 2:
         notes.append("two repeats: t has one degree of freedom, p < .05 needs |t| > 12.7")
-    if repeats < 6:
+    if 1 < repeats < 6:
         notes.append(
             f"{repeats} pairs: a sign-flip or signed-rank test over repeats never gives p < {least_p(repeats):g}"
         )
     if least_p(patients) > LEVEL:
         notes.append(f"{patients} patients or images: p is never below {least_p(patients):g}")
+    if patients < LEAST_PATIENTS:
+        notes.append(f"fewer than {LEAST_PATIENTS} patients or images: equivalence is not tested")
     return "; ".join(notes)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
-from jaxseg.analysis.comparisons import MARGIN, final_budget
+from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, final_budget
 from jaxseg.analysis.resampling import Interval, interval, resampled_means
 from jaxseg.config import Study
 from jaxseg.seeds import generator
@@ -14,16 +14,20 @@ from jaxseg.seeds import generator
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean Dice won by a change, with its 95 % interval; NaN where the study cannot say."""
+    """Mean Dice won by a change, with its 95 % interval; NaN where the study cannot say.
+
+    `patients`: of how many test patients (images where patients are unknown).
+    """
 
     value: float = np.nan
     low: float = np.nan
     high: float = np.nan
+    patients: int = 0
 
     @property
     def sure(self) -> bool:
-        """True where the interval lies above 0 and the gain is worth a Dice point."""
-        return self.low > 0 and self.value >= MARGIN
+        """True where the interval lies above 0, rests on enough patients, and the gain is worth a Dice point."""
+        return self.low > 0 and self.value >= MARGIN and self.patients >= LEAST_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def _gain(cells: Cells, better: Condition, worse: Condition) -> Gain:
     if paired is None:
         return Gain()
     bounds: Interval = interval(resampled_means(paired, generator("gain", *better, *worse)))
-    return Gain(paired.mean, *bounds)
+    return Gain(paired.mean, *bounds, int(paired.patients.max()) + 1)
 
 
 def _more_images(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:

@@ -70,6 +70,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         least_p=least_p(study.repeats),
         planned=len(comparisons.planned_pairs(study, "reference")),
         margin=100 * comparisons.MARGIN,
+        least_patients=comparisons.LEAST_PATIENTS,
         resamples=RESAMPLES,
     )
 

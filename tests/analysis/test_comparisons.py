@@ -123,6 +123,25 @@ def test_one_repeat_has_no_test_over_repeats():
     assert "one repeat" in found.note
 
 
+@pytest.mark.parametrize(("patients", "verdict"), [(1, "cannot tell"), (2, "cannot tell"), (3, "equivalent")])
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_equivalence_takes_three_patients(patients, verdict, repeats):
+    cells = cells_with({"random": 0.0, "x": 0.0}, repeats=repeats, images=patients, noise=1e-4, luck=1e-4)
+    found = row(compare(study_of("random", "x"), cells), "x", "random")
+    assert found.verdict == verdict
+    assert np.isnan(found.p_equivalence) == np.isnan(found.p_equivalence_holm) == (patients < 3)
+    assert ("equivalence is not tested" in found.note) == (patients < 3)
+
+
+def test_the_number_of_patients_is_noted_also_with_one_repeat():
+    found = row(
+        compare(study_of("random", "x"), cells_with({"random": 0.0, "x": 0.0}, repeats=1, images=4)), "x", "random"
+    )
+    assert "one repeat" in found.note
+    assert "4 patients or images: p is never below 0.125" in found.note
+    assert "sign-flip" not in found.note
+
+
 def test_equal_differences_leave_t_undefined():
     cell = Cell(np.full((3, 4), 0.1), (0, 1, 2), ("a", "b", "c", "d"), np.arange(4))
     assert all(np.isnan(value) for value in over_repeats(cell))

@@ -54,11 +54,12 @@ def test_gains_are_those_of_the_means(fabricated):
 
 
 def test_what_helps_more_needs_certainty():
-    sure, unsure = Gain(0.05, 0.03, 0.07), Gain(0.08, -0.01, 0.2)
+    sure, unsure = Gain(0.05, 0.03, 0.07, 20), Gain(0.08, -0.01, 0.2, 20)
     base = Recommendation("a", 0.5, choice=Gain(0.01, -0.01, 0.03), more_images=unsure, longer=sure)
     assert base.helps_more == "longer training"
     assert dataclasses.replace(base, choice=Gain(0.2, 0.1, 0.3)).helps_more == "nothing shown"
-    assert dataclasses.replace(base, longer=Gain(0.004, 0.003, 0.005)).helps_more == "nothing shown"
+    assert dataclasses.replace(base, longer=Gain(0.004, 0.003, 0.005, 20)).helps_more == "nothing shown"
+    assert dataclasses.replace(base, longer=dataclasses.replace(sure, patients=2)).helps_more == "nothing shown"
     assert dataclasses.replace(base, choice=Gain()).helps_more == "nothing shown"
 
 
@@ -76,6 +77,15 @@ def test_where_the_reference_leads_the_choice_is_measured_against_the_worst(fabr
     assert found.more_images.sure
     assert found.more_images.value > found.over_runner_up.value
     assert found.helps_more == "nothing shown"
+
+
+@pytest.mark.parametrize(("patients", "sure"), [(2, False), (3, True)])
+def test_a_gain_is_sure_from_three_patients_on(fabricated, patients, sure):
+    study, cells, _ = fabricated
+    few = {k: dataclasses.replace(c, patients=np.arange(len(c.images)) % patients) for k, c in cells.items()}
+    found = at(recommend(study, few, compare(study, few)), "tissue_a", 0.1)
+    assert found.over_reference.low > 0
+    assert (found.over_reference.patients, found.over_reference.sure) == (patients, sure)
 
 
 def test_with_one_weights_there_is_no_choice_to_exceed(fabricated):

@@ -25,7 +25,7 @@ def test_answers():
 
 
 def test_what_helps_says_which_step_was_measured():
-    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15)}
+    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
     gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
     assert what_helps(gained) == [
         "More images, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
