@@ -7,9 +7,10 @@ from jaxseg.analysis.feature_vectors import PATCHES
 
 LEARNING = (
     "Each line is one initial weights, further right means more training images; the band is one "
-    "standard deviation over repeats to either side. Where the bands of two lines overlap, the choice "
-    "between them matters little. A line that still rises at the right end asks for more images. The "
-    "dotted line is the score of calling every pixel foreground."
+    "standard deviation over repeats to either side. Whether the bands of two lines overlap says little "
+    "of their difference: weights are compared repeat by repeat and image by image, so take the paired "
+    "comparisons for that. A line that still rises at the right end asks for more images. The dotted "
+    "line is the score of calling every pixel foreground."
 )
 BUDGET = (
     "The best model found within so many epochs, by validation loss. A line that has become flat gains "
