@@ -43,17 +43,15 @@ def weights_receipts(results: Results) -> list[dict[str, Any]]:
 
 def dataset_facts(results: Results, baseline: pd.DataFrame) -> list[dict[str, Any]]:
     """Counts as used, and the built-in description where there is one."""
-    study = results.study
+    study, images = results.study, images_per_fraction(results)
     facts = []
     for name in dict.fromkeys((*study.datasets, *study.tested_on)):
-        runs = results.find(dataset=name, fraction=study.fractions[-1])
-        training = [count for count in map(training_images, runs) if count is not None]
         tested = baseline[(baseline["tested_on"] == name) & (baseline["subset"] == "all")]
         facts.append(
             {
                 "name": name,
                 "description": DESCRIPTIONS.get(name),
-                "training_images": max(training) if training else None,
+                "training_images": images.get((name, study.fractions[-1])),
                 "test_images": int(tested["images"].iloc[0]) if len(tested) else None,
                 "foreground": float(tested["foreground"].iloc[0]) if len(tested) else None,
             }
@@ -61,14 +59,17 @@ def dataset_facts(results: Results, baseline: pd.DataFrame) -> list[dict[str, An
     return facts
 
 
-def images_per_fraction(results: Results) -> dict[tuple[str, float], int]:
-    """(dataset, fraction) -> number of training images, where split.json says it."""
-    counts: dict[tuple[str, float], int] = {}
+def images_per_fraction(results: Results) -> dict[tuple[str, float], str]:
+    """(dataset, fraction) -> number of training images, where split.json says it; "3 to 8" where runs differ.
+
+    Images are drawn by patient, so that repeats of one fraction may hold different numbers.
+    """
+    counts: dict[tuple[str, float], set[int]] = {}
     for state in results.finished():
         count = training_images(state)
         if count is not None:
-            counts.setdefault((state.run.dataset, state.run.fraction), count)
-    return counts
+            counts.setdefault((state.run.dataset, state.run.fraction), set()).add(count)
+    return {place: str(min(c)) if len(c) == 1 else f"{min(c)} to {max(c)}" for place, c in counts.items()}
 
 
 def run_facts(results: Results) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from jaxseg.analysis.figures.style import (
 from jaxseg.config import Study
 
 
-def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str, float], int]) -> Figure:
+def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str, float], str]) -> Figure:
     """One panel per dataset, own test images, last budget; band: ± 1 sd over repeats.
 
     Args:
         final: rows of `summary.at_final_budget`.
-        images: (dataset, fraction) -> number of training images, where known.
+        images: (dataset, fraction) -> number of training images, or their range, where known.
     """
     rows, columns = grid_shape(len(study.datasets))
     styles = looks(study.weights)
@@ -66,6 +66,6 @@ def _limits(fractions: tuple[float, ...]) -> tuple[float, float]:
     return fractions[0] - margin, fractions[-1] + margin
 
 
-def _tick(dataset: str, fraction: float, images: Mapping[tuple[str, float], int]) -> str:
+def _tick(dataset: str, fraction: float, images: Mapping[tuple[str, float], str]) -> str:
     count = images.get((dataset, fraction))
     return percent(fraction) if count is None else f"{percent(fraction)}\nn = {count}"
