@@ -37,7 +37,8 @@ TRAINING = (
 OVERLAYS = (
     "White: the annotation; yellow: what the network started from these weights found (first repeat, "
     "all images used that the study offers). The images are chosen by rule, not by eye: the hardest, "
-    "the median and the easiest by mean Dice over all weights."
+    "the median and the easiest by mean Dice over all weights. Dice is that of the tables; with several "
+    "classes it is their mean, and outlines are of all of them together."
 )
 
 

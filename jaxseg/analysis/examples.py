@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from jaxseg.analysis.comparisons import final_budget
 from jaxseg.analysis.feature_vectors import OpenModel, TestImages
 from jaxseg.analysis.figures.overlays import Example
 from jaxseg.analysis.scores import Results
 
-THRESHOLD = 0.5
 PLACES = {"hardest image": 0.0, "median image": 0.5, "easiest image": 1.0}
 
 
@@ -18,15 +18,7 @@ def chosen_images(results: Results, dataset: str) -> dict[str, str]:
 
     A rule instead of an eye: nobody picks the pictures that flatter. Largest fraction, last budget.
     """
-    study, scores = results.study, results.scores
-    fraction = study.fractions[-1]
-    here = scores[
-        (scores["trained_on"] == dataset)
-        & (scores["tested_on"] == dataset)
-        & (scores["fraction"] == fraction)
-        & (scores["budget"] == final_budget(study, fraction))
-    ]
-    ranked = list(here.groupby("image")["dice"].mean().sort_values(kind="stable").index)
+    ranked = list(_scores_of(results, dataset).groupby("image")["dice"].mean().sort_values(kind="stable").index)
     chosen: dict[str, str] = {}
     for why, place in PLACES.items():
         if ranked:
@@ -34,10 +26,26 @@ def chosen_images(results: Results, dataset: str) -> dict[str, str]:
     return chosen
 
 
+def _scores_of(results: Results, dataset: str) -> pd.DataFrame:
+    """Rows of the own test images, largest fraction, last budget: what the models that are opened were scored with."""
+    scores, fraction = results.scores, results.study.fractions[-1]
+    return scores[
+        (scores["trained_on"] == dataset)
+        & (scores["tested_on"] == dataset)
+        & (scores["fraction"] == fraction)
+        & (scores["budget"] == final_budget(results.study, fraction))
+    ]
+
+
 def examples_of(
     results: Results, dataset: str, test: TestImages, open_model: OpenModel, progress: Callable[[str], None]
 ) -> list[Example]:
-    """Predictions of the chosen images by the first finished repeat of every weights; empty where none has finished."""
+    """Predictions of the chosen images by the first finished repeat of every weights; empty where none has finished.
+
+    Masks are foreground of any class, from the rule that scoring has; Dice is the one that was scored.
+    """
+    from jaxseg.evaluation.scoring import likeliest  # loads JAX, which a report without pictures does without
+
     chosen = {image: why for image, why in chosen_images(results, dataset).items() if image in test.ids}
     numbers = [test.ids.index(image) for image in chosen]
     pixels, truths = [], []
@@ -45,13 +53,16 @@ def examples_of(
         height, width = (int(length) for length in test.sizes[number])
         pixels.append(test.pixels[number, :height, :width])
         truths.append(test.masks[number, :height, :width] > 0)
+    scores = _scores_of(results, dataset).set_index(["weights", "repeat", "image"])["dice"]
     predictions: dict[str, list[np.ndarray]] = {}
+    repeats: dict[str, int] = {}
     for weights in results.study.weights if chosen else ():
         states = results.find(dataset=dataset, weights=weights, fraction=results.study.fractions[-1])
         if states:
             progress(f"pictures of {states[0].run.run_id}")
-            probabilities = open_model(states[0].folder.path).predict(pixels)
-            predictions[weights] = [probability > THRESHOLD for probability in probabilities]
+            repeats[weights] = states[0].run.repeat
+            probabilities = open_model(states[0].folder.path).probabilities(pixels)
+            predictions[weights] = [likeliest(each) > 0 for each in probabilities]
     if not predictions:
         return []
     return [
@@ -61,13 +72,7 @@ def examples_of(
             pixels[i],
             truths[i],
             {name: masks[i] for name, masks in predictions.items()},
-            {name: dice(masks[i], truths[i]) for name, masks in predictions.items()},
+            {name: float(scores[name, repeat, image]) for name, repeat in repeats.items()},
         )
         for i, (image, why) in enumerate(chosen.items())
     ]
-
-
-def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Of two masks; 1 where both are empty."""
-    whole = prediction.sum() + truth.sum()
-    return float(2 * (prediction & truth).sum() / whole) if whole else 1.0

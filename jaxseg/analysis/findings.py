@@ -56,7 +56,7 @@ def find(results: Results) -> Findings:
     """Everything that follows from the scores alone."""
     cells = cells_of(results.scores)
     baseline = all_foreground(results.scores)
-    summary = summarise(results.scores, cells, baseline)
+    summary = summarise(results.scores, cells, baseline, results.study.recipe.model.classes)
     comparisons = compare(results.study, cells)
     of_classes = read_class_scores(results)
     return Findings(

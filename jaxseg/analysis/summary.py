@@ -36,12 +36,12 @@ def per_run(scores: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame) -> pd.DataFrame:
+def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame, classes: int = 1) -> pd.DataFrame:
     """Mean and standard deviation over repeats of every condition and subset, beside the all-foreground answer.
 
     `*_sd` has n - 1 in the denominator and is NaN for one repeat. `low` and `high` bound the mean Dice per image (95 %
     hierarchical bootstrap over patients and repeats; for "all" images only). `gain` is the mean Dice per image above
-    calling everything foreground.
+    calling everything foreground; NaN with several classes, whose mean Dice is of another kind.
     """
     runs = per_run(scores)
     groups = runs.groupby([*CONDITION, "subset"], sort=True)
@@ -58,7 +58,7 @@ def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame) -> pd.
         columns={"dice": "all_foreground_dice", "pooled_dice": "all_foreground_pooled_dice"}
     )
     table = table.merge(answers, on=["tested_on", "subset"], how="left", validate="many_to_one")
-    table["gain"] = table["dice_mean"] - table["all_foreground_dice"]
+    table["gain"] = table["dice_mean"] - table["all_foreground_dice"] if classes == 1 else np.nan
     return table
 
 

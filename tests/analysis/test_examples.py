@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 from fabricated_study import FakeModel, fake_images
 
-from jaxseg.analysis.examples import chosen_images, dice, examples_of
+from jaxseg.analysis.examples import chosen_images, examples_of
 from jaxseg.analysis.scores import read_results
+from jaxseg.run_folder import RunFolder
 
 
 def test_hardest_median_and_easiest_by_rule(finished_study):
@@ -28,13 +30,42 @@ def test_examples_hold_true_sizes_and_every_weights(finished_study):
         assert example.pixels.shape == (height, width, 3)
         assert example.truth.shape == (height, width)
         assert list(example.predictions) == list(results.study.weights)
-        for name, mask in example.predictions.items():
+        for mask in example.predictions.values():
             assert mask.shape == (height, width)
-            assert example.dice[name] == dice(mask, example.truth)
 
 
-def test_dice_of_masks():
-    one, two = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    assert dice(one, two) == 1
-    one[0], two[:, 0] = True, True
-    assert dice(one, two) == 2 * 1 / 8
+def test_dice_is_that_of_the_opened_run_in_the_scores(small_study):
+    made = small_study(images=20)
+    first = next(run for run in made.study.runs() if (run.weights, run.fraction) == ("random", 1.0))
+    RunFolder.of(made.folder, first).done.unlink()
+    found = examples_of(read_results(made.folder), "tissue_a", fake_images("tissue_a"), FakeModel, lambda message: None)
+    for example in found:
+        for weights, repeat in (("random", 1), ("pathology", 0)):
+            [run] = [r for r in made.study.runs() if (r.weights, r.fraction, r.repeat) == (weights, 1.0, repeat)]
+            table = pd.read_parquet(RunFolder.of(made.folder, run).scores)
+            row = table[
+                (table["budget"] == 80) & (table["tested_on"] == "tissue_a") & (table["image"] == example.image)
+            ]
+            assert example.dice[weights] == row["dice"].item()
+
+
+class TwoClasses:
+    """Everywhere: .3 + .3, so that background, .4, is likeliest; in the first row .5 of the second class."""
+
+    def __init__(self, folder):
+        pass
+
+    def probabilities(self, images):
+        found = [np.full((*image.shape[:2], 2), 0.3) for image in images]
+        for each in found:
+            each[0] = (0.1, 0.5)
+        return found
+
+
+def test_a_pixel_is_foreground_where_a_class_is_likeliest_as_in_scoring(finished_study):
+    results = read_results(finished_study.folder)
+    found = examples_of(results, "tissue_a", fake_images("tissue_a"), TwoClasses, lambda message: None)
+    for example in found:
+        for mask in example.predictions.values():
+            assert mask[0].all()
+            assert not mask[1:].any()

@@ -79,6 +79,12 @@ def test_the_all_foreground_answer_stands_beside_the_scores(summary, baseline):
     assert found.gain == pytest.approx(found.dice_mean - answer)
 
 
+def test_a_mean_over_classes_is_not_set_against_foreground_of_any_class(results, baseline):
+    table = summarise(results.scores, cells_of(results.scores), baseline, classes=3)
+    assert table.gain.isna().all()
+    assert table.all_foreground_dice.notna().all()
+
+
 def test_out_of_domain_table(results, summary):
     table = out_of_domain(summary, results.study)
     assert len(table) == 3 * 3 * 2 * 2

@@ -21,7 +21,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK = NOTEBOOKS / "analyse_a_run.ipynb"
 SITES = ("synthetic_glands_a", "synthetic_glands_b")
 PICTURES = {  # what a cell's source holds -> pixels that its picture has at least, in both directions
-    "model.predict([image])": 300,
+    "model.probabilities([image])": 300,
     'chosen = ["encoder/stem"': 500,
     "embed(vectors[layer]": 300,
     "folder.read_log()": 300,

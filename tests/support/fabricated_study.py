@@ -181,5 +181,5 @@ class FakeModel:
         raw = blocks.mean(axis=(2, 4)).reshape(len(images), 1, 1, 12)
         return np.zeros((*images.shape[:3], 1)), {k: np.abs(raw @ m) for k, m in self._maps.items()}
 
-    def predict(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        return [1 / (1 + np.exp((image.mean(axis=-1) - self._threshold) / 10)) for image in images]
+    def probabilities(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        return [1 / (1 + np.exp((image.mean(axis=-1, keepdims=True) - self._threshold) / 10)) for image in images]

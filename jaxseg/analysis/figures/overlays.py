@@ -20,7 +20,7 @@ HALO = "#111111"
 @dataclass(frozen=True)
 class Example:
     """One test image: `pixels` (H, W, 3) uint8, `truth` (H, W) bool, and per weights the prediction (H, W) bool with
-    its Dice; `why` it was chosen.
+    its scored Dice; `why` it was chosen.
     """
 
     image: str
