@@ -1,10 +1,12 @@
 """One file of weights -> one folder `<out>/<name>/` with receipt; or a refusal that says why."""
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxseg import arrays
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig, check_name
 from jaxseg.errors import InputError, UsageError
@@ -83,7 +85,7 @@ def convert(file: Path, out: Path, origin: Origin, name: str | None = None) -> P
         raise UsageError("weights of your own need a name", file=file, remedy="add --name NAME")
     name = name or source.name
     check_name("weights", name)
-    _refuse_other(out / name, digest)
+    _refuse_other(out / name, _identity(source, found, digest, arrays.digest(mapped.tree)))
     agreement = measure(found.tensors, mapped.tree, found.depth, found.width, file)
     prefix = found.layout.prefix
     receipt = Receipt(
@@ -196,13 +198,34 @@ def remarks(source: Source, digest: str) -> str:
     return f"{certainty} Mind: {source.trap}." if source.trap else certainty
 
 
-def _refuse_other(folder: Path, digest: str) -> None:
+def _identity(source: Source, found: Recognised, digest: str, arrays_sha256: str) -> dict[str, object]:
+    """What decides which weights a training gets and how it normalises images for them; fields of `Receipt`."""
+    return {
+        "sha256": digest,
+        "source": source.name,
+        "mean": source.mean,
+        "std": source.std,
+        "depth": found.depth,
+        "width": found.width,
+        "arrays_sha256": arrays_sha256,
+    }
+
+
+def _refuse_other(folder: Path, wanted: Mapping[str, object]) -> None:
     """Weights under a name never change silently: runs refer to them by name."""
-    if (folder / FILE_NAME).exists() and (former := Receipt.read(folder)).sha256 != digest:
+    if not (folder / FILE_NAME).exists():
+        return
+    former = Receipt.read(folder)
+    differs = {field: value for field, value in wanted.items() if getattr(former, field) != value}
+    if differs:
         raise UsageError(
             "holds other weights already",
             file=folder,
-            found=f"converted from {former.file}, SHA-256 {former.sha256}",
-            expected=f"SHA-256 {digest}",
+            found=f"converted from {former.file}: " + _listed({field: getattr(former, field) for field in differs}),
+            expected=_listed(differs),
             remedy="choose another --name, or delete the folder",
         )
+
+
+def _listed(fields: Mapping[str, object]) -> str:
+    return ", ".join(f"{field} {value}" for field, value in fields.items())

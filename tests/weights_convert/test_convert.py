@@ -1,7 +1,9 @@
 """From a file to a folder with a receipt: complete, compared with PyTorch, or refused."""
 
+import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,34 @@ def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="holds other weights already"):
         convert(other, tmp_path, OWN, name="made_up")
     assert (folder / "receipt.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("origin", "field"),
+    [
+        (dataclasses.replace(OWN, mean=(0.5, 0.5, 0.5)), "mean (0.5, 0.5, 0.5)"),
+        (dataclasses.replace(OWN, std=(0.1, 0.1, 0.1)), "std (0.1, 0.1, 0.1)"),
+        (LUNIT, "source ssl_pathology"),
+    ],
+    ids=["mean", "std", "source"],
+)
+def test_a_name_never_changes_its_statistics_or_source(
+    origin: Origin, field: str, resnet18: Path, tmp_path: Path
+) -> None:
+    folder = convert(resnet18, tmp_path, OWN, name="made_up")
+    before = (folder / "receipt.json").read_bytes()
+    with pytest.raises(UsageError, match=rf"holds other weights already(.|\n)*expected:.*{re.escape(field)}"):
+        convert(resnet18, tmp_path, origin, name="made_up")
+    assert (folder / "receipt.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("field", ["depth", "width", "arrays_sha256"])
+def test_a_name_never_changes_its_arrays(field: str, resnet18: Path, tmp_path: Path) -> None:
+    """The same file may be converted otherwise by another version of this program."""
+    folder = convert(resnet18, tmp_path, OWN, name="made_up")
+    change_receipt(folder, **{field: {"depth": 34, "width": 1.0, "arrays_sha256": "0" * 64}[field]})
+    with pytest.raises(UsageError, match=rf"holds other weights already(.|\n)*found:.*{field}"):
+        convert(resnet18, tmp_path, OWN, name="made_up")
 
 
 def test_a_conversion_that_disagrees_is_refused(
