@@ -23,10 +23,11 @@ PACKAGES = (
     "umap-learn",
     "matplotlib",
 )
+IDENTITY = ("arrays_sha256", "mean", "std")  # of weights.json: what a training got from initial weights
 
 
 def weights_receipts(results: Results) -> list[dict[str, Any]]:
-    """weights.json per weights name; `several` where runs of one name started from different arrays."""
+    """weights.json per weights name; `several` where runs of one name differ in arrays or statistics."""
     receipts: list[dict[str, Any]] = []
     for name in results.study.weights:
         found = [
@@ -36,8 +37,8 @@ def weights_receipts(results: Results) -> list[dict[str, Any]]:
         if not found:
             receipts.append({"name": name, "missing": True})
             continue
-        digests = {item.get("arrays_sha256") for item in found}
-        receipts.append({**found[0], "name": name, "missing": False, "several": len(digests) > 1})
+        several = any(item.get(field) != found[0].get(field) for item in found for field in IDENTITY)
+        receipts.append({**found[0], "name": name, "missing": False, "several": several})
     return receipts
 
 

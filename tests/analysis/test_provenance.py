@@ -1,8 +1,28 @@
+"""What the report tells of weights and data, from the files that the runs left."""
+
+import pytest
+
 from jaxseg.analysis.baseline import all_foreground
-from jaxseg.analysis.provenance import dataset_facts, images_per_fraction
+from jaxseg.analysis.provenance import dataset_facts, images_per_fraction, weights_receipts
 from jaxseg.analysis.scores import read_results
-from jaxseg.files import write_json
+from jaxseg.files import read_json, write_json
 from jaxseg.run_folder import RunFolder
+
+
+def several(made):
+    return {item["name"]: item["several"] for item in weights_receipts(read_results(made.folder))}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("arrays_sha256", "ef" * 32), ("mean", [0.4, 0.5, 0.5]), ("std", [0.3, 0.2, 0.2])]
+)
+def test_runs_of_one_name_that_started_otherwise_are_told(small_study, field, value):
+    made = small_study()
+    assert several(made) == {"random": False, "pathology": False}
+    run = next(run for run in made.study.runs() if run.weights == "pathology")
+    file = RunFolder.of(made.folder, run).weights
+    write_json(file, read_json(file, remedy="") | {field: value})
+    assert several(made) == {"random": False, "pathology": True}
 
 
 def test_training_images_are_a_range_where_repeats_differ(small_study):
