@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 MASK_SUFFIXES = (*LABEL_SUFFIXES, ".jpg", ".jpeg")  # JPEG cannot hold labels, but black and white survive it
 _JPEG_NOISE = 64  # grey levels that compression moves a pixel away from black or white, at most …
 _JPEG_SHARE = 0.98  # … in this part of the pixels; the rest are blurred outlines
+_DEEP = re.compile(r"[A-Za-z]+;16[BLN]")  # decoders of colours that keep the high byte of each channel alone
+_BITS = 258  # tag of TIFF: bits of each channel
 _GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
 _EXPORT = "export the annotation as a grey or 16-bit image"
 _REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
@@ -32,6 +35,7 @@ def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=formats) as image:
+                _refuse_deep_colours(image, file)
                 image.load()
                 yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -42,6 +46,22 @@ def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     except (OSError, SyntaxError, ValueError) as error:
         expected = f"an undamaged image ({', '.join(formats)})"
         raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=_REPLACE) from error
+
+
+def _refuse_deep_colours(image: Image.Image, file: Path) -> None:
+    """Pillow decodes 16 bits a channel to 8, without a word: labels 1 and 300 would become 0 and 1."""
+    if image.mode.startswith(("I", "F")):  # one channel, kept exactly
+        return
+    decoders = [str(part) for tile in image.tile for part in np.ravel(np.array(tile.args, object))]
+    deep = any(map(_DEEP.fullmatch, decoders)) or max(getattr(image, "tag_v2", {}).get(_BITS, (8,))) > 8
+    if deep:
+        raise InputError(
+            "has 16 bits a channel",
+            file=file,
+            found=f"mode {image.mode}, decoder {decoders[0]}",
+            expected="8 bits a channel; labels of 16 bits in a single grey channel",
+            remedy="save colours with 8 bits a channel; " + _EXPORT,
+        )
 
 
 def read_pixels(file: Path) -> npt.NDArray[np.uint8]:

@@ -1,9 +1,12 @@
 """Image files: what is accepted, what is refused and how it is said."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from jaxseg.datasets.image_files import from_png, png, read_labels, read_mask, read_pixels
@@ -43,6 +46,45 @@ def test_labels_of_sixteen_bits_are_kept(tmp_path: Path, pictures, suffix: str) 
     labels = pictures.draw(labels=(0, 255, 256, 65535))[1]
     file = pictures.write(tmp_path / f"x{suffix}", labels.astype(np.uint16))
     np.testing.assert_array_equal(read_labels(file), labels, strict=True)
+
+
+def _deep_png(file: Path, values: np.ndarray) -> Path:
+    """A PNG of 16 bits a channel, which Pillow cannot write: (H, W) grey, or (H, W, 2 … 4) with grey, RGB and alpha."""
+    channels = values.reshape(*values.shape[:2], -1).astype(">u2")
+    height, width, count = channels.shape
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[count]
+    rows = b"".join(b"\0" + row.tobytes() for row in channels)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks.items():
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("read", [read_labels, read_mask, read_pixels])
+def test_colours_of_sixteen_bits_are_refused(tmp_path: Path, channels: int, read) -> None:
+    values = np.repeat(np.array([[0, 1, 300]], np.uint16)[..., None], channels, axis=2)
+    with pytest.raises(InputError, match=r"(?s)x\.png: has 16 bits a channel.*remedy"):
+        read(_deep_png(tmp_path / "x.png", values))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "deflate"}, {"byteorder": ">"}, {"planarconfig": "separate"}])
+def test_colours_of_sixteen_bits_in_tiff_are_refused(tmp_path: Path, options: dict) -> None:
+    values = np.full((3, 4, 4) if "planarconfig" in options else (4, 4, 3), 300, np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", **options)
+    with pytest.raises(InputError, match=r"x\.tif: has 16 bits a channel"):
+        read_labels(tmp_path / "x.tif")
+
+
+def test_grey_of_sixteen_bits_is_read_from_a_foreign_png(tmp_path: Path) -> None:
+    values = np.array([[0, 1, 300], [65535, 256, 255]], np.uint16)
+    np.testing.assert_array_equal(read_labels(_deep_png(tmp_path / "x.png", values)), values)
 
 
 def test_palette_and_bit_masks_give_indices(tmp_path: Path) -> None:
