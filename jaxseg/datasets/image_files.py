@@ -5,12 +5,12 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from jaxseg.errors import InputError
 
@@ -23,6 +23,7 @@ _JPEG_NOISE = 64  # grey levels that compression moves a pixel away from black o
 _JPEG_SHARE = 0.98  # … in this part of the pixels; the rest are blurred outlines
 _DEEP = re.compile(r"[A-Za-z]+;16[BLN]")  # decoders of colours that keep the high byte of each channel alone
 _BITS = 258  # tag of TIFF: bits of each channel
+_BRIGHTNESS = np.array([299, 587, 114])  # of red, green and blue, in parts of a thousand (ITU-R BT.601)
 _GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
 _EXPORT = "export the annotation as a grey or 16-bit image"
 _REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
@@ -48,7 +49,7 @@ def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=_REPLACE) from error
 
 
-def _refuse_deep_colours(image: Image.Image, file: Path) -> None:
+def _refuse_deep_colours(image: ImageFile.ImageFile, file: Path) -> None:
     """Pillow decodes 16 bits a channel to 8, without a word: labels 1 and 300 would become 0 and 1."""
     if image.mode.startswith(("I", "F")):  # one channel, kept exactly
         return
@@ -75,11 +76,17 @@ def read_pixels(file: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_labels(file: Path) -> npt.NDArray[np.int32]:
-    """Label values as stored, (H, W) int32: palette indices, 8- and 16-bit greys, or an RGB image that is grey."""
+    """Label values as stored, (H, W) int32: 8- and 16-bit greys, an RGB image that is grey, or a palette.
+
+    Of a palette its greys are taken, as a viewer shows them, or its indices where it is coloured.
+    """
     with _opened(file, LABEL_FORMATS) as image:
         values = np.array(image)
         mode = image.mode
-    if mode == "LA":
+        palette = image.getpalette("RGB") if mode == "P" else None
+    if palette is not None:
+        values = _of_palette(values, palette, file)
+    elif mode == "LA":
         values = values[..., 0]
     elif mode in ("RGB", "RGBA"):
         values = _only_channel(values[..., :3], file)
@@ -88,6 +95,42 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
             "is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel", remedy=_EXPORT
         )
     return whole_numbers(values, file)
+
+
+def _of_palette(indices: npt.NDArray[np.generic], palette: Sequence[int], file: Path) -> npt.NDArray[np.generic]:
+    """Labels of an image with a palette, (H, W): programs order its entries by frequency, so index 0 may be white.
+
+    Greys are taken where none stands for two labels and the background is among them; indices otherwise, whose 0 must
+    then be the darkest entry in use.
+    """
+    colours = np.zeros((256, 3), np.int64)  # what a palette leaves out is black
+    colours.reshape(-1)[: len(palette)] = palette
+    used = np.unique(indices)
+    entries = colours[used]
+    greys = entries[:, 0]
+    distinct = len(np.unique(greys)) == len(used)
+    if (entries == greys[:, None]).all() and distinct and _has_background(used, greys):
+        return greys[np.searchsorted(used, indices)]
+    brightness = entries @ _BRIGHTNESS
+    darkest = brightness.argmin()
+    if used[0] == 0 and brightness[0] > brightness[darkest]:
+        raise InputError(
+            "has a palette whose entry 0 is not the darkest, so what is background cannot be told",
+            file=file,
+            found=f"entry 0 {_colour(entries[0])}, entry {used[darkest]} {_colour(entries[darkest])}",
+            expected="entry 0 black, the background",
+            remedy="save it as a grey image of class numbers: 0 background, and the foreground or a number per object",
+        )
+    return indices
+
+
+def _has_background(used: npt.NDArray[np.generic], greys: npt.NDArray[np.int64]) -> bool:
+    """Whether a grey of 0 is background, or the image is foreground throughout."""
+    return bool(used[0] != 0 or (greys == 0).any() or greys.tolist() == [255])
+
+
+def _colour(entry: npt.NDArray[np.int64]) -> str:
+    return "({}, {}, {})".format(*entry)
 
 
 def read_mask(file: Path) -> npt.NDArray[np.int32]:

@@ -97,6 +97,67 @@ def test_palette_and_bit_masks_give_indices(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_labels(tmp_path / name), labels)
 
 
+BLACK, WHITE, RED, DARK = (0, 0, 0), (255, 255, 255), (200, 10, 30), (10, 10, 10)
+VOC = [BLACK, (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+
+
+def _indexed(file: Path, indices: list[int], palette: list[tuple[int, int, int]]) -> Path:
+    image = Image.frombytes("P", (len(indices), 1), bytes(indices))
+    image.putpalette([value for entry in palette for value in entry])
+    image.save(file)
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    ("indices", "palette", "labels"),
+    [
+        ([0, 1, 0], [WHITE, BLACK], [255, 0, 255]),  # more foreground than background
+        ([0, 1, 0], [BLACK, WHITE], [0, 255, 0]),
+        ([0, 0], [WHITE, BLACK], [255, 255]),
+        ([1, 1], [WHITE, BLACK], [0, 0]),
+        ([0, 2, 1], [(k, k, k) for k in (0, 2, 1)], [0, 1, 2]),  # class numbers, ordered by frequency
+        ([0, 1, 2], [(k, k, k) for k in range(256)], [0, 1, 2]),
+        ([0, 1, 2], [(k, k, k) for k in (0, 80, 160)], [0, 80, 160]),
+        ([0, 1, 2], [(k, k, k) for k in (0, 80, 80)], [0, 1, 2]),  # a ramp in which two labels look the same
+        ([0, 7, 9], [BLACK, WHITE, *[BLACK] * 8], [0, 7, 9]),  # entries that nobody chose
+        ([0, 1, 0], [DARK, WHITE], [0, 1, 0]),
+        ([0, 0], [DARK, WHITE], [0, 0]),
+        ([0, 1, 3, 2], VOC, [0, 1, 3, 2]),
+        ([1, 2, 1], [WHITE, BLACK, RED], [1, 2, 1]),  # entry 0 is not in use
+    ],
+)
+def test_palettes_are_read_as_they_look(tmp_path: Path, indices, palette, labels, suffix: str) -> None:
+    file = _indexed(tmp_path / f"x{suffix}", indices, palette)
+    assert read_labels(file).tolist() == [labels]
+
+
+@pytest.mark.parametrize(
+    ("indices", "palette", "found"),
+    [
+        ([0, 1], [WHITE, RED], r"entry 0 \(255, 255, 255\), entry 1 \(200, 10, 30\)"),
+        ([0, 2], [RED, WHITE, BLACK], r"entry 0 \(200, 10, 30\), entry 2 \(0, 0, 0\)"),
+        ([0, 1], [WHITE, DARK], r"entry 0 \(255, 255, 255\), entry 1 \(10, 10, 10\)"),  # no background among greys
+        ([0, 1, 2], [WHITE, BLACK, WHITE], r"entry 0 \(255, 255, 255\), entry 1 \(0, 0, 0\)"),
+    ],
+)
+def test_palettes_without_a_dark_background_are_refused(tmp_path: Path, indices, palette, found: str) -> None:
+    with pytest.raises(InputError, match=rf"(?s)x\.png: has a palette.*{found}.*remedy: +save it as a grey image"):
+        read_labels(_indexed(tmp_path / "x.png", indices, palette))
+
+
+def test_a_bitmap_whose_palette_begins_with_white(tmp_path: Path) -> None:
+    file = _indexed(tmp_path / "x.bmp", [0, 1, 0], [WHITE, BLACK])
+    assert read_labels(file).tolist() == [[255, 0, 255]]
+
+
+def test_a_mask_that_was_quantised_keeps_its_foreground(tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:, 3:] = 255  # most of it
+    Image.fromarray(np.repeat(mask[..., None], 3, axis=2)).quantize(2).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.png"), mask)
+
+
 def test_grey_rgb_masks_are_read_and_coloured_ones_refused(tmp_path: Path, pictures) -> None:
     labels = pictures.draw()[1].astype(np.uint8)
     grey = pictures.write(tmp_path / "grey.png", np.repeat(labels[..., None], 3, axis=2))
