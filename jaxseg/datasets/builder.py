@@ -18,7 +18,7 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.image_files import png
 from jaxseg.datasets.looks import looks
-from jaxseg.datasets.regions import connected_by_class
+from jaxseg.datasets.regions import connected_by_class, specks
 
 Encoded = tuple[Row, dict[str, Any]]
 
@@ -124,5 +124,6 @@ def _encode(example: Example, description: Description) -> Encoded:
         pixels_sha256=digest(pixels),
         instances_sha256=digest(labels),
         looks=looks(pixels),
+        specks=specks(objects),
     )
     return row, {**texts, "image": png(pixels), **annotation}

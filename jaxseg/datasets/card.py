@@ -29,6 +29,8 @@ class Row:
         objects: number of objects; foreground: their share of the pixels, 0 … 1.
         pixels_sha256, instances_sha256: digests of shape and content.
         looks: perceptual hash of the image; empty in data prepared before there was one.
+        specks: how many of the objects have less than `regions.SPECKS` pixels; 0 in data prepared before they were
+            counted.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Row:
     pixels_sha256: str
     instances_sha256: str
     looks: str = ""
+    specks: int = 0
 
 
 @dataclass(frozen=True)

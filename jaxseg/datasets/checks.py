@@ -8,10 +8,10 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.listing import listed
 from jaxseg.datasets.overlap import same_images
+from jaxseg.datasets.regions import SPECKS
 from jaxseg.errors import InputError
 
 NEARLY_ALL = 0.98
-SPECKS = 8  # pixels an object; whole images of smaller ones are no annotation
 
 
 def check_examples(description: Description, examples: Sequence[Example], allow_incomplete: bool) -> list[str]:
@@ -71,10 +71,10 @@ def _masks(rows: Sequence[Row]) -> Iterator[str]:
     full = [row.id for row in rows if row.foreground > NEARLY_ALL]
     if full:
         yield f"nearly no background in {len(full)} of {len(rows)} images: {listed(full)}"
-    specks = [row.id for row in rows if 0 < row.foreground * row.height * row.width < SPECKS * row.objects]
+    specks = [row.id for row in rows if 2 * row.specks > row.objects]
     if specks:
         yield (
-            f"objects of less than {SPECKS} pixels on average in {len(specks)} of {len(rows)} images: "
+            f"most objects have less than {SPECKS} pixels in {len(specks)} of {len(rows)} images: "
             f"{listed(specks)} (was the mask smoothed, or saved with loss?)"
         )
 

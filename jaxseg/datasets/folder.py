@@ -16,7 +16,7 @@ from jaxseg.datasets.classes import read_classes
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import MASK_SUFFIXES, SUFFIXES, read_mask
-from jaxseg.datasets.regions import connected, read_binary
+from jaxseg.datasets.regions import connected, read_binary, read_objects
 from jaxseg.datasets.split import split
 from jaxseg.datasets.tree import child, folders, images
 from jaxseg.errors import InputError
@@ -77,14 +77,14 @@ def _reader(pairs: Sequence[_Pair], masks: Masks, classes: Mapping[str, int]) ->
         if len(classes) == 1:
             return lambda file: connected(read_classes(file, classes))
         return lambda file: read_classes(file, classes)
-    return read_mask if _has_objects(pairs, masks) else read_binary
+    if masks == "auto":
+        return read_objects if _has_objects(pairs) else read_binary
+    return read_mask if masks == "instances" else read_binary
 
 
-def _has_objects(pairs: Sequence[_Pair], masks: Masks) -> bool:
+def _has_objects(pairs: Sequence[_Pair]) -> bool:
     """Whether values stand for objects: yes as soon as one mask has two values beside the background."""
-    if masks != "auto":
-        return masks == "instances"
-    return any(np.count_nonzero(np.unique(read_mask(pair.mask))) > 1 for pair in pairs)
+    return any(np.count_nonzero(np.unique(read_objects(pair.mask))) > 1 for pair in pairs)
 
 
 def _from_names(source: Path) -> list[_Pair]:

@@ -23,8 +23,9 @@ def test_ordinary_data_has_no_warnings() -> None:
 def test_each_oddity_is_said() -> None:
     assert oddities(_changed(1, objects=0, foreground=0.0)) == ["no foreground in 1 of 3 images: b"]
     assert oddities(_changed(1, foreground=0.99)) == ["nearly no background in 1 of 3 images: b"]
-    assert oddities(_changed(1, objects=20)) == [
-        "objects of less than 8 pixels on average in 1 of 3 images: b (was the mask smoothed, or saved with loss?)"
+    assert oddities(_changed(1, objects=20, specks=10)) == []
+    assert oddities(_changed(1, objects=20, specks=11)) == [  # however large the others are
+        "most objects have less than 8 pixels in 1 of 3 images: b (was the mask smoothed, or saved with loss?)"
     ]
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]

@@ -1,9 +1,11 @@
 """A lab's own folder of images and masks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from jaxseg.datasets.folder import folder_examples
 from jaxseg.errors import InputError
@@ -55,6 +57,56 @@ def test_one_mask_with_two_values_makes_all_of_them_instance_maps(tmp_path: Path
     _square_mask(pictures, tmp_path, 7)  # an object in two pieces
     example = next(e for e in folder_examples("x", tmp_path, None, "auto") if e.id == "s0")
     assert np.unique(example.read()[1]).tolist() == [0, 7]
+
+
+def _disc(side: int) -> np.ndarray:
+    rows, columns = np.mgrid[:side, :side] - side / 2
+    return np.where(rows**2 + columns**2 < (side / 3) ** 2, 255, 0).astype(np.uint8)
+
+
+SMOOTHED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "smaller": lambda mask: mask.resize((90, 90), Image.Resampling.BILINEAR),
+    "larger": lambda mask: mask.resize((400, 400), Image.Resampling.BILINEAR),
+    "averaged": lambda mask: mask.resize((100, 100), Image.Resampling.BOX),
+    "cubic": lambda mask: mask.resize((130, 130), Image.Resampling.BICUBIC),
+    "blurred": lambda mask: mask.filter(ImageFilter.GaussianBlur(1.5)),
+}
+
+
+@pytest.mark.parametrize("how", SMOOTHED)
+def test_a_smoothed_mask_is_no_map_of_objects(tmp_path: Path, pictures, how: str) -> None:
+    _fill(pictures, tmp_path, 2, labels=(0, 255))
+    mask = np.array(SMOOTHED[how](Image.fromarray(_disc(200))))
+    assert len(np.unique(mask)) > 3
+    pictures.write(tmp_path / "masks" / "s1.png", mask)
+    with pytest.raises(InputError, match=r"(?s)s1\.png: is a mask that was smoothed.*remedy.*--masks binary"):
+        folder_examples("x", tmp_path, None, "auto")
+    pictures.write(tmp_path / "images" / "s1.tif", np.zeros((*mask.shape, 3), np.uint8))
+    example = next(e for e in folder_examples("x", tmp_path, None, "instances") if e.id == "s1")
+    np.testing.assert_array_equal(example.read()[1], mask)  # whoever says so has them
+
+
+def test_a_smoothed_mask_among_maps_of_objects_is_refused_when_it_is_read(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 3)
+    pictures.write(tmp_path / "images" / "s2.tif", np.zeros((90, 90, 3), np.uint8))
+    pictures.write(tmp_path / "masks" / "s2.png", np.array(SMOOTHED["smaller"](Image.fromarray(_disc(200)))))
+    example = next(e for e in folder_examples("x", tmp_path, None, "auto") if e.id == "s2")
+    with pytest.raises(InputError, match=r"s2\.png: is a mask that was smoothed"):
+        example.read()
+
+
+def test_crowded_objects_of_all_sizes_are_not_taken_for_rims(tmp_path: Path, pictures) -> None:
+    rng = np.random.default_rng(1)
+    _fill(pictures, tmp_path, 2)
+    labels = np.zeros((120, 120), np.uint8)
+    rows, columns = np.mgrid[:120, :120]
+    for number in range(1, 120):
+        y, x, radius = *rng.uniform(0, 120, 2), rng.uniform(2, 12)
+        labels[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = number
+    pictures.write(tmp_path / "images" / "s1.tif", np.zeros((120, 120, 3), np.uint8))
+    pictures.write(tmp_path / "masks" / "s1.png", labels)
+    example = next(e for e in folder_examples("x", tmp_path, None, "auto") if e.id == "s1")
+    np.testing.assert_array_equal(example.read()[1], labels)
 
 
 def test_table_gives_masks_splits_and_patients(tmp_path: Path, pictures) -> None:

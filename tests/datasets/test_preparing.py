@@ -204,3 +204,17 @@ def test_data_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file: is a file"):
         prepare("synthetic_glands_a", tmp_path / "file")
+
+
+def test_a_mask_whose_objects_are_specks_is_told(tmp_path: Path, pictures) -> None:
+    """However large the one among them is, which hides the others in a mean."""
+    rows, columns = np.mgrid[:60, :60] - 30
+    labels = np.where(rows**2 + columns**2 < 400, 255, 0)
+    labels[0, ::2] = np.arange(1, 31)
+    for name in ("a", "b", "c"):
+        pictures.write(tmp_path / "images" / f"{name}.png", pictures.draw(60, 60)[0])
+        pictures.write(tmp_path / "masks" / f"{name}.png", labels.astype(np.uint8))
+    prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", masks="instances")
+    card = read_card("mylab", tmp_path / "data")
+    assert {row.specks for row in card.images} == {30}
+    assert any("most objects have less than 8 pixels in 3 of 3 images" in warning for warning in card.warnings)
