@@ -65,7 +65,7 @@ def pair(out: Path, data_dir: Path, *differences: tuple[object, ...]) -> list[su
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
     try:
-        said = [process.communicate(timeout=120) for process in processes]
+        said = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             process.kill()
