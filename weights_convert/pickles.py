@@ -13,6 +13,7 @@ from typing import Any
 from jaxseg.errors import InputError
 
 LONGEST = 16 << 20  # bytes of pickle; a ResNet152 with its optimiser takes a hundredth
+INTEGERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")  # BINPUT has a place in the memo
 REMEDY = "load it where it was made and save the plain tensors: torch.save(model.state_dict(), FILE)"
 
 TENSORS = re.compile(
@@ -72,7 +73,7 @@ def check(content: bytes, pickles: int, file: Path, file_size: int) -> None:
 
 
 def _check_one(stream: BytesIO, file: Path, file_size: int) -> None:
-    number = 0
+    number = 0  # the largest since the last MARK: of a storage's name, its elements
     for opcode, argument, position in pickletools.genops(stream):
         if opcode.name in ("GLOBAL", "INST"):
             _check_name(str(argument).replace(" ", "."), opcode.name, position, file)
@@ -82,8 +83,10 @@ def _check_one(stream: BytesIO, file: Path, file_size: int) -> None:
                 file=file,
                 remedy=REMEDY,
             )
-        elif isinstance(argument, int):
-            number = argument
+        elif opcode.name == "MARK":
+            number = 0
+        elif isinstance(argument, int) and opcode.name in INTEGERS:
+            number = max(number, argument)
         elif opcode.name == "BINPERSID" and number > file_size:
             raise InputError(
                 f"the pickle announces a storage that does not fit into the file, at byte {position}",

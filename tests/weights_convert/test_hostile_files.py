@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import pickletools
 import struct
 import time
 import zipfile
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from jaxseg.errors import InputError
+from weights_convert import pickles
 from weights_convert.convert import Origin, convert
 
 ORIGIN = Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
@@ -134,7 +136,7 @@ def tensor_call(size: tuple[int, ...], stride: tuple[int, ...], elements: int, o
             arguments = (Storage(), offset, size, stride, False, OrderedDict())
             return torch._utils._rebuild_tensor_v2, arguments
 
-    class Pickler(pickle.Pickler):
+    class Pickler(pickle.Pickler):  # keeps what it wrote in a memo, as torch.save's does
         def persistent_id(self, value: Any) -> Any:
             return ("storage", torch.FloatStorage, "0", "cpu", elements) if isinstance(value, Storage) else None
 
@@ -170,6 +172,26 @@ def test_the_fabricated_tensor_call_is_sound_where_it_fits(tmp_path: Path) -> No
     file = fabricated.save({"conv1.weight": torch.ones(64)}, tmp_path / "good.pth")
     tensors = read(with_pickle(file, tmp_path / "same.pth", tensor_call((8, 8), (8, 1), 64)))
     assert tensors["conv1.weight"].tolist() == np.ones((8, 8)).tolist()
+
+
+@pytest.mark.parametrize("elements", [2**20, 10**12, 2**70])  # BININT, LONG1
+def test_a_storage_larger_than_the_file_is_told_before_pytorch_reads_it(elements: int) -> None:
+    content = tensor_call((64,), (1,), elements)
+    names = [opcode.name for opcode, _, _ in pickletools.genops(content)]
+    place = names.index("BINPERSID")
+    assert names[place - 2 : place] == ["TUPLE", "BINPUT"]  # a memo's place stands between
+    with pytest.raises(InputError, match=rf"(?s)a\.pth: the pickle announces a storage.*{elements} elements.*remedy"):
+        pickles.check(content, 1, Path("a.pth"), 2**20 - 1)
+    if elements == 2**20:
+        pickles.check(content, 1, Path("a.pth"), elements)
+
+
+def test_large_numbers_beside_storages_are_no_storages(tmp_path: Path) -> None:
+    from weights_convert.read import read
+
+    content = {"seed": 2**62, "w": torch.ones(3), "seeds": [2**63, 1], "b": torch.ones(2)}
+    for legacy in (False, True):
+        assert read(fabricated.save(content, tmp_path / "a.pth", legacy=legacy)).keys() == {"w", "b"}
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
