@@ -15,6 +15,7 @@ from weights_convert import pickles
 from weights_convert.extra import check_torch
 
 MOST_TENSORS = 20_000
+SAFETENSORS_TYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 DEEPEST = 6  # nested dictionaries
 AGAIN = "get the file again, and compare its size and SHA-256 with what its publisher states"
 
@@ -84,8 +85,17 @@ def _read_safetensors(file: Path) -> dict[str, np.ndarray]:
 
 
 def _widen(name: str, stream: Any, file: Path) -> np.ndarray:
-    """A tensor of a .safetensors file; NumPy knows no bfloat16 by itself."""
-    if stream.get_slice(name).get_dtype() != "BF16":
+    """A tensor of a .safetensors file; NumPy knows no bfloat16 by itself, and nothing shorter at all."""
+    kind = stream.get_slice(name).get_dtype()
+    if kind not in SAFETENSORS_TYPES:
+        raise InputError(
+            f"tensor {name!r} is of a type that is not read",
+            file=file,
+            found=kind,
+            expected=", ".join(SAFETENSORS_TYPES),
+            remedy="save the weights as float32, as they were before they were quantised",
+        )
+    if kind != "BF16":
         return np.asarray(stream.get_tensor(name))
     import ml_dtypes  # noqa: F401  # comes with jax, registers bfloat16 with NumPy
 

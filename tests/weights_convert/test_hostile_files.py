@@ -319,6 +319,12 @@ def test_broken_safetensors(kind: str, state: Any, tmp_path: Path) -> None:
     refused(file)
 
 
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_safetensors_of_eight_bits(kind: torch.dtype, state: Any, tmp_path: Path) -> None:
+    save_file(state | {"conv1.weight": state["conv1.weight"].to(kind)}, tmp_path / "a.safetensors")
+    refused(tmp_path / "a.safetensors", "'conv1.weight' is of a type that is not read", "F8_E", "float32")
+
+
 NAMED = {
     "missing": "layer4.1.bn2.running_var",
     "surplus": "layer4.1.attention.weight",
