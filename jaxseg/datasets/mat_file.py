@@ -74,7 +74,10 @@ def _variable(data: memoryview, order: str) -> Variable:
     if len(parts) < 3 or len(parts[0][1]) != 8:
         raise ValueError("holds an array without flags, shape and name")
     (flags,) = struct.unpack(f"{order}I", parts[0][1][:4])
-    shape = tuple(_numbers(*parts[1], order).tolist())
+    sides = _numbers(*parts[1], order)
+    if sides.dtype.kind not in "iu":
+        raise ValueError(f"holds an array whose shape is stored as {sides.dtype}, not as whole numbers")
+    shape = tuple(sides.tolist())
     name = bytes(parts[2][1]).decode("ascii", errors="replace")
     if flags & 0xFF not in NUMERIC_CLASSES or flags & 0x0800 or len(parts) != 4:
         return Variable(name, None)

@@ -1,6 +1,7 @@
 """MATLAB files against SciPy, which writes and reads them too; damaged ones end in an error, never in a crash."""
 
 import io as streams
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_a_large_map_with_its_usual_neighbours(tmp_path: Path) -> None:
     extra = {"inst_centroid": np.ones((1863, 2)), "note": "text", "info": {"a": 1.0}, "names": cells}
     (tmp_path / "x.mat").write_bytes(_written(True, **extra, inst_map=labels.astype(np.float64)))
     np.testing.assert_array_equal(read_mat(tmp_path / "x.mat"), labels)
+
+
+@pytest.mark.parametrize("sides", [(2.0, 3.0), (2.0, float("inf"))])
+def test_a_shape_that_is_stored_as_doubles_is_refused(tmp_path: Path, sides: tuple[float, float]) -> None:
+    whole = _written(inst_map=np.ones((2, 3)))
+    place = whole.index(struct.pack("<IIii", 5, 8, 2, 3))  # type int32, 8 bytes: 2, 3
+    matrix = whole[136:place] + struct.pack("<IIdd", 9, 16, *sides) + whole[place + 16 :]
+    (tmp_path / "x.mat").write_bytes(whole[:128] + struct.pack("<II", 14, len(matrix)) + matrix)
+    with pytest.raises(InputError, match=r"(?s)x\.mat: cannot be read.*shape is stored as float64.*remedy"):
+        read_mat(tmp_path / "x.mat")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
