@@ -99,11 +99,25 @@ class RunFolder:
             os.close(descriptor)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Lines of the log; a last line that a kill cut short is left out."""
+        """Lines of the log; a last line that a kill cut short is left out, another damaged one is an `InputError`."""
         if not self.log.exists():
             return []
-        lines = self.log.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        *lines, _ = self.log.read_bytes().split(b"\n")
+        return [self._logged(line, number) for number, line in enumerate(lines, start=1)]
+
+    def _logged(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError("not an object")
+            return value
+        except ValueError as error:
+            raise InputError(
+                f"is not a line of the log: {error}",
+                file=f"{self.log}, line {number}",
+                found=line[:40],
+                remedy=f"delete {self.path} and repeat the command, which makes this run again",
+            ) from error
 
 
 def runs_of(study: Path) -> list[RunFolder]:

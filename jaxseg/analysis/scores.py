@@ -1,6 +1,5 @@
 """Reads what a study's runs left behind: one table of scores, and the state of every run."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -167,8 +166,15 @@ def _check_ground_truth(scores: pd.DataFrame, folder: Path) -> None:
 
 
 def training_images(state: RunState) -> int | None:
-    """Number of training images of a run, from its split.json; None where there is none."""
+    """Number of training images of a run, from its split.json; None where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
     if not state.folder.split.exists():
         return None
-    split = json.loads(state.folder.split.read_text())
-    return len(split["train"]) if isinstance(split.get("train"), list) else None
+    remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
+    split = read_json(state.folder.split, remedy=remedy)
+    if not isinstance(split, dict) or not isinstance(split.get("train"), list):
+        raise InputError("is not a split", file=state.folder.split, expected="a list train", remedy=remedy)
+    return len(split["train"])

@@ -110,5 +110,29 @@ def test_number_of_training_images(small_study):
     made = small_study()
     state = read_results(made.folder).find(fraction=0.5, weights="random", repeat=0)[0]
     assert training_images(state) == 40
+    for damaged in ('{"train": ["a', "[1]", "{}", '{"train": 3}'):
+        state.folder.split.write_text(damaged)
+        with pytest.raises(InputError, match=r"(?s)split\.json: .*remedy: +delete"):
+            training_images(state)
     state.folder.split.unlink()
     assert training_images(state) is None
+
+
+@pytest.mark.parametrize("line", ["{}x\n", '{"step": 1, "ep\n', "3\n", "[]\n", "\0\0\n", "\n"])
+def test_a_damaged_line_of_the_log_is_named(small_study, line):
+    made = small_study()
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    lines = folder.log.read_text().splitlines(keepends=True)
+    folder.log.write_text("".join([lines[0], line, *lines[1:]]))
+    with pytest.raises(InputError, match=r"(?s)log\.jsonl, line 2: is not a line of the log.*remedy: +delete"):
+        folder.read_log()
+
+
+def test_a_last_line_of_the_log_that_was_cut_short_is_left_out(small_study):
+    made = small_study()
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    whole = folder.read_log()
+    folder.log.write_bytes(folder.log.read_bytes()[:-5])
+    assert folder.read_log() == whole[:-1]
+    folder.log.write_bytes(folder.log.read_bytes() + b"\xff")
+    assert folder.read_log() == whole[:-1]
