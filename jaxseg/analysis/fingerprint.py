@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jaxseg.config import STUDY_FILE
 from jaxseg.errors import JaxsegError
 from jaxseg.files import read_json, sha256, write_json
 
@@ -34,8 +35,8 @@ def inputs_digest(study: Path, choices: Iterable[object]) -> str:
     for file in sorted(here.rglob("*")):
         if file.suffix in (".py", ".j2", ".css"):
             lines.append(f"source {file.relative_to(here)} {sha256(file)}")
-    if (study / "study.json").is_file():
-        lines.append(f"study {sha256(study / 'study.json')}")
+    if (study / STUDY_FILE).is_file():
+        lines.append(f"study {sha256(study / STUDY_FILE)}")
     for run in sorted((study / "runs").glob("*")):
         done = (run / "DONE.json").exists()
         wanted = RUN_FILES if done else ("config.json", "error.txt")

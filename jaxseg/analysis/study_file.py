@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from jaxseg.config import Study
+from jaxseg.config import STUDY_FILE, Study
 from jaxseg.files import read_json
 
 
 def read_study(folder: Path) -> Study:
     """The study of a study folder; `InputError` where study.json is missing or unreadable."""
     remedy = "give the folder that launch/sweep.py was given with --out"
-    return Study.from_json(read_json(folder / "study.json", remedy=remedy))
+    return Study.from_json(read_json(folder / STUDY_FILE, remedy=remedy))

@@ -119,7 +119,8 @@ def _scored(
     run, dataset = model.run, load_dataset(name, data_dir)
     recipe, images = run.recipe, dataset.test
     check_classes(name, dataset.classes, recipe.model.classes)
-    window = SlidingWindow(recipe.model, crop or recipe.crop, stride or recipe.stride, recipe.compute_dtype)
+    crop, stride = recipe.crop if crop is None else crop, recipe.stride if stride is None else stride
+    window = SlidingWindow(recipe.model, crop, stride, recipe.compute_dtype)
     predictions = window(model.folded, _test_images(name, data_dir), model.statistics)
     for number, probabilities in enumerate(predictions):
         height, width = images.sizes[number]

@@ -1,5 +1,6 @@
 """What this process may use of its host: cores and main memory, within the limits of its container or job."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,4 +41,8 @@ def _read(controller: str, name: str) -> list[str]:
         if controller in controllers.split(","):
             inner = Path(controller, group.lstrip("/"))
             found += [CONTROL_GROUPS / each / name for each in (inner, *inner.parents)]
-    return [file.read_text().strip() for file in found if file.is_file()]
+    texts = []
+    for file in found:
+        with contextlib.suppress(OSError):  # not there, or not for this user to read: no limit that could be told
+            texts.append(file.read_text().strip())
+    return texts

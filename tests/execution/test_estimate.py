@@ -11,7 +11,7 @@ from studies import small_study
 from jaxseg.config import DEPTHS, Locations, ModelConfig, Recipe, RunConfig, Study
 from jaxseg.execution import estimate, speeds
 from jaxseg.execution.compile_cache import cache_folder
-from jaxseg.execution.complete import complete
+from jaxseg.execution.complete import _had_a_device_alone, complete
 from jaxseg.execution.plan import make_plan
 from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.files import write_json
@@ -132,6 +132,7 @@ def test_a_run_that_has_its_device_alone_leaves_its_speed_behind(
         patch.setenv("JAXSEG_RUNS_PER_GPU", "2")
         finish("beside another one")
     assert not speeds.known(gpu=False)
+    assert not _had_a_device_alone(TrainOptions()), "two simulated devices share its batches"
     finish("alone")
     (speed,) = speeds.known(gpu=False)
     assert speed.is_of(run.recipe)

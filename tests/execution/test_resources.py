@@ -55,6 +55,8 @@ def test_runs_share_a_gpu_and_its_memory() -> None:
     two = chosen("0,3", 2)
     assert (two.workers, two.gpus) == (4, ("0", "0", "3", "3"))
     assert float(two.environment()["XLA_CLIENT_MEM_FRACTION"]) == pytest.approx(0.45)
+    assert two.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "", "JAX refuses it beside the present name"
+    assert two.environment()["JAX_PLATFORMS"] == "cuda,cpu"
     assert chosen("1").environment()["XLA_CLIENT_MEM_FRACTION"] == "0.900"
 
 

@@ -21,6 +21,7 @@ from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
 from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.run import TrainOptions
 
 
@@ -173,6 +174,8 @@ def test_damaged_checkpoints_are_set_aside(
         assert f"set aside as damaged-{folder.name}" in message
         assert message.endswith(further)
     assert best(place) == best(uninterrupted)
+    Checkpoints(place.checkpoints).finish()
+    assert sorted(folder.name for folder in place.checkpoints.iterdir()) == ["best", "epochs-000001"]
 
 
 def test_budgets_keep_the_best_so_far(uninterrupted: RunFolder) -> None:
@@ -252,9 +255,9 @@ def test_two_devices_are_there() -> None:
     assert jax.local_device_count() == 2
 
 
-@pytest.mark.parametrize("stack", ["device", "host"])
+@pytest.mark.parametrize(("stack", "devices"), [("device", 2), ("host", 1)])
 def test_what_is_compiled_beside_loading_is_what_is_trained(
-    stack: str, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    stack: str, devices: int, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the step would be compiled twice: the shapes are told before the images are there."""
     asked: list[object] = []
@@ -266,6 +269,6 @@ def test_what_is_compiled_beside_loading_is_what_is_trained(
         return prepare(program, *arguments)
 
     monkeypatch.setattr(Program, "prepare", noted)
-    trained(tmp_path, run, data_dir, stack=stack, devices=1)
+    trained(tmp_path, run, data_dir, stack=stack, devices=devices)
     assert len(asked) > 1
     assert all(each == asked[0] for each in asked)
