@@ -31,7 +31,7 @@ def main() -> None:
     if not here.gpu:
         print("left out, because there is no GPU: train_step at batches 8 to 64")
         if "bfloat16" not in dtypes.raced():
-            print("left out, because this processor has no AMX: train_step and inference in bfloat16")
+            print("left out, because this processor is no faster in it: train_step and inference in bfloat16")
     if not here.peer:
         print("left out, because JAX and PyTorch would use different devices: the peer (see docs/benchmarks.md)")
     failures = Failures()

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.machine import this_machine
 from benchmarks.record import Case
 from benchmarks.turns import Contender
-from jaxseg.execution.processor import multiplies_bfloat16
+from jaxseg.processor import multiplies_bfloat16
 
 
 def contenders(work: str, setting: Mapping[str, Any], one_core: bool = False) -> list[Contender]:
@@ -28,7 +28,7 @@ def cases(name: str, items: float, unit: str, seconds: Mapping[str, list[float]]
 
 
 def raced() -> tuple[str, ...]:
-    """bfloat16 on GPUs; on CPUs float32, which is the default there, and bfloat16 where the processor multiplies it.
+    """bfloat16 on GPUs; on CPUs float32, which is the default there, and bfloat16 where the processor is faster in it.
 
     Elsewhere neither side gains by it, and PyTorch's training step takes twenty times as long as in float32.
     """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from jaxseg.execution import processor
+from jaxseg import processor
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
@@ -20,7 +20,7 @@ class Machine:
     """A machine as far as results depend on it.
 
     Attributes:
-        device: what the work runs on, such as "2 CPU cores, AMD EPYC" or "NVIDIA H100 80GB HBM3".
+        device: what the work runs on, such as "2 CPU cores, AMD EPYC, AVX-512" or "NVIDIA H100 80GB HBM3".
         gpu: whether that is a GPU.
         peer: whether PyTorch would use the same device.
     """
@@ -40,7 +40,8 @@ def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
     kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
     gpu, peer_on_gpu = kind == "gpu", _ask(PROBE_PEER) == "True"
-    cores = f"{len(os.sched_getaffinity(0))} CPU cores, {processor.model_name()}"
+    parts = f"{len(os.sched_getaffinity(0))} CPU cores", processor.model_name(), processor.widest()
+    cores = ", ".join(filter(None, parts))  # virtual machines call very different processors by one name
     return Machine(name if gpu else cores, gpu, peer=gpu == peer_on_gpu)
 
 

@@ -102,7 +102,7 @@ class Recipe:
         validation_share: part of the official training set kept for validation, (0, 1).
         rotate: draw crops at any angle; otherwise only flips and place are random.
         compute_dtype: of activations; "auto" is bfloat16 on GPUs and float32 on CPUs. On CPUs bfloat16 rounds only what
-            is multiplied, and is faster where the processor multiplies it (AMX).
+            is multiplied, and is faster where the processor is (AMX, AVX-512 of AMD).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

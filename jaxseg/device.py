@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxseg import processor
 from jaxseg.errors import UsageError
 
-# XLA's newer library for CPUs, YNNPACK, is left the sums, and products of bfloat16 where a program has them: on
-# convolutions and products of float32 Eigen is faster by up to four times (the gradient of a 3x3 kernel on wide maps;
-# docs/speed.md).
+# What XLA's newer library for CPUs, YNNPACK, computes in place of Eigen and XLA itself.
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 
 
 class Precision(NamedTuple):
@@ -63,8 +63,18 @@ def precision(compute_dtype: str) -> Precision:
 
 def compiled(function: Callable[..., Any], precision: Precision = FLOAT32, **options: Any) -> Callable[..., Any]:
     """`jax.jit` with the compiler's options for the device; `options` are those of `jax.jit`."""
-    library = f"{SUMS},{PRODUCTS}" if precision.mixed else SUMS
-    return jax.jit(function, compiler_options=_understood(library) or None, **options)
+    return jax.jit(function, compiler_options=_understood(",".join(_by_library(precision))) or None, **options)
+
+
+def _by_library(precision: Precision) -> tuple[str, ...]:
+    """What YNNPACK is faster at than Eigen (docs/speed.md).
+
+    Sums and products of bfloat16 everywhere; products and convolutions of float32 on AMD's processors with AVX-512. On
+    Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    """
+    if precision.mixed:
+        return SUMS, PRODUCTS
+    return (SUMS, PRODUCTS, CONVOLUTIONS) if processor.is_amd_with_avx512() else (SUMS,)
 
 
 @functools.cache

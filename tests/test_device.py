@@ -1,5 +1,7 @@
 """What is chosen by the kind of device."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -25,8 +27,18 @@ def test_accelerators_compute_in_bfloat16_without_options_for_cpus(monkeypatch: 
 
 
 def test_this_xla_knows_the_options() -> None:
-    for library in (device.SUMS, f"{device.SUMS},{device.PRODUCTS}"):
+    for parts in ((device.SUMS,), (device.SUMS, device.PRODUCTS), (device.SUMS, device.PRODUCTS, device.CONVOLUTIONS)):
+        library = ",".join(parts)
         assert device._understood(library) == {device.LIBRARY: library}
+
+
+@pytest.mark.parametrize("amd", [True, False])
+def test_ynnpack_convolves_on_processors_where_it_is_faster(amd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.processor, "is_amd_with_avx512", lambda: amd)
+    x, kernel = jnp.arange(2 * 9 * 9 * 8.0).reshape(2, 9, 9, 8) / 1000, jnp.arange(9 * 8 * 32.0).reshape(3, 3, 8, 32)
+    convolution = device.compiled(functools.partial(jax.lax.conv, window_strides=(1, 1), padding="VALID"))
+    program = convolution.lower(x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1)).compile().as_text()
+    assert ("__ynn_fusion" in program) == amd
 
 
 def test_an_xla_that_does_not_know_the_options_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import time
 import zlib
 from pathlib import Path
 
+from jaxseg import processor
 from jaxseg.errors import InputError
-from jaxseg.execution import processor
 from jaxseg.execution.host import usable_cores
 from jaxseg.files import disk_errors, write_text
 

@@ -1,10 +1,10 @@
 """Convolutions and products of float32 maps with bfloat16 kernels on CPUs: factors rounded to bfloat16, sums float32.
 
-XLA's library YNNPACK multiplies matrices of bfloat16 several times as fast as those of float32 where the processor can
-(AMX), if the rows that are summed over lie contiguous in the first matrix; all else in bfloat16 XLA computes by way of
-float32, number by number (jaxlib 0.10.2). So maps stay in float32, and every convolution is made one product: each
-pixel, with those beside it that the kernel covers, is multiplied with all rows of the kernel at once, which gives a map
-for each of these rows; they are moved and added. What is laid side by side is moved as integers, which is faster.
+XLA's library YNNPACK multiplies matrices of bfloat16 faster than those of float32 where the processor can (several
+times with AMX), if the rows that are summed over lie contiguous in the first matrix; all else in bfloat16 XLA computes
+by way of float32, number by number (jaxlib 0.10.2). So maps stay in float32, and every convolution is made one product:
+each pixel, with those beside it that the kernel covers, is multiplied with all rows of the kernel at once, which gives
+a map for each of these rows; they are moved and added. What is laid side by side is moved as integers, which is faster.
 """
 
 import functools

@@ -31,7 +31,7 @@ class PretrainConfig:
         blur: largest weight of the blurred copy that a view is mixed with.
         seed: names the random streams: order, places, colours, initial values.
         compute_dtype: of the encoder's activations; "auto" is bfloat16 on GPUs and float32 on CPUs. On CPUs bfloat16
-            rounds only what is multiplied, and is faster where the processor multiplies it (AMX).
+            rounds only what is multiplied, and is faster where the processor is (AMX, AVX-512 of AMD).
     """
 
     depth: int = 50

@@ -55,7 +55,7 @@ def all_opened_here(contenders: Sequence[turns.Contender]) -> Iterator[turns.Tur
 
 
 @pytest.fixture
-def has_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: True)
 
 
@@ -71,7 +71,7 @@ def contenders(file: Path) -> dict[str, list[str]]:
     return {case["name"]: sorted(case["contenders"]) for case in json.loads(file.read_text())["cases"]}
 
 
-@pytest.mark.usefixtures("inline", "has_amx")
+@pytest.mark.usefixtures("inline", "fast_in_bfloat16")
 def test_train_step_and_start(tmp_path: Path) -> None:
     both = [[f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")]
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), turns=2, out=tmp_path))
@@ -152,7 +152,7 @@ def test_the_peer_is_left_out_where_it_would_use_another_device(
     assert machine.this_machine.__wrapped__() == found
 
 
-@pytest.mark.usefixtures("inline", "has_amx")
+@pytest.mark.usefixtures("inline", "fast_in_bfloat16")
 def test_inference(tmp_path: Path) -> None:
     sizes = {"crop": 32, "stride": 16, "height": 40, "width_of_image": 50}
     file = inference.measure(inference.Flags(**NARROW, **sizes, images=1, turns=1, out=tmp_path))
@@ -162,14 +162,14 @@ def test_inference(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "amx", "raced"),
+    ("gpu", "fast", "raced"),
     [(True, False, ("bfloat16",)), (False, True, ("float32", "bfloat16")), (False, False, ("float32",))],
 )
 def test_bfloat16_is_raced_where_it_is_multiplied(
-    gpu: bool, amx: bool, raced: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    gpu: bool, fast: bool, raced: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dtypes, "this_machine", lambda: Machine("any", gpu=gpu, peer=True))
-    monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: amx)
+    monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: fast)
     assert dtypes.raced() == raced
     assert [each.setting["dtype"] for each in dtypes.contenders("predict", {})][::2] == list(raced)
 

@@ -10,8 +10,9 @@ import jax
 import pytest
 from jax._src import compilation_cache
 
+from jaxseg import processor
 from jaxseg.errors import InputError
-from jaxseg.execution import compile_cache, processor
+from jaxseg.execution import compile_cache
 from jaxseg.execution.host import usable_cores
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxseg import processor
 from jaxseg.config import Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.prepared import prepared_folder
-from jaxseg.execution import doctor, processor, resources
+from jaxseg.execution import doctor, resources
 from jaxseg.execution.doctor import Finding, examine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def test_healthy_host(places: Locations, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [("flags : avx2 amx_bf16 amx_tile\n", ", with AMX: "), ("flags : avx2 avx512_bf16\n", ""), (None, "")],
+    [("flags : avx2 amx_bf16 amx_tile\n", ", fast in bfloat16 ("), ("flags : avx2 avx512_bf16\n", ""), (None, "")],
 )
 def test_what_a_processor_is_fast_at_is_said(
     content: str | None, found: str, places: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,9 +13,24 @@ def model_name() -> str:
     return _described().get("model name", platform.machine())
 
 
+def widest() -> str:
+    """The widest of "AMX" and "AVX-512" that it has; "" where it has neither, or where that is not told."""
+    flags = _flags()
+    return "AMX" if "amx_bf16" in flags else "AVX-512" if "avx512f" in flags else ""
+
+
 def multiplies_bfloat16() -> bool:
-    """Whether this processor has AMX for it; False where that is not told."""
-    return "amx_bf16" in _described().get("flags", "").split()
+    """Whether it multiplies bfloat16 faster than float32; False where that is not told.
+
+    With AMX, and with AVX-512 of AMD; an Intel without AMX took longer in bfloat16 (docs/speed.md).
+    """
+    flags = _flags()
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd_with_avx512())
+
+
+def is_amd_with_avx512() -> bool:
+    """Whether it is one of AMD's that has AVX-512; False where that is not told."""
+    return _described().get("vendor_id") == "AuthenticAMD" and "avx512f" in _flags()
 
 
 def kind() -> str:
@@ -23,6 +38,10 @@ def kind() -> str:
     described = _described()
     told = [described.get(name, "") for name in KIND]
     return hashlib.sha256(repr((platform.machine(), told)).encode()).hexdigest()[:8]
+
+
+def _flags() -> list[str]:
+    return _described().get("flags", "").split()
 
 
 def _described() -> dict[str, str]:

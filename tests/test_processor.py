@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg.execution import processor
+from jaxseg import processor
 
 CORE = """processor\t: {number}
 vendor_id\t: GenuineIntel
@@ -43,7 +43,24 @@ def test_arm(file: Path) -> None:
     assert processor.kind() != kind
 
 
+@pytest.mark.parametrize(
+    ("vendor", "flags", "widest", "bfloat16"),
+    [
+        ("GenuineIntel", "avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AMX", True),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16", "AVX-512", False),
+        ("AuthenticAMD", "avx2 avx512f avx512_bf16", "AVX-512", True),
+        ("AuthenticAMD", "avx2 avx512f", "AVX-512", False),
+        ("AuthenticAMD", "avx2", "", False),
+    ],
+)
+def test_what_it_multiplies(vendor: str, flags: str, widest: str, bfloat16: bool, file: Path) -> None:
+    file.write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
+    assert (processor.widest(), processor.multiplies_bfloat16()) == (widest, bfloat16)
+    assert processor.is_amd_with_avx512() == (vendor == "AuthenticAMD" and widest == "AVX-512")
+
+
 def test_not_told(file: Path) -> None:
     assert processor.model_name() == platform.machine()
+    assert processor.widest() == ""
     assert len(processor.kind()) == 8
     assert not processor.multiplies_bfloat16()
