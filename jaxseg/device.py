@@ -61,20 +61,31 @@ def precision(compute_dtype: str) -> Precision:
     return Precision(jnp.dtype(jnp.float32) if mixed else kernels, kernels)
 
 
-def compiled(function: Callable[..., Any], precision: Precision = FLOAT32, **options: Any) -> Callable[..., Any]:
-    """`jax.jit` with the compiler's options for the device; `options` are those of `jax.jit`."""
-    return jax.jit(function, compiler_options=_understood(",".join(_by_library(precision))) or None, **options)
+def compiled(
+    function: Callable[..., Any], precision: Precision = FLOAT32, *, gradients: bool = False, **options: Any
+) -> Callable[..., Any]:
+    """`jax.jit` with the compiler's options for the device.
+
+    Args:
+        function: see `jax.jit`.
+        precision: that it computes with.
+        gradients: whether it computes gradients, as a training step does.
+        options: those of `jax.jit`.
+    """
+    library = ",".join(_by_library(precision, gradients))
+    return jax.jit(function, compiler_options=_understood(library) or None, **options)
 
 
-def _by_library(precision: Precision) -> tuple[str, ...]:
-    """What YNNPACK is faster at than Eigen (docs/speed.md).
+def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
+    """What YNNPACK is left because it is faster at it than Eigen (docs/speed.md).
 
-    Sums and products of bfloat16 everywhere; products and convolutions of float32 on AMD's processors with AVX-512. On
-    Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
+    training step; not those of predicting, where convolutions to 64 channels or fewer, for which it uses one core
+    alone, take longer. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS
-    return (SUMS, PRODUCTS, CONVOLUTIONS) if processor.is_amd_with_avx512() else (SUMS,)
+    return (SUMS, PRODUCTS, CONVOLUTIONS) if gradients and processor.is_amd_with_avx512() else (SUMS,)
 
 
 @functools.cache

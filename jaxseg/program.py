@@ -35,7 +35,7 @@ class Program(Generic[P, R]):
             about: what the function was made from; its `repr` tells, with the source of this package, what it does.
             result: of the same arguments, a tree of the structure of what the function gives.
             precision: that the function computes with.
-            options: those of `jax.jit`.
+            options: those of `jaxseg.device.compiled`.
         """
         self._function, self._about, self._result = function, about, result
         self._precision, self._options = precision, options

@@ -87,7 +87,7 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
 
     whole = replicated(mesh)
     return TwinsSteps(
-        train=compiled(train, numbers, out_shardings=whole, donate_argnums=0),
+        train=compiled(train, numbers, gradients=True, out_shardings=whole, donate_argnums=0),
         restart=compiled(restart, out_shardings=whole, donate_argnums=0),
     )
 

@@ -115,7 +115,7 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
         return Program(function, about, result, numbers, out_shardings=replicated(mesh), **options)
 
     return Steps(
-        train=program(train, lambda state, *_: (state, 0), numbers, donate_argnums=0),
+        train=program(train, lambda state, *_: (state, 0), numbers, gradients=True, donate_argnums=0),
         measure=program(measure, lambda *_: LossSums._make(LossSums._fields), numbers),
         judge=program(judge, lambda state, _: state, donate_argnums=0),
     )
