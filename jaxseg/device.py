@@ -77,11 +77,11 @@ def compiled(
 
 
 def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
-    """What YNNPACK is left because it is faster at it than Eigen (docs/speed.md).
+    """What YNNPACK is left because the whole is faster then than with Eigen (docs/speed.md).
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
-    training step; not those of predicting, where convolutions to 64 channels or fewer, for which it uses one core
-    alone, take longer. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    training step; predicting is slower by them, since convolutions to 64 channels or fewer use one core alone. On
+    Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS

@@ -5,13 +5,13 @@ the losses of a small net by 1e-5 to 1e-3 within 20 steps of Adam (docs/speed.md
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 import pytest
 
-from jaxseg import device
+from jaxseg import device, program
 from jaxseg.config import ModelConfig
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
@@ -68,6 +68,17 @@ def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_twenty_steps_in_float64() -> None:
     with jax.enable_x64(True):
         np.testing.assert_allclose(losses(2, "float64", 20), losses(1, "float64", 20), rtol=1e-12)
+
+
+def test_the_compiler_is_told_which_function_computes_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {}
+
+    def noted(function: Callable[..., object], *_: object, gradients: bool = False, **__: object) -> None:
+        told[function.__name__] = gradients
+
+    monkeypatch.setattr(program, "compiled", noted)
+    make_steps.__wrapped__(CONFIG, CROP, "float32", make_mesh(BATCH, 1))
+    assert told == {"train": True, "measure": False, "judge": False}
 
 
 def test_the_first_steps_in_bfloat16() -> None:
