@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxseg import processor
+from jaxseg import host, processor
 from jaxseg.errors import UsageError
 
 # What XLA's newer library for CPUs, YNNPACK, computes in place of Eigen and XLA itself.
@@ -76,16 +76,22 @@ def compiled(
     return jax.jit(function, compiler_options=_understood(library) or None, **options)
 
 
+def convolves_by_library() -> bool:
+    """Whether YNNPACK is left the convolutions of some programs, which it does well with 64 outputs and more."""
+    return on_cpu() and processor.is_amd_with_avx512()
+
+
 def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
     """What YNNPACK is left because the whole is faster then than with Eigen (docs/speed.md).
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
-    training step; predicting is slower by them, since convolutions to 64 channels or fewer use one core alone. On
-    Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    training step, and where there is a single core also those of predicting: its convolutions to 64 channels or fewer
+    use one core alone. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS
-    return (SUMS, PRODUCTS, CONVOLUTIONS) if gradients and processor.is_amd_with_avx512() else (SUMS,)
+    whole = convolves_by_library() and (gradients or host.usable_cores() == 1)
+    return (SUMS, PRODUCTS, CONVOLUTIONS) if whole else (SUMS,)
 
 
 @functools.cache

@@ -32,15 +32,21 @@ def test_this_xla_knows_the_options() -> None:
         assert device._understood(library) == {device.LIBRARY: library}
 
 
-@pytest.mark.parametrize(("amd", "gradients"), [(True, True), (True, False), (False, True)])
-def test_ynnpack_convolves_where_it_is_faster(amd: bool, gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("amd", "gradients", "cores", "by_ynnpack"),
+    [(True, True, 2, True), (True, False, 2, False), (True, False, 1, True), (False, True, 1, False)],
+)
+def test_ynnpack_convolves_where_it_is_faster(
+    amd: bool, gradients: bool, cores: int, by_ynnpack: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(device.processor, "is_amd_with_avx512", lambda: amd)
+    monkeypatch.setattr(device.host, "usable_cores", lambda: cores)
     x, kernel = jnp.arange(2 * 9 * 9 * 8.0).reshape(2, 9, 9, 8) / 1000, jnp.arange(9 * 8 * 32.0).reshape(3, 3, 8, 32)
     convolution = device.compiled(
         functools.partial(jax.lax.conv, window_strides=(1, 1), padding="VALID"), gradients=gradients
     )
     program = convolution.lower(x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1)).compile().as_text()
-    assert ("__ynn_fusion" in program) == (amd and gradients)
+    assert ("__ynn_fusion" in program) == by_ynnpack
 
 
 def test_an_xla_that_does_not_know_the_options_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jaxseg import processor
 from jaxseg.errors import InputError
-from jaxseg.execution.host import usable_cores
 from jaxseg.files import disk_errors, write_text
+from jaxseg.host import usable_cores
 
 LEAST_SECONDS = 0.1  # of compiling; what takes less is not worth a file
 CHECKED = "checked.txt"  # entries that were found whole, with sizes and times

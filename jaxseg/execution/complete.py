@@ -12,9 +12,9 @@ from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
 from jaxseg.execution import speeds
-from jaxseg.execution.host import usable_cores
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import read_json, write_json
+from jaxseg.host import usable_cores
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.checkpoints import Checkpoints, Models, budget_name

@@ -21,7 +21,7 @@ from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
 from jaxseg.execution import compile_cache
-from jaxseg.execution.host import memory, usable_cores
+from jaxseg.host import memory, usable_cores
 from jaxseg.models.receipt import Receipt
 
 PYTHON = (3, 11)

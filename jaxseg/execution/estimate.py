@@ -9,11 +9,11 @@ from pathlib import Path
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution import speeds
 from jaxseg.execution.available import training_images
-from jaxseg.execution.host import usable_cores
 from jaxseg.execution.plan import Item, Plan
 from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.execution.speeds import Speed
 from jaxseg.files import read_json
+from jaxseg.host import usable_cores
 from jaxseg.run_folder import RunFolder
 
 # Repeated from jaxseg.models, which imports JAX; the tests compare every depth with the real model.

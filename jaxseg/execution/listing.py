@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from jaxseg.execution.estimate import Time, disk_needed, parameters, time_needed
-from jaxseg.execution.host import usable_cores
 from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources
+from jaxseg.host import usable_cores
 from jaxseg.run_folder import RunFolder
 
 

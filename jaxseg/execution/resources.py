@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxseg.errors import UsageError
-from jaxseg.execution.host import memory, usable_cores
+from jaxseg.host import memory, usable_cores
 
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.6 to 1.7 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxseg.device import on_cpu
+from jaxseg.device import convolves_by_library, on_cpu
 from jaxseg.models import bfloat16
 from jaxseg.models.bfloat16 import Padding
 
@@ -180,7 +180,12 @@ def _convolve_side_by_side(x: Array, kernel: Array, padding: Padding, stride: in
 
 
 def _together(inputs: int, outputs: int) -> int:
-    """For how many pixels side by side Eigen was fastest, with kernels of 2, 3 and 7 pixels and up to 64 inputs."""
+    """For how many pixels side by side Eigen was fastest, with kernels of 2, 3 and 7 pixels and up to 64 inputs.
+
+    YNNPACK took four times as long for the stem where that gave 32 outputs rather than 64.
+    """
+    if inputs <= FEW and convolves_by_library():
+        return max(2, min(8, 64 // outputs))
     if inputs <= FEW:
         return 4 if outputs <= 16 else 2
     if outputs <= 12 and inputs <= 32:

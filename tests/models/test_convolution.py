@@ -1,5 +1,7 @@
 """Convolutions written for CPUs against XLA's plain ones, in value and gradient."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,6 +89,22 @@ def test_both_ways_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         jax.clear_caches()
         assert_same(here, results())
     jax.clear_caches()
+
+
+@pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize("outputs", [4, 8, 16, 64])
+def test_a_stem_of_pixels_side_by_side(outputs: int, library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many outputs together as the library that convolves does well with, and the same numbers either way."""
+    monkeypatch.setattr(convolution, "convolves_by_library", lambda: library)
+    together = {True: {4: 32, 8: 64, 16: 64, 64: 128}, False: {4: 16, 8: 32, 16: 64, 64: 128}}[library][outputs]
+    with jax.enable_x64(True):
+        x, kernel = drawn((1, 4, 32, 3), (7, 7, 3, outputs))
+        stem = functools.partial(convolve.__wrapped__, stride=2)
+        assert f"f64[1,2,{16 * outputs // together},{together}]" in str(jax.make_jaxpr(stem)(x, kernel))
+        expected, back = jax.vjp(functools.partial(plain, stride=2), x, kernel)
+        found, our_back = jax.vjp(stem, x, kernel)
+        (gradient,) = drawn(expected.shape)
+        assert_same((found, our_back(gradient)), (expected, back(gradient)))
 
 
 def test_gpus_get_no_product_of_every_second_pixel(monkeypatch: pytest.MonkeyPatch) -> None:

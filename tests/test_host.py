@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg.execution import host
+from jaxseg import host
 
 GIGA = 2**30
 
