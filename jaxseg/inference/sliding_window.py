@@ -12,8 +12,8 @@ from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.device import precision
 from jaxseg.errors import UsageError
-from jaxseg.input.placement import Placement, upright, windows
-from jaxseg.input.render import Stack, normalise, pack, render
+from jaxseg.input.placement import windows
+from jaxseg.input.render import Stack, cut, normalise, pack
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.rounding import rounded
 from jaxseg.program import Program
@@ -64,8 +64,8 @@ class SlidingWindow:
         total = jax.device_put(
             np.zeros((count, *(max(side, self.crop) for side in sides), self.model.classes), np.float32)
         )
-        for placement, corners, weights in _batches(np.asarray(stack.sizes), self.crop, self.stride):
-            total = accumulate(total, params, stack, placement, corners, weights, statistics)
+        for image, corners, weights in _batches(np.asarray(stack.sizes), self.crop, self.stride):
+            total = accumulate(total, params, stack, image, corners, weights, statistics)
         return total
 
     def _count(self, height: int, width: int) -> np.ndarray:
@@ -89,14 +89,14 @@ def in_groups(images: np.ndarray, sizes: np.ndarray) -> Iterator[Stack]:
         yield stack._replace(pixels=jax.device_put(stack.pixels))
 
 
-def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[Placement, np.ndarray, np.ndarray]]:
-    """Placements, corners and weights; the last batch is filled up with windows of weight 0."""
+def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Images' numbers, corners and weights; the last batch is filled up with windows of weight 0."""
     which, corners = windows(sizes, crop, stride)
     batch = batch_size(len(which))
     for start in range(0, len(which), batch):
         rows = np.minimum(np.arange(start, start + batch), len(which) - 1)
         weights = (np.arange(start, start + batch) < len(which)).astype(np.float32)
-        yield upright(which[rows], corners[rows], crop), corners[rows], weights
+        yield which[rows], corners[rows], weights
 
 
 def batch_size(windows: int) -> int:
@@ -127,18 +127,18 @@ def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Program[
         total: Array,
         params: Tree,
         stack: Stack,
-        placement: Placement,
+        image: Array,
         corners: Array,
         weights: Array,
         statistics: Statistics,
     ) -> Array:
         net = folded_network(config)  # a tenth of a second, where this is traced
-        images, _ = render(stack, placement, crop)
-        logits, _, _ = net.apply(params, {}, normalise(images, *statistics).astype(numbers.maps), train=False)
+        images = normalise(cut(stack, image, corners, crop), *statistics)
+        logits, _, _ = net.apply(params, {}, images.astype(numbers.maps), train=False)
         predicted = probabilities(logits) * weights[:, None, None, None]
 
         def add(number: int, total: Array) -> Array:
-            start = (placement.image[number], corners[number, 0], corners[number, 1], 0)
+            start = (image[number], corners[number, 0], corners[number, 1], 0)
             window = lax.dynamic_slice(total, start, (1, crop, crop, config.classes))
             return lax.dynamic_update_slice(total, window + predicted[number][None], start)
 
