@@ -85,8 +85,8 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
     """What YNNPACK is left because the whole is faster then than with Eigen (docs/speed.md).
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
-    training step, and where there is a single core also those of predicting: its convolutions to 64 channels or fewer
-    use one core alone. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    training step. Those of predicting where there is one core: on several, convolutions to 64 channels or fewer, for
+    which YNNPACK uses one alone, make it slower. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS
