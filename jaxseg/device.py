@@ -86,7 +86,8 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
     training step. Those of predicting where there is one core: on several, convolutions to 64 channels or fewer, for
-    which YNNPACK uses one alone, make it slower. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    which YNNPACK uses one alone, make it slower. On Intel's Eigen was faster by up to four times, at
+    the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS
