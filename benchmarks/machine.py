@@ -20,7 +20,7 @@ class Machine:
     """A machine as far as results depend on it.
 
     Attributes:
-        device: what the work runs on, such as "2 CPU cores, AMD EPYC, AVX-512" or "NVIDIA H100 80GB HBM3".
+        device: what the work runs on, such as "2 CPU cores, Intel Xeon, AVX-512" or "NVIDIA H100 80GB HBM3".
         gpu: whether that is a GPU.
         peer: whether PyTorch would use the same device.
     """
@@ -40,8 +40,8 @@ def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
     kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
     gpu, peer_on_gpu = kind == "gpu", _ask(PROBE_PEER) == "True"
-    parts = f"{len(os.sched_getaffinity(0))} CPU cores", processor.model_name(), processor.widest()
-    cores = ", ".join(filter(None, parts))  # virtual machines call very different processors by one name
+    told = processor.model_name(), processor.generation(), processor.widest()  # one name hides very different ones
+    cores = ", ".join(filter(None, (f"{len(os.sched_getaffinity(0))} CPU cores", *told)))
     return Machine(name if gpu else cores, gpu, peer=gpu == peer_on_gpu)
 
 

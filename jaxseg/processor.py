@@ -13,6 +13,17 @@ def model_name() -> str:
     return _described().get("model name", platform.machine())
 
 
+def generation() -> str:
+    """Such as "family 25 model 17", for makers give several generations one name; "" where it is not told."""
+    described = _described()
+    told = [
+        f"{word} {described[name]}"
+        for word, name in (("family", "cpu family"), ("model", "model"))
+        if name in described
+    ]
+    return " ".join(told)
+
+
 def widest() -> str:
     """The widest of "AMX" and "AVX-512" that it has; "" where it has neither, or where that is not told."""
     flags = _flags()

@@ -32,13 +32,14 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_kinds(file: Path) -> None:
     kind = _kind(file)
     assert kind == _kind(file, speed="3100.5") == _kind(file, cores=64)
-    assert processor.model_name() == "Xeon"
+    assert (processor.model_name(), processor.generation()) == ("Xeon", "family 6 model 207")
     assert len({kind, _kind(file, flags="avx512f amx_bf16"), _kind(file, model=143)}) == 3
 
 
 def test_arm(file: Path) -> None:
     file.write_text("processor\t: 0\nFeatures\t: fp asimd\nCPU part\t: 0xd40\n")
     kind = processor.kind()
+    assert processor.generation() == ""
     file.write_text("processor\t: 0\nFeatures\t: fp asimd sve\nCPU part\t: 0xd40\n")
     assert processor.kind() != kind
 

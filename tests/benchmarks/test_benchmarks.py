@@ -139,7 +139,7 @@ def test_contenders_share_a_gpu(given: dict[str, str], taken: str, monkeypatch: 
     [
         ("gpu|H100", "True", Machine("H100", gpu=True, peer=True)),
         ("gpu|H100", "False", Machine("H100", gpu=True, peer=False)),
-        ("cpu|cpu", "True", Machine("2 CPU cores, any, AVX-512", gpu=False, peer=False)),
+        ("cpu|cpu", "True", Machine("2 CPU cores, any, family 6, AVX-512", gpu=False, peer=False)),
     ],
 )
 def test_the_peer_is_left_out_where_it_would_use_another_device(
@@ -148,10 +148,12 @@ def test_the_peer_is_left_out_where_it_would_use_another_device(
     answers = {machine.PROBE: jax_finds, machine.PROBE_PEER: pytorch_finds}
     monkeypatch.setattr(machine, "_ask", lambda program, **environment: answers[program])
     monkeypatch.setattr(machine.processor, "model_name", lambda: "any")
+    monkeypatch.setattr(machine.processor, "generation", lambda: "family 6")
     monkeypatch.setattr(machine.processor, "widest", lambda: "AVX-512")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     assert machine.this_machine.__wrapped__() == found
     if not found.gpu:
+        monkeypatch.setattr(machine.processor, "generation", lambda: "")
         monkeypatch.setattr(machine.processor, "widest", lambda: "")
         assert machine.this_machine.__wrapped__().device == "2 CPU cores, any"
 
