@@ -15,6 +15,7 @@ from jaxseg.errors import UsageError
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+SHARED_OUT = 2  # cores, over which YNNPACK shares out enough of its convolutions
 
 
 class Precision(NamedTuple):
@@ -78,16 +79,16 @@ def compiled(
 
 def convolves_by_library() -> bool:
     """Whether YNNPACK is left the convolutions of some programs, which it does well with 64 outputs and more."""
-    return on_cpu() and processor.is_amd_with_avx512()
+    return on_cpu() and processor.is_amd_with_avx512() and host.usable_cores() <= SHARED_OUT
 
 
 def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
     """What YNNPACK is left because the whole is faster then than with Eigen (docs/speed.md).
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
-    training step. Those of predicting where there is one core: on several, convolutions to 64 channels or fewer, for
-    which YNNPACK uses one alone, make it slower. On Intel's Eigen was faster by up to four times, at
-    the gradient of a 3x3 kernel on wide maps.
+    training step on one core or two, and of predicting on one: on two, Eigen is faster there. With more it was not
+    measured, but YNNPACK gives a core 64 outputs of a convolution at least, so that most of them would wait. On Intel's
+    Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS

@@ -34,7 +34,13 @@ def test_this_xla_knows_the_options() -> None:
 
 @pytest.mark.parametrize(
     ("amd", "gradients", "cores", "by_ynnpack"),
-    [(True, True, 2, True), (True, False, 2, False), (True, False, 1, True), (False, True, 1, False)],
+    [
+        (True, True, 2, True),
+        (True, False, 2, False),
+        (True, False, 1, True),
+        (True, True, 3, False),
+        (False, True, 1, False),
+    ],
 )
 def test_ynnpack_convolves_where_it_is_faster(
     amd: bool, gradients: bool, cores: int, by_ynnpack: bool, monkeypatch: pytest.MonkeyPatch
