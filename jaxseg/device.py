@@ -15,7 +15,7 @@ from jaxseg.errors import UsageError
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-SHARED_OUT = 2  # cores, over which YNNPACK shares out enough of its convolutions
+MOST_CORES = 2  # for which YNNPACK may convolve: it gives each 64 outputs at least
 
 
 class Precision(NamedTuple):
@@ -79,7 +79,7 @@ def compiled(
 
 def convolves_by_library() -> bool:
     """Whether YNNPACK is left the convolutions of some programs, which it does well with 64 outputs and more."""
-    return on_cpu() and processor.is_amd_with_avx512() and host.usable_cores() <= SHARED_OUT
+    return on_cpu() and processor.is_amd_with_avx512() and host.usable_cores() <= MOST_CORES
 
 
 def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
     training step on one core or two, and of predicting on one: on two, Eigen is faster there. With more it was not
-    measured, but YNNPACK gives a core 64 outputs of a convolution at least, so that most of them would wait. On Intel's
+    measured, but YNNPACK gives a core 64 outputs of a convolution at least, so most of them would wait. On Intel's
     Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:

@@ -16,12 +16,8 @@ def model_name() -> str:
 def generation() -> str:
     """Such as "family 25 model 17", for makers give several generations one name; "" where it is not told."""
     described = _described()
-    told = [
-        f"{word} {described[name]}"
-        for word, name in (("family", "cpu family"), ("model", "model"))
-        if name in described
-    ]
-    return " ".join(told)
+    words = {"cpu family": "family", "model": "model"}
+    return " ".join(f"{word} {described[name]}" for name, word in words.items() if name in described)
 
 
 def widest() -> str:
