@@ -14,7 +14,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from benchmarks.failures import Failures
-from jaxseg.execution.start import keep_freed_memory, look_for_garbage_rarely
+from jaxseg.execution.start import look_for_garbage_rarely
+from jaxseg.heap import keep_freed_memory
 
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it

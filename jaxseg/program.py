@@ -6,8 +6,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import jax
 from jax.stages import Compiled
 
-from jaxseg import traces
-from jaxseg.device import FLOAT32, Precision, compiled
+from jaxseg import heap, traces
+from jaxseg.device import FLOAT32, Precision, compiled, on_cpu
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,6 +52,8 @@ class Program(Generic[P, R]):
         if (structure, kinds) not in self._ready:
             shapes = [jax.ShapeDtypeStruct(shape, dtype, sharding=place) for shape, dtype, place in kinds]
             self._ready[structure, kinds] = self._compiled(jax.tree.unflatten(structure, shapes))
+            if on_cpu():
+                heap.fill_holes()
         return self._ready[structure, kinds]
 
     def _compiled(self, shapes: tuple[Any, ...]) -> Compiled:

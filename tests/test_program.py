@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jaxseg import heap
 from jaxseg.config import ModelConfig
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.unet import network
@@ -75,3 +76,14 @@ def test_folding_gives_the_structure_that_is_foretold() -> None:
     found = jax.eval_shape(fold, net.params, net.stats)
     assert jax.tree.structure(found) == jax.tree.structure(folded(net.params))
     assert jax.tree.structure(found) == jax.tree.structure(folded_network(config).params)
+
+
+def test_the_compilers_holes_are_filled_once_for_each_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = []
+    monkeypatch.setattr(heap, "fill_holes", lambda: filled.append(1))
+    add = adding([])
+    for _ in range(2):
+        add(jnp.zeros(2), jnp.ones((3, 2)))
+    assert filled == [1]
+    add(jnp.zeros(2), jnp.ones((4, 2)))
+    assert filled == [1, 1]

@@ -1,13 +1,10 @@
 """What a process does before it imports JAX to compute with it."""
 
-import ctypes
 import gc
 
 from jaxseg.execution import compile_cache
+from jaxseg.heap import keep_freed_memory
 
-# glibc's malloc.h
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
-TOP_PAD_BYTES = 64 << 20
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
 GARBAGE = 100_000, 50, 100
 
@@ -21,20 +18,6 @@ def prepare_process() -> None:
     compile_cache.enable()
     keep_freed_memory()
     look_for_garbage_rarely()
-
-
-def keep_freed_memory() -> None:
-    """Let the C library give freed memory to later allocations rather than back to the system.
-
-    A training step on a CPU needs hundreds of megabytes for a second; taking them anew from the system each time costs
-    a tenth of the step in page faults. Does nothing where the C library is not glibc.
-    """
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
-        return
-    never = -1
-    for parameter, value in ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, never), (TOP_PAD, TOP_PAD_BYTES)):
-        library.mallopt(parameter, value)
 
 
 def look_for_garbage_rarely() -> None:

@@ -1,23 +1,7 @@
-"""Freed memory stays with a process that computes, which looks for garbage rarely."""
+"""A process that computes looks for garbage rarely, and imports late what its first step does not need."""
 
 import subprocess
 import sys
-
-import pytest
-
-FAULTS = """
-import resource, sys
-from jaxseg.execution.start import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
-def fill():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    b"1" * (64 << 20)  # freed at once; of NumPy's large arrays, huge pages would make few faults
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-fill()
-print(fill())
-"""
-
 
 LOOKS = """
 import gc, sys
@@ -41,16 +25,6 @@ def told(program: str, *arguments: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
     ).stdout
-
-
-def faults(way: str) -> int:
-    return int(told(FAULTS, way))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone has these settings")
-def test_memory_is_not_taken_anew() -> None:
-    assert faults("keep") < 100
-    assert faults("leave") > 500
 
 
 def test_garbage_is_looked_for_rarely() -> None:
