@@ -15,7 +15,8 @@ from jaxseg.errors import UsageError
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-MOST_CORES = 2  # for which YNNPACK may convolve: it gives each 64 outputs at least
+MOST_CORES = 2  # for which YNNPACK may convolve
+OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
 
 
 class Precision(NamedTuple):
@@ -80,6 +81,11 @@ def compiled(
 def convolves_by_library() -> bool:
     """Whether YNNPACK is left the convolutions of some programs, which it does well with 64 outputs and more."""
     return on_cpu() and processor.is_amd_with_avx512() and host.usable_cores() <= MOST_CORES
+
+
+def leaves_cores_idle(outputs: int) -> bool:
+    """Whether YNNPACK would be left a convolution to so many outputs and not use all cores for it."""
+    return convolves_by_library() and outputs <= OUTPUTS_OF_A_CORE * (host.usable_cores() - 1)
 
 
 def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:

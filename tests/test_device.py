@@ -55,6 +55,18 @@ def test_ynnpack_convolves_where_it_is_faster(
     assert ("__ynn_fusion" in program) == by_ynnpack
 
 
+@pytest.mark.parametrize(
+    ("amd", "cores", "outputs", "idle"),
+    [(True, 2, 64, True), (True, 2, 65, False), (True, 1, 8, False), (True, 3, 8, False), (False, 2, 8, False)],
+)
+def test_cores_that_ynnpack_would_leave_idle(
+    amd: bool, cores: int, outputs: int, idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.processor, "is_amd_with_avx512", lambda: amd)
+    monkeypatch.setattr(device.host, "usable_cores", lambda: cores)
+    assert device.leaves_cores_idle(outputs) == idle
+
+
 def test_an_xla_that_does_not_know_the_options_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "LIBRARY", "xla_cpu_no_such_option")
     device._understood.cache_clear()

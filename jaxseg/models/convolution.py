@@ -10,12 +10,13 @@ it fuses the slice with the product ("Check failed: subdim_size_accumulator == d
 import functools
 import math
 import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxseg.device import convolves_by_library, on_cpu
+from jaxseg.device import convolves_by_library, leaves_cores_idle, on_cpu
 from jaxseg.models import bfloat16
 from jaxseg.models.bfloat16 import Padding
 
@@ -126,8 +127,24 @@ def _dot_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, A
 _dot_on_cpu.defvjp(_dot_forward, _dot_backward)
 
 
-def _convolve(x: Array, kernel: Array, padding: Padding, strides: tuple[int, int]) -> Array:
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _convolve(x: Array, kernel: Array, padding: Padding, strides: tuple[int, int], layout: str = "HWIO") -> Array:
+    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", layout, "NHWC"))
+
+
+def _convolve_on_all_cores(
+    x: Array, kernel: Array, padding: Padding, strides: tuple[int, int], layout: str = "HWIO"
+) -> Array:
+    """The same at stride 1 along the height, in a program of which YNNPACK computes the convolutions.
+
+    By Eigen where YNNPACK would leave cores idle: XLA does not leave it a convolution that gives more rows than it
+    gets ("Skip if output or filter is larger than input", xla/backends/cpu/ynn_support.cc). So a row is computed that
+    nobody asked for.
+    """
+    if not leaves_cores_idle(kernel.shape[layout.index("O")]):
+        return _convolve(x, kernel, padding, strides, layout)
+    (top, bottom), along = padding
+    rows = x.shape[1] + top + bottom - kernel.shape[0] + 1
+    return _convolve(x, kernel, ((top, bottom + x.shape[1] + 1 - rows), along), strides, layout)[:, :rows]
 
 
 def _folded(kernel: Array, axis: int) -> tuple[Array, Array]:
@@ -146,11 +163,13 @@ def _convolve_at_stride_1(x: Array, kernel: Array, padding: Padding) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve_on_cpu(x: Array, kernel: Array, padding: Padding) -> Array:
     """Convolution at stride 1 with a kernel's gradient of our own: XLA's takes up to three times as long."""
-    return (_convolve_to_one if kernel.shape[-1] == 1 else _convolve_side_by_side)(x, kernel, padding)
+    return _convolve_to_one(x, kernel, padding) if kernel.shape[-1] == 1 else _convolve_side_by_side(x, kernel, padding)
 
 
 def _forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve_on_cpu(x, kernel, padding), (x, kernel)
+    if kernel.shape[-1] == 1:
+        return _convolve_to_one(x, kernel, padding), (x, kernel)
+    return _convolve_side_by_side(x, kernel, padding, convolution=_convolve_on_all_cores), (x, kernel)
 
 
 def _convolve_to_one(x: Array, kernel: Array, padding: Padding) -> Array:
@@ -164,7 +183,9 @@ def _convolve_to_one(x: Array, kernel: Array, padding: Padding) -> Array:
     return functools.reduce(operator.add, moved)[..., None]
 
 
-def _convolve_side_by_side(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
+def _convolve_side_by_side(
+    x: Array, kernel: Array, padding: Padding, stride: int = 1, convolution: Callable[..., Array] = _convolve
+) -> Array:
     """As one at a larger stride along the width that gives, as channels, all pixels which lie side by side within it.
 
     Eigen reaches a fifth of its speed with 8 outputs and a half with 16; a kernel that is moved for each of the pixels
@@ -175,7 +196,7 @@ def _convolve_side_by_side(x: Array, kernel: Array, padding: Padding, stride: in
     count = math.gcd(across, _together(inputs, outputs))
     places = [(place * stride, (count - 1 - place) * stride) for place in range(count)]
     moved = [jnp.pad(kernel, ((0, 0), place, (0, 0), (0, 0))) for place in places]
-    maps = _convolve(x, jnp.concatenate(moved, -1), padding, (stride, stride * count))
+    maps = convolution(x, jnp.concatenate(moved, -1), padding, (stride, stride * count))
     return maps.reshape(*maps.shape[:2], across, outputs)
 
 
@@ -226,13 +247,14 @@ def _input_gradient(kernel: Array, gradient: Array, padding: Padding) -> Array:
     height, width = kernel.shape[:2]
     (top, bottom), (left, right) = padding
     inverse = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
-    numbers = ("NHWC", "HWOI", "NHWC")
+    convolution = _convolve_on_all_cores
     if _together(kernel.shape[3], kernel.shape[2]) > 1:
-        return _convolve_side_by_side(gradient, kernel[::-1, ::-1].swapaxes(2, 3), inverse)
+        moved = kernel[::-1, ::-1].swapaxes(2, 3)
+        return _convolve_side_by_side(gradient, moved, inverse, convolution=convolution)
     if kernel.size < gradient.size:
-        return lax.conv_general_dilated(gradient, kernel[::-1, ::-1], (1, 1), inverse, dimension_numbers=numbers)
-    turned = tuple(pair[::-1] for pair in inverse)
-    maps = lax.conv_general_dilated(gradient[:, ::-1, ::-1], kernel, (1, 1), turned, dimension_numbers=numbers)
+        return convolution(gradient, kernel[::-1, ::-1], inverse, (1, 1), "HWOI")
+    (above, below), (before, after) = inverse
+    maps = convolution(gradient[:, ::-1, ::-1], kernel, ((below, above), (after, before)), (1, 1), "HWOI")
     return maps[:, ::-1, ::-1]
 
 

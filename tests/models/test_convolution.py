@@ -1,6 +1,7 @@
 """Convolutions written for CPUs against XLA's plain ones, in value and gradient."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
+from jaxseg import device
 from jaxseg.models import convolution
 from jaxseg.models.convolution import convolve, convolve_upsampled, of_inputs, upsample
+
+BY_YNNPACK = {device.LIBRARY: device.CONVOLUTIONS}
 
 
 def plain(x: Array, kernel: Array, stride: int = 1) -> Array:
@@ -105,6 +109,30 @@ def test_a_stem_of_pixels_side_by_side(outputs: int, library: bool, monkeypatch:
         found, our_back = jax.vjp(stem, x, kernel)
         (gradient,) = drawn(expected.shape)
         assert_same((found, our_back(gradient)), (expected, back(gradient)))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(8, 24), (80, 32), (32, 80), (4, 8)])
+def test_eigen_computes_what_ynnpack_would_leave_to_one_core(
+    inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maps and gradients are the same, and a program whose convolutions are YNNPACK's holds none of its."""
+    x, kernel = (jnp.asarray(each, jnp.float32) for each in drawn((2, 12, 20, inputs), (3, 3, inputs, outputs)))
+
+    def both(x: Array, kernel: Array) -> tuple[Array, ...]:
+        maps, back = jax.vjp(convolve.__wrapped__, x, kernel)
+        return maps, *back(jnp.cos(maps))
+
+    def program() -> Any:
+        return jax.jit(lambda *given: both(*given), compiler_options=BY_YNNPACK).lower(x, kernel).compile()
+
+    monkeypatch.setattr(convolution, "leaves_cores_idle", lambda outputs: False)
+    plainly = program()
+    monkeypatch.setattr(convolution, "leaves_cores_idle", lambda outputs: outputs <= 80)
+    by_eigen = program()
+    assert "__ynn_fusion" in plainly.as_text()
+    assert "__ynn_fusion" not in by_eigen.as_text()
+    for ours, theirs in zip(by_eigen(x, kernel), plainly(x, kernel), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * float(jnp.abs(theirs).max()))
 
 
 def test_gpus_get_no_product_of_every_second_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
