@@ -92,9 +92,9 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
     """What YNNPACK is left because the whole is faster then than with Eigen (docs/speed.md).
 
     Sums, and products of bfloat16, everywhere. On AMD's processors with AVX-512 all products and convolutions of a
-    training step on one core or two, and of predicting on one: on two, Eigen is faster there. With more it was not
-    measured, but YNNPACK gives a core 64 outputs of a convolution at least, so most of them would wait. On Intel's
-    Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
+    training step on one core or two (but see `leaves_cores_idle`), and of predicting on one: on two, Eigen is faster
+    there. With more it was not measured, but YNNPACK gives a core 64 outputs of a convolution at least, so most of
+    them would wait. On Intel's Eigen was faster by up to four times, at the gradient of a 3x3 kernel on wide maps.
     """
     if precision.mixed:
         return SUMS, PRODUCTS
