@@ -57,9 +57,9 @@ class _Information(ctypes.Structure):
 def fill_holes() -> int:
     """Take the holes between allocations out of circulation, and give their pages back to the system.
 
-    A compiler leaves thousands of them. From then on every allocation of some size searches them, under a lock that
-    a step's threads all need: ten thousand times for each step of the full U-Net (docs/speed.md). Only where freed
-    memory is kept, since threads share no heap otherwise.
+    A compiler leaves many. From then on allocations of some size, ten thousand in each step of the full U-Net, take
+    ten times as long and more, under a lock that all of its threads need (docs/speed.md). Only where freed memory is
+    kept, since threads share no heap otherwise.
 
     Returns:
         Bytes taken.
