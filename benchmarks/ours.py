@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks import material
 from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
-from jaxseg.execution.start import prepare_process
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
@@ -64,8 +63,6 @@ class Training(NamedTuple):
 
 def training(setting: dict[str, Any]) -> Training:
     """See `train_step`."""
-    if setting.get("cache"):
-        prepare_process()
     side, batch = setting["side"], setting["batch"]
     config = ModelConfig(setting["depth"], setting["width"])
     mesh = make_mesh(batch, devices=1)

@@ -45,10 +45,10 @@ class Flags:
 def contenders(setting: dict[str, Any], empty: Path, filled: Path) -> list[Contender]:
     here = this_machine()
     dtype = {"dtype": "bfloat16" if here.gpu else "float32"}
-    ours, theirs = "benchmarks.ours:train_step", "benchmarks.pytorch:train_step"
+    ours, theirs = "benchmarks.started:train_step", "benchmarks.pytorch:train_step"
     caches = {"empty cache": empty, "filled cache": filled}
     result = [
-        Contender(f"jaxseg, {name}", ours, setting | dtype | {"cache": True}, environment={"JAXSEG_CACHE": str(cache)})
+        Contender(f"jaxseg, {name}", ours, setting | dtype, environment={"JAXSEG_CACHE": str(cache)})
         for name, cache in caches.items()
     ]
     if here.gpu and here.peer:

@@ -32,6 +32,11 @@ def keep_freed_memory() -> None:
     _keeps.set()
 
 
+def is_kept() -> bool:
+    """Whether this process keeps freed memory."""
+    return _keeps.is_set()
+
+
 class _Information(ctypes.Structure):
     """`struct mallinfo2`, of glibc 2.33 and later."""
 
@@ -65,7 +70,7 @@ def fill_holes() -> int:
         Bytes taken.
     """
     library = ctypes.CDLL(None)
-    if not _keeps.is_set() or not hasattr(library, "mallinfo2"):
+    if not is_kept() or not hasattr(library, "mallinfo2"):
         return 0
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     library.free.argtypes = [ctypes.c_void_p]

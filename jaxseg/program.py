@@ -6,7 +6,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import jax
 from jax.stages import Compiled
 
-from jaxseg import heap, traces
+from jaxseg import first_touch, heap, traces
 from jaxseg.device import FLOAT32, Precision, compiled, on_cpu
 
 P = ParamSpec("P")
@@ -52,6 +52,7 @@ class Program(Generic[P, R]):
         if (structure, kinds) not in self._ready:
             shapes = [jax.ShapeDtypeStruct(shape, dtype, sharding=place) for shape, dtype, place in kinds]
             self._ready[structure, kinds] = self._compiled(jax.tree.unflatten(structure, shapes))
+            first_touch.end()
             if on_cpu():
                 heap.fill_holes()
         return self._ready[structure, kinds]

@@ -68,7 +68,7 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
-    prepare_process()
+    prepare_process(flags.recipe)
     run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise

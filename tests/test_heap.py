@@ -43,7 +43,7 @@ c.free(buffer)
 before = resident()
 filled, again = fill_holes(), fill_holes()
 returned = before - resident()
-same = c.malloc(large) == buffer
+same = c.malloc(large - (16 << 10)) == buffer  # a smaller rest may have been taken meanwhile
 taken = [c.malloc(size) for _ in range(50)]
 print(filled, again, returned, same, sum(block in blocks for block in taken))
 """

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg import heap
+from jaxseg import first_touch, heap
 from jaxseg.config import ModelConfig
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.unet import network
@@ -79,11 +79,12 @@ def test_folding_gives_the_structure_that_is_foretold() -> None:
 
 
 def test_the_compilers_holes_are_filled_once_for_each_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
-    filled = []
-    monkeypatch.setattr(heap, "fill_holes", lambda: filled.append(1))
+    done = []
+    monkeypatch.setattr(first_touch, "end", lambda: done.append("touched memory freed"))
+    monkeypatch.setattr(heap, "fill_holes", lambda: done.append("holes filled"))
     add = adding([])
     for _ in range(2):
         add(jnp.zeros(2), jnp.ones((3, 2)))
-    assert filled == [1]
+    assert done == ["touched memory freed", "holes filled"]
     add(jnp.zeros(2), jnp.ones((4, 2)))
-    assert filled == [1, 1]
+    assert done == ["touched memory freed", "holes filled"] * 2

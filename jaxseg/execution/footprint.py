@@ -14,6 +14,12 @@ from jaxseg.execution.estimate import map_numbers, model_bytes
 PROCESS = 0.8e9  # bytes: libraries, compiled functions
 MODELS = 9  # parameters, gradients, Adam's moments, the best so far, on both sides of a step
 MAPS = 7.5  # what lives at once of the maps of a step, relative to the outputs of its convolutions
+# Of the C library's heap, up to the end of the first step: full ResNet50 at batches of 4 and 8 (2.07 and 3.27 GB, less
+# the stack of images), a quarter and an eighth of its width at 8 (.89 and .66), ResNet18 at 4 (1.0), an eighth of its
+# width at 8 crops of 128 pixels (.23), half of ResNet101's at 4 (1.32).
+STARTED = 0.3e9  # bytes: libraries, what XLA needs to read a compiled step
+FIRST_MODELS = 4  # parameters, Adam's moments, the best so far
+FIRST_MAPS = 4
 LOADED = 4  # bytes a pixel: image and mask
 PACKED = 4  # bytes a pixel of test images besides: packed, for the next run
 STACKED = 8  # bytes a pixel of the training images besides: packed, and on the device
@@ -34,6 +40,12 @@ def training_bytes(recipe: Recipe) -> float:
     """Bytes of a process that trains, without its images."""
     maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
     return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * maps
+
+
+def first_step_bytes(recipe: Recipe) -> int:
+    """Bytes that a process with a filled compilation cache takes until its first step on a CPU is done."""
+    maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
+    return round(STARTED + FIRST_MODELS * model_bytes(recipe.model) + FIRST_MAPS * maps)
 
 
 def _pixels(name: str, data_dir: Path) -> tuple[int, int]:

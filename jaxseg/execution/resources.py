@@ -79,6 +79,12 @@ def _soonest(runs: int, cores: int, most: int) -> int:
     return min(range(1, min(cores, most) + 1), key=time)
 
 
+def computes_on_cpu() -> bool:
+    """Whether JAX will compute on the CPU in this process: where JAX_PLATFORMS says so, or no GPU can be used."""
+    first = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
+    return first == "cpu" or (not first and not _visible_gpus())
+
+
 def _listed(gpus: str) -> tuple[str, ...]:
     if gpus == "none":
         return ()

@@ -2,15 +2,24 @@
 
 import gc
 
+from jaxseg import first_touch
+from jaxseg.config import Recipe
 from jaxseg.execution import compile_cache
+from jaxseg.execution.footprint import first_step_bytes
+from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.heap import keep_freed_memory
+from jaxseg.host import usable_cores
 
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
 GARBAGE = 100_000, 50, 100
 
 
-def prepare_process() -> None:
+def prepare_process(recipe: Recipe | None = None) -> None:
     """Turn the compilation cache on, keep freed memory, and look for garbage less often.
+
+    Args:
+        recipe: of the run that the process will begin with, if it trains. A core that imports leave idle touches the
+            memory for its first step.
 
     Raises:
         InputError: the cache's folder is not safe to run code from.
@@ -18,6 +27,8 @@ def prepare_process() -> None:
     compile_cache.enable()
     keep_freed_memory()
     look_for_garbage_rarely()
+    if recipe is not None and computes_on_cpu() and usable_cores() > 1:
+        first_touch.begin(first_step_bytes(recipe))
 
 
 def look_for_garbage_rarely() -> None:

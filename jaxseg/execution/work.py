@@ -159,7 +159,7 @@ def _prepare_process(assignment: Assignment) -> None:
     if assignment.gpus and rank is not None:
         # Parsl's own choice is wrong where several workers share a GPU that is not the first
         os.environ["CUDA_VISIBLE_DEVICES"] = assignment.gpus[int(rank)]
-    prepare_process()
+    prepare_process(assignment.run.recipe)
     if rank is not None:
         watch = Watch(assignment.lock, assignment.token)
         threading.Thread(target=_end_with_sweep, args=(watch,), daemon=True, name="end-with-sweep").start()

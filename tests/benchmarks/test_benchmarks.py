@@ -30,12 +30,13 @@ from benchmarks import (
     pytorch,
     record,
     start,
+    started,
     study,
     train_step,
     turns,
 )
 from benchmarks.machine import Machine
-from jaxseg.config import ModelConfig
+from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.resources import choose
 from jaxseg.input.placement import Placement
 from jaxseg.input.plan import AHEAD
@@ -49,7 +50,7 @@ NARROW = {"depth": 18, "width": 1 / 16}
 @contextlib.contextmanager
 def all_opened_here(contenders: Sequence[turns.Contender]) -> Iterator[turns.Turn]:
     """Contenders in this process, one after the other: no second start of JAX and PyTorch."""
-    works = [(*contender.work.split(":"), contender.setting | {"cache": False}) for contender in contenders]
+    works = [(*contender.work.split(":"), contender.setting) for contender in contenders]
     each = [getattr(importlib.import_module(module), function)(setting) for module, function, setting in works]
     yield lambda: sum(turn() for turn in each)
 
@@ -72,15 +73,19 @@ def contenders(file: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.usefixtures("inline", "fast_in_bfloat16")
-def test_train_step_and_start(tmp_path: Path) -> None:
+def test_train_step_and_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [[f"PyTorch {dtype}", f"jaxseg {dtype}"] for dtype in ("float32", "bfloat16")]
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), turns=2, out=tmp_path))
     assert contenders(file) == {"batch 2, float32": both[0], "batch 2, bfloat16": both[1]}
     file = train_step.measure(train_step.Flags(**NARROW, side=32, batches=(2,), one_core=True, turns=1, out=tmp_path))
     name = "batch 2, processor time of one core"
     assert contenders(file) == {f"{name}, float32": both[0], f"{name}, bfloat16": both[1]}
+    prepared: list[Recipe] = []
+    monkeypatch.setattr(started, "prepare_process", prepared.append)
     file = start.measure(start.Flags(**NARROW, side=32, batch=2, turns=1, out=tmp_path))
     assert contenders(file) == {"first step, batch 2": ["PyTorch", "jaxseg, empty cache", "jaxseg, filled cache"]}
+    of_setting = Recipe(ModelConfig(**NARROW), crop=32, stride=16, batch=2, compute_dtype="float32")
+    assert set(prepared) == {of_setting}
 
 
 @pytest.mark.usefixtures("inline")
@@ -202,10 +207,10 @@ def test_study(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As it is: a worker of its own, and a sweep with its workers."""
     file = study.measure(study.Flags(**NARROW, epochs=1, runs=2, workers=1, turns=1, out=tmp_path))
     _, *studies = (case["contenders"]["jaxseg"]["median_seconds"] for case in json.loads(file.read_text())["cases"])
-    for whole, training, started in (studies[:3], studies[3:]):
-        assert 0 < training < training + started < whole
-    whole, training, started = studies[:3]
-    assert f"{study.overhead(whole, training, started):.1%} of training" in capfd.readouterr().out
+    for whole, training, until_first_step in (studies[:3], studies[3:]):
+        assert 0 < training < training + until_first_step < whole
+    whole, training, until_first_step = studies[:3]
+    assert f"{study.overhead(whole, training, until_first_step):.1%} of training" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from studies import small_study
 from jaxseg.config import Locations, ModelConfig, Recipe
 from jaxseg.datasets.card import FILE_NAME, Row
 from jaxseg.datasets.prepared import prepared_folder, read_card
-from jaxseg.execution.footprint import memory_needed
+from jaxseg.execution.footprint import first_step_bytes, memory_needed
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,21 @@ from jaxseg.execution.footprint import memory_needed
 def test_measured_peaks(recipe: Recipe, gigabytes: float, tmp_path: Path) -> None:
     study = dataclasses.replace(small_study(), recipe=recipe)
     assert memory_needed(study, tmp_path) == pytest.approx(gigabytes * 1e9, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "gigabytes"),
+    [
+        (Recipe(batch=4), 2.07),
+        (Recipe(batch=8), 3.27),
+        (Recipe(ModelConfig(width=1 / 4), batch=8), 0.89),
+        (Recipe(ModelConfig(width=1 / 8), batch=8), 0.66),
+        (Recipe(ModelConfig(18), batch=4), 1.00),
+        (Recipe(ModelConfig(101, 1 / 2), batch=4), 1.32),
+    ],
+)
+def test_heaps_measured_at_the_first_step(recipe: Recipe, gigabytes: float) -> None:
+    assert first_step_bytes(recipe) == pytest.approx(gigabytes * 1e9, rel=0.15)
 
 
 def test_images_are_loaded_and_packed_and_those_to_train_on_stacked_besides(

@@ -51,6 +51,19 @@ def test_cpu_workers_as_asked_for() -> None:
     assert chosen().environment() == {"JAX_PLATFORMS": "cpu"}
 
 
+@pytest.mark.parametrize(
+    ("platforms", "plugins", "expected"),
+    [("cpu", ("jax",), True), ("cuda,cpu", (), False), ("", ("jax",), False), ("", (), True)],
+)
+def test_whether_the_cpu_computes_is_told_without_jax(
+    platforms: str, plugins: tuple[str, ...], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(resources, "GPU_PLUGINS", plugins)  # any package that is installed
+    assert resources.computes_on_cpu() is expected
+
+
 def test_runs_share_a_gpu_and_its_memory() -> None:
     two = chosen("0,3", 2)
     assert (two.workers, two.gpus) == (4, ("0", "0", "3", "3"))

@@ -1,7 +1,15 @@
-"""A process that computes looks for garbage rarely, and imports late what its first step does not need."""
+"""A process that computes looks for garbage rarely, touches memory ahead, and imports late what can wait."""
 
 import subprocess
 import sys
+
+import pytest
+
+from jaxseg.config import Recipe
+from jaxseg.execution import start
+from jaxseg.execution.footprint import first_step_bytes
+
+RECIPE = Recipe(batch=4)
 
 LOOKS = """
 import gc, sys
@@ -34,3 +42,21 @@ def test_garbage_is_looked_for_rarely() -> None:
 
 def test_what_the_first_step_does_not_need_is_not_imported_before() -> None:
     assert told(IMPORTED) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "on_cpu", "cores", "touched"),
+    [(RECIPE, True, 2, [first_step_bytes(RECIPE)]), (RECIPE, True, 1, []), (RECIPE, False, 2, []), (None, True, 2, [])],
+)
+def test_a_process_that_will_train_has_idle_cores_touch_memory(
+    recipe: Recipe | None, on_cpu: bool, cores: int, touched: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    for name in ("keep_freed_memory", "look_for_garbage_rarely"):
+        monkeypatch.setattr(start, name, lambda: None)
+    monkeypatch.setattr(start.compile_cache, "enable", lambda: None)
+    monkeypatch.setattr(start, "computes_on_cpu", lambda: on_cpu)
+    monkeypatch.setattr(start, "usable_cores", lambda: cores)
+    monkeypatch.setattr(start.first_touch, "begin", asked.append)
+    start.prepare_process(recipe)
+    assert asked == touched
