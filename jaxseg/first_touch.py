@@ -20,10 +20,8 @@ class _Touching:
 
     def _touch(self, size: int) -> None:
         """Take all at once, so that it is in one piece when it is given back; Python goes on beside `memset`."""
-        library = ctypes.CDLL(None)
-        library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        library = heap.c_library()
         library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-        library.free.argtypes = [ctypes.c_void_p]
         address = library.malloc(size)
         if address is None:
             return

@@ -32,6 +32,14 @@ def keep_freed_memory() -> None:
     _keeps.set()
 
 
+def c_library() -> ctypes.CDLL:
+    """The C library, with the types of `malloc` and `free`."""
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    return library
+
+
 def is_kept() -> bool:
     """Whether this process keeps freed memory."""
     return _keeps.is_set()
@@ -69,11 +77,9 @@ def fill_holes() -> int:
     Returns:
         Bytes taken.
     """
-    library = ctypes.CDLL(None)
+    library = c_library()
     if not is_kept() or not hasattr(library, "mallinfo2"):
         return 0
-    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    library.free.argtypes = [ctypes.c_void_p]
     library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     filled = 0
     for hole in _holes(_pieces(library)):

@@ -38,14 +38,17 @@ def memory_needed(study: Study, data_dir: Path) -> int:
 
 def training_bytes(recipe: Recipe) -> float:
     """Bytes of a process that trains, without its images."""
-    maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
-    return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * maps
+    return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * _map_bytes(recipe)
 
 
 def first_step_bytes(recipe: Recipe) -> int:
     """Bytes that a process with a filled compilation cache takes until its first step on a CPU is done."""
-    maps = 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
-    return round(STARTED + FIRST_MODELS * model_bytes(recipe.model) + FIRST_MAPS * maps)
+    return round(STARTED + FIRST_MODELS * model_bytes(recipe.model) + FIRST_MAPS * _map_bytes(recipe))
+
+
+def _map_bytes(recipe: Recipe) -> float:
+    """Of the maps that the convolutions give for a batch."""
+    return 4 * recipe.batch * map_numbers(recipe.model, recipe.crop)
 
 
 def _pixels(name: str, data_dir: Path) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg.config import Locations, Study
+from jaxseg.config import Locations, Recipe, Study
 from jaxseg.execution import work as module
 from jaxseg.execution.lease import Lease, Watch, hold_study
 from jaxseg.execution.work import Assignment, StopCheck, work
@@ -64,6 +64,19 @@ def test_unexpected_errors_are_outcomes_too(study: Study, tmp_path: Path, locati
     assert outcome.state == "failed"
     assert "ModuleNotFoundError" in outcome.message
     assert RunFolder.of(tmp_path, given.run).error.read_text().rstrip().endswith(outcome.message)
+
+
+def test_a_worker_is_prepared_once_and_for_its_first_run(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[Recipe] = []
+    monkeypatch.setattr(module, "_prepared", False)
+    monkeypatch.setattr(module, "prepare_process", prepared.append)
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+        for _ in range(2):
+            assert work(given).state == "done"
+    assert prepared == [given.run.recipe]
 
 
 def test_nothing_starts_for_a_sweep_that_is_gone(study: Study, tmp_path: Path, locations: Locations) -> None:
