@@ -1,0 +1,25 @@
+"""The command that trains one run: what it prepares its process for, and what it says of bad options."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxseg.config import ModelConfig, Recipe
+
+PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
+
+
+def test_the_process_is_prepared_for_the_recipe_before_anything_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared: list[Recipe] = []
+    monkeypatch.setattr("jaxseg.execution.start.prepare_process", prepared.append)
+    options = ["--dataset", "nothing", "--recipe.model.width", "0.125", "--recipe.batch", "8"]
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *options, "--out", str(tmp_path), "--data-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert "nothing" in capsys.readouterr().err
+    assert prepared == [Recipe(ModelConfig(width=0.125), batch=8)]
