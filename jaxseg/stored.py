@@ -1,5 +1,6 @@
 """Trees of arrays in Orbax' format. A module of its own because Orbax takes a third of a second to import."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,37 @@ from orbax.checkpoint import v1 as ocp
 
 from jaxseg.gathering import Tree
 
+# One operation of Orbax' at a time in a process. Orbax numbers them by one counter for all threads, and what writes the
+# arrays waits for the folder of whichever number is the last: while another thread begins to read, it does not wait,
+# and the folder's making then deletes what it finds written there.
+_alone = threading.Lock()
+
 
 def write(folder: Path, host: Tree) -> None:
     """Write a tree of NumPy arrays as `folder`, which must not exist.
 
+    Any thread may call this and `read`; they wait for each other.
     Where several processes compute together, one writes by itself, which only `Checkpointer` allows.
     """
     if jax.process_count() == 1:
-        ocp.save(folder, host)
+        with _alone:
+            ocp.save(folder, host)
         return
-    alone = orbax.options.MultiprocessingOptions(**_by_itself())
-    handler = orbax.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    with orbax.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+    options = orbax.options.MultiprocessingOptions(**_by_itself())
+    handler = orbax.PyTreeCheckpointHandler(multiprocessing_options=options)
+    with _alone, orbax.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
         checkpointer.save(folder, host)
 
 
 def read(folder: Path) -> Tree:
     """What was written, as NumPy arrays; of a damaged folder many types of errors."""
     if jax.process_count() == 1:
-        return ocp.load(folder)
+        with _alone:
+            return ocp.load(folder)
     context = ocp.Context()
     for name, value in _by_itself().items():
         setattr(context.multiprocessing, name, value)
-    with context:
+    with _alone, context:
         return ocp.load(folder)
 
 
