@@ -1,11 +1,15 @@
 """Turns what a command raises into a message and the exit code that the design promises."""
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
 from jaxseg.errors import JaxsegError, StoppedError
+
+ECHO = 0.5  # seconds
 
 
 def command(main: Callable[[], None]) -> None:
@@ -23,17 +27,21 @@ def command(main: Callable[[], None]) -> None:
 class StopRequest:
     """Callable that turns true after SIGINT or SIGTERM, so that work ends at its next safe point.
 
-    A second signal acts as usual. Only the main thread of a process may create one.
+    A second signal acts as usual, if it is not an echo of the first: `timeout` and `make` signal a process by itself
+    and with its group. Only the main thread of a process may create one.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked: float | None = None  # when it was first
         self._former = {name: signal.signal(name, self._ask) for name in (signal.SIGINT, signal.SIGTERM)}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        for name, handler in self._former.items():
-            signal.signal(name, handler)
+        if self._asked is None:
+            self._asked = time.monotonic()
+        elif time.monotonic() > self._asked + ECHO:
+            for name, handler in self._former.items():
+                signal.signal(name, handler)
+            os.kill(os.getpid(), number)
 
     def __call__(self) -> bool:
-        return self._asked
+        return self._asked is not None

@@ -1,9 +1,13 @@
-"""Runs a command for a sweep and ends it, with all its descendants, when the sweep is gone.
+"""Runs a command for a sweep and ends it, with all its descendants, when the sweep says so or is gone.
 
     python -m jaxseg.execution.guard LOCK TOKEN LOG -- COMMAND...
 
 Parsl's interchange, pools and workers run on when the submitting process is killed; each is started through this. The
 command's output goes to LOG, and its environment carries the token as JAXSEG_SWEEP.
+
+Signals that ask to end are for the sweep alone, which then stops its workers gently. They often reach everything that
+it started as well: from a terminal, `timeout`, systemd, or Slurm at a time limit, to all processes of a job. Ignored
+here, they are ignored by the command and its descendants too, which inherit that.
 """
 
 import os
@@ -13,18 +17,19 @@ import sys
 import time
 from pathlib import Path
 
-from jaxseg.execution.lease import Watch
+from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.processes import adopt_orphans, end_descendants
 
 POLL = 1.0  # seconds between two looks at the lease
-GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 
 
 def guard(watch: Watch, log: Path, command: list[str]) -> int:
-    """Run `command` until it ends, the sweep is gone, or a SIGTERM comes; returns an exit code."""
-    asked: list[int] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which then stops its workers gently
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    """Run `command` until it ends, the sweep tells it to, or is gone; returns an exit code.
+
+    A SIGTERM, by which Parsl ends what it started, only makes it look at once whether the sweep does.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     adopt_orphans()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -36,14 +41,21 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
             start_new_session=True,
         )
     look = time.monotonic()
-    while child.poll() is None and not asked:
-        if time.monotonic() >= look:
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    while child.poll() is None:
+        if asked or time.monotonic() >= look:
+            if watch.told_to_end(log):
+                end_descendants(0)
+                child.wait()
+                return 0
             if watch.gone():
                 break
+            asked.clear()
             look = time.monotonic() + POLL
         time.sleep(0.1)
     end_descendants(GRACE)
-    return child.wait() if not asked else 0
+    return child.wait()
 
 
 def main() -> None:

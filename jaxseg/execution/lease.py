@@ -1,8 +1,9 @@
 """The lease of a study: held by one sweep, watched by everything that the sweep starts.
 
 `<study>/.sweep.lock` is locked (flock) as long as the sweep lives; the kernel frees it however the sweep ends. Its
-first line names the sweep by a random token; a line "stop" after it asks the workers to save and end. Whoever works
-for a sweep polls the file: lock free, another token, or no file means that the sweep is gone.
+first line names the sweep by a random token. A line "stop" after it asks the workers to save and end; "end" with the
+name of its log tells a guarded command to end at once. Whoever works for a sweep polls the file: lock free, another
+token, or no file means that the sweep is gone.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from jaxseg.files import disk_errors
 
 FILE_NAME = ".sweep.lock"
 BEAT = 5.0  # seconds between signs of life for watchers on other hosts
+GRACE = 3.0  # seconds in which what works for a sweep that is gone may still save
 PATIENCE = 180.0  # seconds without one: file attributes on network file systems are cached for up to a minute
 WATCHERS_PEEK = 3.0  # seconds to retry: a watcher's look at a free lock holds it for an instant
 
@@ -37,7 +39,18 @@ class Lease:
 
     def ask_to_stop(self) -> None:
         """Ask all workers to save and end at their next safe point."""
-        os.pwrite(self.descriptor, b"stop\n", os.fstat(self.descriptor).st_size)
+        self._add("stop")
+
+    def end(self, log: Path) -> None:
+        """Tell the guarded command of this log to end, with all its descendants, whatever it is at."""
+        self._add(_end_of(log))
+
+    def _add(self, line: str) -> None:
+        os.pwrite(self.descriptor, f"{line}\n".encode(), os.fstat(self.descriptor).st_size)
+
+
+def _end_of(log: Path) -> str:
+    return f"end {log.name}"
 
 
 def guarded(lease: Lease, log: Path) -> list[str]:
@@ -97,7 +110,7 @@ class _Holder:
     token: str
     host: str
     pid: int
-    stopping: bool
+    asks: tuple[str, ...]
 
 
 def _read(path: Path) -> _Holder | None:
@@ -105,7 +118,7 @@ def _read(path: Path) -> _Holder | None:
     try:
         first, *rest = path.read_text().splitlines()
         value = json.loads(first)
-        return _Holder(value["token"], value["host"], value["pid"], "stop" in rest)
+        return _Holder(value["token"], value["host"], value["pid"], tuple(rest))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -146,10 +159,17 @@ class Watch:
 
     def stopping(self) -> bool:
         """True when the sweep asks to stop or is gone."""
+        return self._asks("stop") or self.gone()
+
+    def told_to_end(self, log: Path) -> bool:
+        """True when the sweep, which lives, tells the guarded command of this log to end."""
+        return self._asks(_end_of(log))
+
+    def _asks(self, line: str) -> bool:
         holder = None
         with contextlib.suppress(OSError):
             holder = _read(self.path)
-        return (holder is not None and holder.stopping) or self.gone()
+        return holder is not None and holder.token == self.token and line in holder.asks
 
     def _lock_is_free(self) -> bool:
         try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jaxseg.errors import UsageError
+from jaxseg.errors import StoppedError, UsageError
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
@@ -32,6 +32,7 @@ RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
+WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
 PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
 
 
@@ -39,6 +40,9 @@ class Pool(Protocol):
     """Takes assignments; the futures give outcomes, or raise when a worker was lost too often."""
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]": ...
+
+    def check(self) -> None:
+        """`StoppedError` where no future can end any more."""
 
 
 OpenPool = Callable[[Lease], AbstractContextManager[Pool]]
@@ -111,21 +115,24 @@ def why_not_run(error: BaseException) -> str:
 def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> Iterator[Pool]:
     """Start workers for a held study and end them with the block.
 
-    An interrupt (a second Ctrl-C) ends this process at once: the guards then end everything that it started.
+    An interrupt (a second Ctrl-C) or a lost interchange ends this process at once: the guards then end everything that
+    it started, and Parsl would wait for what does not answer.
     """
     if slurm:
         _check_cluster(study)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
-    retries = Retries()
+    retries, executor = Retries(), _executor(study, resources, slurm, lease)
     with disk_errors(study):
-        kernel = DataFlowKernel(_config(study, resources, slurm, lease, retries))
+        kernel = DataFlowKernel(_config(study, executor, retries))
     try:
-        yield _ParslPool(kernel, retries)
-    except KeyboardInterrupt:
-        print("stopped; repeat the command to resume", file=sys.stderr, flush=True)
-        os._exit(75)
+        yield _ParslPool(kernel, executor, retries)
+    except (KeyboardInterrupt, StoppedError) as why:
+        print(str(why) or "stopped; repeat the command to resume", file=sys.stderr, flush=True)
+        os._exit(StoppedError.exit_code)
     finally:
+        for log in (WORKERS_LOG, INTERCHANGE_LOG):
+            lease.end(parsl_folder(study) / log)
         kernel.cleanup()
 
 
@@ -139,6 +146,7 @@ def _check_cluster(study: Path) -> None:
 @dataclass(frozen=True)
 class _ParslPool:
     kernel: "DataFlowKernel"
+    executor: "HighThroughputExecutor"
     retries: Retries
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]":
@@ -148,6 +156,15 @@ class _ParslPool:
         )
         return future
 
+    def check(self) -> None:
+        interchange = self.executor.interchange_proc
+        if interchange is not None and interchange.poll() is not None:
+            raise StoppedError(
+                "the process that hands out the runs has ended, killed or out of memory: Parsl's interchange",
+                found=f"exit code {interchange.returncode}",
+                remedy="repeat the command to resume",
+            )
+
 
 @functools.cache
 def parsl_folder(study: Path) -> Path:
@@ -155,11 +172,11 @@ def parsl_folder(study: Path) -> Path:
     return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))
 
 
-def _config(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease, retries: Retries) -> "Config":
+def _config(study: Path, executor: "HighThroughputExecutor", retries: Retries) -> "Config":
     from parsl import Config
 
     return Config(
-        executors=[_executor(study, resources, slurm, lease)],
+        executors=[executor],
         retries=RETRIES,
         retry_handler=retries,
         run_dir=str(parsl_folder(study)),
@@ -178,7 +195,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
     pool = shlex.join([sys.executable, "-m", "parsl.executors.high_throughput.process_worker_pool"])
     launch = DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool, 1)
     logs = parsl_folder(study)
-    guard = shlex.join(guarded(lease, logs / "workers.out"))
+    guard = shlex.join(guarded(lease, logs / WORKERS_LOG))
     guard = guard.replace("{", "{{{{").replace("}", "}}}}")  # Parsl formats the line twice
     return HighThroughputExecutor(
         label="workers",
@@ -187,7 +204,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
         provider=_provider(resources, slurm),
         launch_cmd=f"{guard} {launch}",
         interchange_launch_cmd=[
-            *guarded(lease, logs / "interchange.out"),
+            *guarded(lease, logs / INTERCHANGE_LOG),
             *(sys.executable, "-m", "parsl.executors.high_throughput.interchange"),
         ],
         cores_per_worker=1e-6,  # the number of workers alone decides

@@ -40,16 +40,15 @@ def descendants(pid: int) -> list[int]:
 
 
 def end_descendants(grace: float) -> None:
-    """Ask all processes below this one to end (SIGTERM) and kill what is left after `grace` seconds."""
-    _signal(descendants(os.getpid()), signal.SIGTERM)
+    """Wait for all processes below this one to end, and kill what is left after `grace` seconds."""
     deadline = time.monotonic() + grace
     while left := descendants(os.getpid()):
-        if time.monotonic() > deadline:
-            _signal(left, signal.SIGKILL)
+        if time.monotonic() >= deadline:
+            _kill(left)
         time.sleep(0.05)
 
 
-def _signal(pids: list[int], number: signal.Signals) -> None:
+def _kill(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+            os.kill(pid, signal.SIGKILL)

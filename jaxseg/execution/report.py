@@ -40,7 +40,8 @@ def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, sh
     child = subprocess.Popen([*guarded(lease, log), *arguments], env={**os.environ, "JAX_PLATFORMS": "cpu"})
     while child.poll() is None:
         if should_stop():
-            child.terminate()
+            lease.end(log)
+            child.terminate()  # which makes its guard look
             child.wait()
             raise StoppedError("stopped during the analysis; repeat the command to resume")
         time.sleep(0.1)

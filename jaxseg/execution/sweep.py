@@ -167,6 +167,7 @@ class _Loop:
             self._submit(item)
         waiting = self.plan.of("waiting")
         while self.futures:
+            self.pool.check()
             ended, _ = concurrent.futures.wait(
                 self.futures, timeout=REFRESH, return_when=concurrent.futures.FIRST_COMPLETED
             )

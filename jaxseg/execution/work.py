@@ -14,7 +14,7 @@ from typing import Literal
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, JaxsegError, StoppedError
-from jaxseg.execution.lease import Watch
+from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.plan import study_weights
 from jaxseg.execution.start import prepare_process
 from jaxseg.files import write_json, write_text
@@ -170,4 +170,5 @@ def _end_with_sweep(watch: Watch) -> None:
     """The guard ends workers of a lost sweep; this does where the guard itself was killed."""
     while not watch.gone():
         time.sleep(2.0)
+    time.sleep(GRACE)
     os._exit(1)

@@ -1,5 +1,7 @@
 """A guarded command ends with its sweep, wherever its children moved."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,12 +9,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxseg.execution.lease import guarded, hold_study
+from jaxseg.execution.lease import GRACE, guarded, hold_study
 
-# a child in a session of its own, whose own child is orphaned; both ignore SIGTERM
+# a child in a session of its own, whose own child is orphaned
 HIDE = """
-import os, signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -53,14 +54,36 @@ def test_all_descendants_end_when_the_lease_does(tmp_path: Path) -> None:
     assert marked(mark) == []
 
 
-def test_terminated_guard_ends_its_command(tmp_path: Path) -> None:
+def test_all_descendants_end_when_the_sweep_says_so_and_no_signal_does(tmp_path: Path) -> None:
+    """Signals that end a sweep gently often reach all that it started; only the sweep knows what is to come."""
     mark, log = uuid.uuid4().hex, tmp_path / "log"
     with hold_study(tmp_path) as lease:
         guard = subprocess.Popen([*guarded(lease, log), sys.executable, "-c", HIDE, mark])
         wait_for(lambda: log.exists() and "ready" in log.read_text(), 10)
+        lease.end(tmp_path / "another log")
+        lease.ask_to_stop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for process in marked(mark):
+                os.kill(process, number)
+        time.sleep(1.5)
+        assert len(marked(mark)) == 3
+        lease.end(log)
         guard.terminate()
+        told = time.monotonic()
         wait_for(lambda: guard.poll() is not None, 10)
+        assert time.monotonic() - told < GRACE, "there is nothing to save"
+        assert guard.returncode == 0
         assert marked(mark) == []
+
+
+def test_what_a_lost_sweep_leaves_has_time_to_save(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    save = f"import time; print('ready', flush=True); time.sleep({0.5 + GRACE / 2}); print('saved', flush=True)"
+    with hold_study(tmp_path) as lease:
+        guard = subprocess.Popen([*guarded(lease, log), sys.executable, "-c", save])
+        wait_for(lambda: log.exists() and "ready" in log.read_text(), 10)
+    wait_for(lambda: guard.poll() is not None, 10)
+    assert log.read_text() == "ready\nsaved\n"
 
 
 def test_exit_code_output_and_token_pass_through(tmp_path: Path) -> None:

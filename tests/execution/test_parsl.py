@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from studies import prepare_all, small_study
 
 from jaxseg.execution.pool import Retries, why_not_run
+from jaxseg.execution.processes import descendants
 from jaxseg.execution.work import Assignment
 from jaxseg.run_folder import RunFolder
 
@@ -23,19 +24,27 @@ RUNS = {run.run_id for run in small_study().runs()} | {small_study().trained_wei
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
+def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     prepare_all(tmp_path / "data")
+    started: list[subprocess.Popen[str]] = []
 
     def start(executor: str = "local", **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(DRIVER), str(tmp_path / "study"), str(tmp_path / "data"), "2", executor],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, **environment},
+            start_new_session=True,  # a group of its own, as a shell gives one
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        if process.poll() is None:  # a test that failed; its guards end the rest
+            process.kill()
+            process.communicate()
 
 
 def living(mark: str) -> dict[int, str]:
@@ -86,11 +95,33 @@ def test_killed_sweep_leaves_nothing_and_is_finished_by_the_next(
     assert not (study / ".parsl").exists()
 
 
-def test_stop_saves_and_the_next_sweep_resumes(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+def to_the_sweep(process: "subprocess.Popen[str]", mark: str) -> None:
+    """As Ctrl-C in a notebook does, or `kill`."""
+    process.send_signal(signal.SIGINT)
+
+
+def to_its_group(process: "subprocess.Popen[str]", mark: str) -> None:
+    """As `timeout` does, twice to the sweep itself, and make."""
+    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def to_all(process: "subprocess.Popen[str]", mark: str) -> None:
+    """As systemd does, and Slurm at the time limit of a job in which a sweep runs."""
+    for pid in (process.pid, *descendants(process.pid)):
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("ask", [to_the_sweep, to_its_group, to_all])
+def test_stop_saves_and_the_next_sweep_resumes(
+    tmp_path: Path,
+    start: Callable[..., "subprocess.Popen[str]"],
+    ask: Callable[["subprocess.Popen[str]", str], None],
+) -> None:
     mark, study = uuid.uuid4().hex, tmp_path / "study"
     first = start(TEST_MARK=mark, FAKE_SECONDS="60")
     wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
-    first.send_signal(signal.SIGINT)
+    ask(first, mark)
     output = finish(first)
     assert first.returncode == 75, output
     assert "Repeat the command to resume" in output
@@ -101,6 +132,24 @@ def test_stop_saves_and_the_next_sweep_resumes(tmp_path: Path, start: Callable[.
     second = start(FAKE_SECONDS="0")
     assert "5 runs done" in finish(second)
     assert Counter(lines(study / "ended.txt")) == Counter(RUNS)
+
+
+def test_sweep_whose_interchange_is_killed_says_so_and_leaves_nothing(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    mark, study = uuid.uuid4().hex, tmp_path / "study"
+    first = start(TEST_MARK=mark, FAKE_SECONDS="60")
+    wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
+    (guard,) = (pid for pid, line in living(mark).items() if "interchange.out" in line)
+    (interchange,) = descendants(guard)  # its own environment is gone once it has given itself a title
+    os.kill(interchange, signal.SIGKILL)
+    output = finish(first)
+    assert first.returncode == 75, output
+    assert "Parsl's interchange" in output
+    assert "repeat the command to resume" in output
+    wait_for(lambda: not living(mark), 10)
+    for id in lines(study / "started.txt"):
+        assert (study / "runs" / id / "checkpoints" / "latest").read_text() == "saved"
 
 
 def test_run_of_a_killed_worker_is_done_by_another(
