@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
+PATIENCE = 120  # seconds without a sign of life after which a pool of workers counts as lost, and its runs begin again
+BLOCKS = 3  # pools or Slurm jobs in a row that failed, after which no further one is tried
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
 WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
@@ -190,6 +192,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
     from parsl.addresses import address_by_hostname
     from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+    from parsl.jobs.error_handlers import windowed_error_handler
 
     address = (slurm.address or address_by_hostname()) if slurm else "127.0.0.1"
     pool = shlex.join([sys.executable, "-m", "parsl.executors.high_throughput.process_worker_pool"])
@@ -213,7 +216,9 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
         cpu_affinity="block" if resources.pinned else "none",
         poll_period=POLL,
         heartbeat_period=HEARTBEAT,
-        heartbeat_threshold=120,
+        heartbeat_threshold=PATIENCE,
+        # Parsl's own choice gives up at the first one that fails, of which a node that went down is enough
+        block_error_handler=functools.partial(windowed_error_handler, threshold=BLOCKS),
     )
 
 

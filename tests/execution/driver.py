@@ -1,6 +1,10 @@
-"""A sweep over fake runs with real workers: python driver.py OUT DATA WORKERS [local|slurm]"""
+"""A sweep over fake runs with real workers: python driver.py OUT DATA WORKERS [local|slurm]
+
+FAKE_PATIENCE: seconds without a sign of life after which a pool of workers counts as lost.
+"""
 
 import functools
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +12,7 @@ from studies import small_study
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations
+from jaxseg.execution import pool
 from jaxseg.execution.pool import Slurm, parsl_pool
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.sweep import Sweep
@@ -16,6 +21,7 @@ from jaxseg.execution.sweep import Sweep
 def main() -> None:
     out, data, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     slurm = Slurm("short", "lab", "00:10:00", address="127.0.0.1") if "slurm" in sys.argv else None
+    pool.PATIENCE = int(os.environ.get("FAKE_PATIENCE", pool.PATIENCE))
     open_pool = functools.partial(parsl_pool, out, Resources(workers), slurm)
     Sweep(
         small_study(),

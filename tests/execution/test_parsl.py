@@ -108,7 +108,7 @@ def to_its_group(process: "subprocess.Popen[str]", mark: str) -> None:
 
 def to_all(process: "subprocess.Popen[str]", mark: str) -> None:
     """As systemd does, and Slurm at the time limit of a job in which a sweep runs."""
-    for pid in (process.pid, *descendants(process.pid)):
+    for pid in {*descendants(process.pid), *living(mark)}:  # Parsl's blocks are no descendants
         os.kill(pid, signal.SIGTERM)
 
 
@@ -150,6 +150,34 @@ def test_sweep_whose_interchange_is_killed_says_so_and_leaves_nothing(
     wait_for(lambda: not living(mark), 10)
     for id in lines(study / "started.txt"):
         assert (study / "runs" / id / "checkpoints" / "latest").read_text() == "saved"
+
+
+def test_runs_of_a_lost_pool_are_done_by_the_next(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """A node that goes down takes the process that leads its workers with it; so may the killer of large processes."""
+    mark, study = uuid.uuid4().hex, tmp_path / "study"
+    process = start(TEST_MARK=mark, FAKE_SECONDS="3", FAKE_PATIENCE="12")
+    wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
+    (leader,) = (pid for pid, line in living(mark).items() if "-m parsl.executors" in line and "guard" not in line)
+    os.kill(leader, signal.SIGKILL)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert set(lines(study / "ended.txt")) == RUNS
+    wait_for(lambda: not living(mark), 10)
+
+
+def test_pools_that_cannot_start_are_given_up(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "import os, sys\nif 'parsl.executors.high_throughput.process_worker_pool' in sys.orig_argv: os._exit(3)\n"
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(broken)
+    process = start(PYTHONPATH=f"{tmp_path / 'broken'}:{os.environ['PYTHONPATH']}")
+    output = finish(process)
+    assert process.returncode == 4, output
+    assert "no worker could take it" in output
+    assert "EXIT CODE: 3" in output
 
 
 def test_run_of_a_killed_worker_is_done_by_another(
