@@ -6,8 +6,9 @@ Only `launch/train.py --distributed` joins processes; runs that have nothing to 
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jaxseg.errors import UsageError
+from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.transfer import to_devices
 from jaxseg.training.mesh import replicated, sharded
 
@@ -72,6 +73,18 @@ def leave() -> None:
     """Wait for all processes, then be one by itself; the first goes on alone and the others may end."""
     multihost_utils.sync_global_devices("leave")
     jax.distributed.shutdown()
+
+
+def lost_another(error: BaseException) -> bool:
+    """Whether an error that JAX raised tells of a process that no longer answers."""
+    return any(text in str(error) for text in ("Gloo", "NCCL", "coordination service"))
+
+
+def end_without_the_others(message: str) -> NoReturn:
+    """Say why and end, without the farewell that JAX would wait for and then abort."""
+    sys.stdout.flush()
+    print(message, file=sys.stderr, flush=True)
+    os._exit(StoppedError.exit_code)
 
 
 def leads() -> bool:

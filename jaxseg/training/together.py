@@ -10,9 +10,11 @@ from jaxseg.config import Locations, RunConfig
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.checkpoints import Checkpoints
-from jaxseg.training.processes import from_first, leads, leave
+from jaxseg.training.processes import end_without_the_others, from_first, leads, leave, lost_another
 from jaxseg.training.progress import OnStep, live_view
 from jaxseg.training.run import TrainOptions, training
+
+LOST = "another process of this run has ended: see what it said, then repeat the command in all of them to resume"
 
 
 def train_together(
@@ -23,6 +25,8 @@ def train_together(
     Raises:
         UsageError: somebody else is at this run.
         StoppedError: `should_stop` turned true in one of the processes; all of them raise it.
+
+    Where another process was lost, this one ends at once, as `LOST` says.
     """
     with _held(folder) as held, _view(run) as on_step:
         held, trained = from_first(np.array([held, Checkpoints(folder.checkpoints).ended]))
@@ -35,6 +39,10 @@ def train_together(
                     pass  # the first process scores when all have left each other
         except StoppedError:
             leave()
+            raise
+        except (ValueError, RuntimeError) as error:  # JAX raises either
+            if lost_another(error):
+                end_without_the_others(LOST)
             raise
     leave()
 

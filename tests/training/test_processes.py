@@ -17,7 +17,8 @@ import pytest
 from jaxseg.errors import UsageError
 from jaxseg.run_folder import RunFolder, runs_of
 from jaxseg.training.mesh import make_mesh
-from jaxseg.training.processes import Agreement, join
+from jaxseg.training.processes import PATIENCE, Agreement, join
+from jaxseg.training.together import LOST
 
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
 RECIPE = {
@@ -124,6 +125,17 @@ def test_two_processes_stop_together_resume_and_give_the_losses_of_one(
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert sorted(file.name for file in folder.checkpoints.iterdir()) == ["best"]
     assert json.loads(folder.done.read_text())["steps"] == losses[1][-1][0]
+
+
+def test_a_process_whose_partner_is_killed_ends_at_once_and_says_so(tmp_path: Path, data_dir: Path) -> None:
+    processes = pair(tmp_path, data_dir)
+    wait_for_the_run(tmp_path)
+    processes[1].kill()
+    killed = time.monotonic()
+    (code, _, errors), _ = ended(processes)
+    assert code == 75, errors
+    assert errors.endswith(f"{LOST}\n"), errors
+    assert time.monotonic() - killed < PATIENCE
 
 
 def test_processes_that_were_given_different_runs_are_refused(tmp_path: Path, data_dir: Path) -> None:
