@@ -10,17 +10,33 @@ it started as well: from a terminal, `timeout`, systemd, or Slurm at a time limi
 here, they are ignored by the command and its descendants too, which inherit that.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.processes import adopt_orphans, end_descendants
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 1.0  # seconds between two looks at the lease
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Start guards within this block: they inherit that signals wait, until they ignore them.
+
+    This process, whose other threads do not hold them back, goes on acting on them.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def guard(watch: Watch, log: Path, command: list[str]) -> int:
@@ -28,8 +44,9 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
 
     A SIGTERM, by which Parsl ends what it started, only makes it look at once whether the sweep does.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     adopt_orphans()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

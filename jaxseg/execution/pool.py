@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jaxseg.errors import StoppedError, UsageError
+from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
@@ -125,7 +126,7 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
     retries, executor = Retries(), _executor(study, resources, slurm, lease)
-    with disk_errors(study):
+    with disk_errors(study), signals_held_back():
         kernel = DataFlowKernel(_config(study, executor, retries))
     try:
         yield _ParslPool(kernel, executor, retries)

@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxseg.command import command
 from jaxseg.config import STUDY_FILE
 from jaxseg.errors import RunsFailedError, StoppedError
+from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.start import prepare_process
 from jaxseg.run_folder import RunFolder
@@ -37,7 +38,8 @@ def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, sh
     """
     log.unlink(missing_ok=True)
     arguments = [sys.executable, "-m", "jaxseg.execution.report", program, str(study), str(data_dir)]
-    child = subprocess.Popen([*guarded(lease, log), *arguments], env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    with signals_held_back():
+        child = subprocess.Popen([*guarded(lease, log), *arguments], env={**os.environ, "JAX_PLATFORMS": "cpu"})
     while child.poll() is None:
         if should_stop():
             lease.end(log)

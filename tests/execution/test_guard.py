@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxseg.execution.guard import SIGNALS, signals_held_back
 from jaxseg.execution.lease import GRACE, guarded, hold_study
 
 # a child in a session of its own, whose own child is orphaned
@@ -74,6 +75,18 @@ def test_all_descendants_end_when_the_sweep_says_so_and_no_signal_does(tmp_path:
         assert time.monotonic() - told < GRACE, "there is nothing to save"
         assert guard.returncode == 0
         assert marked(mark) == []
+
+
+def test_signals_that_come_before_a_guard_can_ignore_them(tmp_path: Path) -> None:
+    code = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with hold_study(tmp_path) as lease:
+        with signals_held_back():
+            guard = subprocess.Popen([*guarded(lease, tmp_path / "log"), sys.executable, "-c", code])
+        for number in SIGNALS:
+            guard.send_signal(number)
+        assert guard.wait(20) == 0
+    assert (tmp_path / "log").read_text() == "set()\n", "the command itself holds none back"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_what_a_lost_sweep_leaves_has_time_to_save(tmp_path: Path) -> None:
