@@ -28,7 +28,7 @@ class StopRequest:
     """Callable that turns true after SIGINT or SIGTERM, so that work ends at its next safe point.
 
     A second signal acts as usual, if it is not an echo of the first: `timeout` and `make` signal a process by itself
-    and with its group. Only the main thread of a process may create one.
+    and with its group. Only the main thread of a process may create one, and ask it.
     """
 
     def __init__(self) -> None:
@@ -38,10 +38,17 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked is None:
             self._asked = time.monotonic()
-        elif time.monotonic() > self._asked + ECHO:
-            for name, handler in self._former.items():
-                signal.signal(name, handler)
+        elif self._echo_is_over():
             os.kill(os.getpid(), number)
 
+    def _echo_is_over(self) -> bool:
+        """Whether the next signal counts; if so, it acts as usual from here on, in the midst of a long call too."""
+        if self._asked is None or time.monotonic() < self._asked + ECHO:
+            return False
+        for name, handler in self._former.items():
+            signal.signal(name, handler)
+        return True
+
     def __call__(self) -> bool:
+        self._echo_is_over()
         return self._asked is not None

@@ -46,6 +46,6 @@ class RunsFailedError(JaxsegError):
 
 
 class StoppedError(JaxsegError):
-    """Stopped on request; repeating the command resumes."""
+    """Stopped, on request or because what it needs was ended from outside; repeating the command resumes."""
 
     exit_code = 75

@@ -21,7 +21,8 @@ def _usual_signals() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_signal_asks_its_echo_does_nothing_and_a_later_one_acts_as_usual(number: signal.Signals) -> None:
     acted = []
-    signal.signal(number, lambda *_: acted.append("usual"))
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: acted.append("usual"))
     should_stop = StopRequest()
     assert not should_stop()
     os.kill(os.getpid(), number)
@@ -33,6 +34,17 @@ def test_first_signal_asks_its_echo_does_nothing_and_a_later_one_acts_as_usual(n
     os.kill(os.getpid(), number)
     assert acted == ["usual"]
     assert should_stop()
+
+
+def test_whoever_has_been_told_is_ended_by_the_next_signal_in_the_midst_of_a_long_call_too() -> None:
+    """Python's own handlers wait for the end of a call into C, such as compiling; the system's do not."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    should_stop = StopRequest()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert should_stop()
+    time.sleep(ECHO)
+    assert should_stop()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_second_ctrl_c_interrupts() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxseg.execution.lease import GRACE, Watch
-from jaxseg.execution.processes import adopt_orphans, end_descendants
+from jaxseg.execution.processes import adopt_orphans, end_descendants, end_with_parent
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 1.0  # seconds between two looks at the lease
@@ -42,7 +42,7 @@ def signals_held_back() -> Iterator[None]:
 def guard(watch: Watch, log: Path, command: list[str]) -> int:
     """Run `command` until it ends, the sweep tells it to, or is gone; returns an exit code.
 
-    A SIGTERM, by which Parsl ends what it started, only makes it look at once whether the sweep does.
+    A SIGTERM, by which Parsl ends what it started, only makes it look whether the sweep does, then and from then on.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -56,13 +56,16 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
             stderr=output,
             env={**os.environ, "JAXSEG_SWEEP": watch.token},
             start_new_session=True,
+            preexec_fn=end_with_parent,  # safe in a process without threads
         )
     look = time.monotonic()
     asked: list[int] = []
+    told = False
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     while child.poll() is None:
         if asked or time.monotonic() >= look:
-            if watch.told_to_end(log):
+            told |= bool(asked)
+            if told and watch.told_to_end(log):
                 end_descendants(0)
                 child.wait()
                 return 0

@@ -26,13 +26,13 @@ from jaxseg.run_folder import RunFolder
 if TYPE_CHECKING:
     from parsl import Config
     from parsl.dataflow.dflow import DataFlowKernel
-    from parsl.executors import HighThroughputExecutor
     from parsl.providers.base import ExecutionProvider
+
+    from jaxseg.execution.blocks import FailedBlocks, GuardedExecutor
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
 PATIENCE = 120  # seconds without a sign of life after which a pool of workers counts as lost, and its runs begin again
-BLOCKS = 3  # pools or Slurm jobs in a row that failed, after which no further one is tried
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
 WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
@@ -125,17 +125,19 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
         _check_cluster(study)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
-    retries, executor = Retries(), _executor(study, resources, slurm, lease)
+    from jaxseg.execution.blocks import FailedBlocks
+
+    retries, failed_blocks = Retries(), FailedBlocks()
+    executor = _executor(study, resources, slurm, lease, failed_blocks)
     with disk_errors(study), signals_held_back():
         kernel = DataFlowKernel(_config(study, executor, retries))
     try:
-        yield _ParslPool(kernel, executor, retries)
+        yield _ParslPool(kernel, executor, retries, failed_blocks)
     except (KeyboardInterrupt, StoppedError) as why:
         print(str(why) or "stopped; repeat the command to resume", file=sys.stderr, flush=True)
         os._exit(StoppedError.exit_code)
     finally:
-        for log in (WORKERS_LOG, INTERCHANGE_LOG):
-            lease.end(parsl_folder(study) / log)
+        lease.end(parsl_folder(study) / WORKERS_LOG)
         kernel.cleanup()
 
 
@@ -149,22 +151,27 @@ def _check_cluster(study: Path) -> None:
 @dataclass(frozen=True)
 class _ParslPool:
     kernel: "DataFlowKernel"
-    executor: "HighThroughputExecutor"
+    executor: "GuardedExecutor"
     retries: Retries
+    failed_blocks: "FailedBlocks"
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]":
         self.retries.note(assignment)
         future: Future[Outcome] = self.kernel.submit(
             work, app_args=(assignment,), executors="all", cache=False, ignore_for_cache=None, app_kwargs={}
         )
+        future.add_done_callback(self._done)
         return future
+
+    def _done(self, future: "Future[Outcome]") -> None:
+        if future.exception() is None:
+            self.failed_blocks.reset()
 
     def check(self) -> None:
         interchange = self.executor.interchange_proc
         if interchange is not None and interchange.poll() is not None:
             raise StoppedError(
                 "the process that hands out the runs has ended, killed or out of memory: Parsl's interchange",
-                found=f"exit code {interchange.returncode}",
                 remedy="repeat the command to resume",
             )
 
@@ -175,7 +182,7 @@ def parsl_folder(study: Path) -> Path:
     return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))
 
 
-def _config(study: Path, executor: "HighThroughputExecutor", retries: Retries) -> "Config":
+def _config(study: Path, executor: "GuardedExecutor", retries: Retries) -> "Config":
     from parsl import Config
 
     return Config(
@@ -189,11 +196,13 @@ def _config(study: Path, executor: "HighThroughputExecutor", retries: Retries) -
     )
 
 
-def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lease) -> "HighThroughputExecutor":
+def _executor(
+    study: Path, resources: Resources, slurm: Slurm | None, lease: Lease, failed_blocks: "FailedBlocks"
+) -> "GuardedExecutor":
     from parsl.addresses import address_by_hostname
-    from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
-    from parsl.jobs.error_handlers import windowed_error_handler
+
+    from jaxseg.execution.blocks import GuardedExecutor
 
     address = (slurm.address or address_by_hostname()) if slurm else "127.0.0.1"
     pool = shlex.join([sys.executable, "-m", "parsl.executors.high_throughput.process_worker_pool"])
@@ -201,7 +210,7 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
     logs = parsl_folder(study)
     guard = shlex.join(guarded(lease, logs / WORKERS_LOG))
     guard = guard.replace("{", "{{{{").replace("}", "}}}}")  # Parsl formats the line twice
-    return HighThroughputExecutor(
+    executor = GuardedExecutor(
         label="workers",
         # without an address Parsl asks a server on the internet for this host's
         address=address,
@@ -218,9 +227,10 @@ def _executor(study: Path, resources: Resources, slurm: Slurm | None, lease: Lea
         poll_period=POLL,
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=PATIENCE,
-        # Parsl's own choice gives up at the first one that fails, of which a node that went down is enough
-        block_error_handler=functools.partial(windowed_error_handler, threshold=BLOCKS),
+        block_error_handler=failed_blocks,
     )
+    executor.before_shutdown = functools.partial(lease.end, logs / INTERCHANGE_LOG)
+    return executor
 
 
 def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":

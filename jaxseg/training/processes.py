@@ -6,6 +6,7 @@ Only `launch/train.py --distributed` joins processes; runs that have nothing to 
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -76,8 +77,8 @@ def leave() -> None:
 
 
 def lost_another(error: BaseException) -> bool:
-    """Whether an error that JAX raised tells of a process that no longer answers."""
-    return any(text in str(error) for text in ("Gloo", "NCCL", "coordination service"))
+    """Whether an error that JAX raised tells of a connection to another process that broke."""
+    return re.search(r"(Gloo|NCCL)(.|\n)*(Connection (reset|closed)|remote process exited)", str(error)) is not None
 
 
 def end_without_the_others(message: str) -> NoReturn:

@@ -26,7 +26,8 @@ def train_together(
         UsageError: somebody else is at this run.
         StoppedError: `should_stop` turned true in one of the processes; all of them raise it.
 
-    Where another process was lost, this one ends at once, as `LOST` says.
+    Where a computation fails because another process was lost, this one ends at once, as `LOST` says. JAX aborts it
+    with a message of its own where it notices first, as it often does when the first process is lost.
     """
     with _held(folder) as held, _view(run) as on_step:
         held, trained = from_first(np.array([held, Checkpoints(folder.checkpoints).ended]))
@@ -42,7 +43,7 @@ def train_together(
             raise
         except (ValueError, RuntimeError) as error:  # JAX raises either
             if lost_another(error):
-                end_without_the_others(LOST)
+                end_without_the_others(f"{error}\n{LOST}")
             raise
     leave()
 

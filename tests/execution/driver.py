@@ -1,6 +1,7 @@
 """A sweep over fake runs with real workers: python driver.py OUT DATA WORKERS [local|slurm]
 
-FAKE_PATIENCE: seconds without a sign of life after which a pool of workers counts as lost.
+FAKE_PATIENCE: seconds without a sign of life after which a pool of workers counts as lost. FAKE_ASK: seconds between
+two questions to Slurm about its jobs.
 """
 
 import functools
@@ -22,6 +23,10 @@ def main() -> None:
     out, data, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     slurm = Slurm("short", "lab", "00:10:00", address="127.0.0.1") if "slurm" in sys.argv else None
     pool.PATIENCE = int(os.environ.get("FAKE_PATIENCE", pool.PATIENCE))
+    if "FAKE_ASK" in os.environ:
+        from parsl.providers import SlurmProvider
+
+        SlurmProvider.status_polling_interval = float(os.environ["FAKE_ASK"])
     open_pool = functools.partial(parsl_pool, out, Resources(workers), slurm)
     Sweep(
         small_study(),

@@ -59,6 +59,11 @@ def living(mark: str) -> dict[int, str]:
     return found
 
 
+def interchanges(mark: str) -> list[int]:
+    """Parsl's own processes, whose environment is gone once they have given themselves a title."""
+    return [pid for guard, line in living(mark).items() if "interchange.out" in line for pid in descendants(guard)]
+
+
 def lines(file: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
@@ -83,10 +88,11 @@ def test_killed_sweep_leaves_nothing_and_is_finished_by_the_next(
     wait_for(lambda: len(lines(study / "ended.txt")) >= 1 and len(lines(study / "started.txt")) >= 3, 60)
     assert any("worker_pool" in command for command in living(mark).values())
     assert any("interchange" in command for command in living(mark).values())
-    first.kill()
+    (interchange,) = interchanges(mark)
+    os.killpg(first.pid, signal.SIGKILL)  # and with it the guard of the interchange
     killed = time.monotonic()
     second = start(FAKE_SECONDS="0.1")  # at once, while the workers of the first still end
-    wait_for(lambda: not living(mark), 10)
+    wait_for(lambda: not living(mark) and not Path(f"/proc/{interchange}").exists(), 10)
     print(f"nothing left after {time.monotonic() - killed:.1f} s")
     finish(first)
     assert "5 runs done" in finish(second)
@@ -140,8 +146,7 @@ def test_sweep_whose_interchange_is_killed_says_so_and_leaves_nothing(
     mark, study = uuid.uuid4().hex, tmp_path / "study"
     first = start(TEST_MARK=mark, FAKE_SECONDS="60")
     wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
-    (guard,) = (pid for pid, line in living(mark).items() if "interchange.out" in line)
-    (interchange,) = descendants(guard)  # its own environment is gone once it has given itself a title
+    (interchange,) = interchanges(mark)
     os.kill(interchange, signal.SIGKILL)
     output = finish(first)
     assert first.returncode == 75, output
@@ -167,17 +172,16 @@ def test_runs_of_a_lost_pool_are_done_by_the_next(
     wait_for(lambda: not living(mark), 10)
 
 
-def test_pools_that_cannot_start_are_given_up(
-    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = "import os, sys\nif 'parsl.executors.high_throughput.process_worker_pool' in sys.orig_argv: os._exit(3)\n"
+def test_pools_that_cannot_start_are_given_up(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    pool = ["-m", "parsl.executors.high_throughput.process_worker_pool"]
+    broken = f"import os, sys\nif sys.orig_argv[1:3] == {pool}: os._exit(3)\n"
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sitecustomize.py").write_text(broken)
     process = start(PYTHONPATH=f"{tmp_path / 'broken'}:{os.environ['PYTHONPATH']}")
     output = finish(process)
     assert process.returncode == 4, output
     assert "no worker could take it" in output
-    assert "EXIT CODE: 3" in output
+    assert "exit code: 3" in output
 
 
 def test_run_of_a_killed_worker_is_done_by_another(
@@ -233,14 +237,37 @@ while [[ $1 == -* ]]; do if [[ $1 == --ntasks ]]; then shift; fi; shift; done
 }
 
 
-def test_slurm(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
-    cluster = tmp_path / "cluster"
+def made_cluster(cluster: Path) -> dict[str, str]:
+    """Write its commands; what the environment of a sweep needs to find them."""
     cluster.mkdir()
     for name, script in CLUSTER.items():
         (cluster / name).write_text(f"#!/bin/bash{script if script[0] == chr(10) else chr(10) + script}")
         (cluster / name).chmod(0o755)
+    return {"PATH": f"{cluster}:{os.environ['PATH']}", "CLUSTER": str(cluster)}
+
+
+def test_stop_while_a_cluster_is_slow_to_answer(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    """Parsl asks its interchange for the state of workers when the cluster has answered, and must not ask in vain."""
+    mark, study, cluster = uuid.uuid4().hex, tmp_path / "study", tmp_path / "cluster"
+    environment = made_cluster(cluster)
+    slow = (cluster / "squeue").read_text().replace("#!/bin/bash", "#!/bin/bash\ntouch $CLUSTER/asked; sleep 3")
+    (cluster / "squeue").write_text(slow)
+    process = start("slurm", TEST_MARK=mark, FAKE_SECONDS="60", FAKE_ASK="1", **environment)
+    wait_for(lambda: len(lines(study / "started.txt")) == 2, 60)
+    (cluster / "asked").unlink(missing_ok=True)
+    wait_for(lambda: (cluster / "asked").exists(), 60)
+    process.send_signal(signal.SIGINT)
+    output = finish(process)
+    assert process.returncode == 75, output
+    assert (cluster / "cancelled").exists(), "the job is given back"
+    wait_for(lambda: not living(mark), 10)
+
+
+def test_slurm(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    cluster = tmp_path / "cluster"
+    environment = made_cluster(cluster)
     mark = uuid.uuid4().hex
-    process = start("slurm", PATH=f"{cluster}:{os.environ['PATH']}", CLUSTER=str(cluster), TEST_MARK=mark)
+    process = start("slurm", TEST_MARK=mark, **environment)
     output = finish(process)
     assert process.returncode == 0, output
     assert Counter(lines(tmp_path / "study" / "ended.txt")) == Counter(RUNS)

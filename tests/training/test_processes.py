@@ -17,7 +17,7 @@ import pytest
 from jaxseg.errors import UsageError
 from jaxseg.run_folder import RunFolder, runs_of
 from jaxseg.training.mesh import make_mesh
-from jaxseg.training.processes import PATIENCE, Agreement, join
+from jaxseg.training.processes import PATIENCE, Agreement, join, lost_another
 from jaxseg.training.together import LOST
 
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
@@ -136,6 +136,13 @@ def test_a_process_whose_partner_is_killed_ends_at_once_and_says_so(tmp_path: Pa
     assert code == 75, errors
     assert errors.endswith(f"{LOST}\n"), errors
     assert time.monotonic() - killed < PATIENCE
+
+
+def test_only_a_broken_connection_tells_of_a_lost_process() -> None:
+    assert lost_another(ValueError("UNKNOWN: Gloo all-reduce failed: pair.cc Read error: Connection reset by peer"))
+    assert lost_another(RuntimeError("INTERNAL: NCCL operation failed: remote process exited or there was a network"))
+    assert not lost_another(RuntimeError("INTERNAL: NCCL operation failed: unhandled cuda error"))
+    assert not lost_another(ValueError("Gloo context initialization failed"))
 
 
 def test_processes_that_were_given_different_runs_are_refused(tmp_path: Path, data_dir: Path) -> None:

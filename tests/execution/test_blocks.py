@@ -1,0 +1,80 @@
+"""When pools of workers, or jobs of a cluster, are given up."""
+
+from types import SimpleNamespace
+
+import pytest
+from parsl.jobs.states import JobState, JobStatus
+
+from jaxseg.execution import blocks
+from jaxseg.execution.blocks import FAILURES, FailedBlocks
+
+
+class Executor(SimpleNamespace):
+    """What a handler sees of one of Parsl's."""
+
+    def __init__(self) -> None:
+        super().__init__(blocks_to_job_id={}, status={}, given_up=None)
+
+    def block(self, state: JobState, *, started: bool = True, **told: object) -> None:
+        name = str(len(self.status))
+        self.status[name] = JobStatus(state, **told)  # type: ignore[arg-type]
+        if started:
+            self.blocks_to_job_id[name] = f"job {name}"
+
+    def set_bad_state_and_fail_all(self, error: Exception) -> None:
+        self.given_up = str(error)
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.MISSING])
+def test_some_that_fail_in_a_row_are_given_up_with_what_the_last_one_said(state: JobState) -> None:
+    executor, handle = Executor(), FailedBlocks()
+    for failed in range(FAILURES):
+        assert executor.given_up is None
+        executor.block(state, exit_code=failed, message="no such module")
+        for _ in range(5):  # one failure counts once, however often it is looked at
+            handle(executor, executor.status)
+    assert executor.given_up == f"no such module\n  exit code: {FAILURES - 1}"
+
+
+def test_a_run_that_ends_meanwhile_shows_that_blocks_work() -> None:
+    executor, handle = Executor(), FailedBlocks()
+    for _ in range(5 * FAILURES):
+        executor.block(JobState.FAILED)
+        handle(executor, executor.status)
+        handle.reset()
+    assert executor.given_up is None
+
+
+def test_jobs_that_reach_their_time_limit_are_no_failures() -> None:
+    executor, handle = Executor(), FailedBlocks()
+    for state in [JobState.TIMEOUT, JobState.COMPLETED, JobState.SCALED_IN, JobState.RUNNING] * FAILURES:
+        executor.block(state)
+        handle(executor, executor.status)
+    assert executor.given_up is None
+
+
+def test_a_cluster_that_takes_no_job_is_given_up_soon_and_one_that_did_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(blocks.time, "monotonic", lambda: now)
+    never, handle = Executor(), FailedBlocks()
+    for _ in range(FAILURES):
+        assert never.given_up is None
+        never.block(JobState.FAILED, started=False, message="invalid partition")
+        handle(never, never.status)
+    assert never.given_up == "invalid partition"
+
+    once, handle = Executor(), FailedBlocks()
+    for _ in range(2):
+        once.block(JobState.TIMEOUT)
+        for _ in range(100):
+            once.block(JobState.FAILED, started=False, message="controller does not answer")
+            handle(once, once.status)
+            now += blocks.REFUSALS / 110
+        assert once.given_up is None, "it takes jobs again"
+    for _ in range(20):
+        once.block(JobState.FAILED, started=False, message="controller does not answer")
+        handle(once, once.status)
+        now += blocks.REFUSALS / 110
+    assert once.given_up == "controller does not answer"
