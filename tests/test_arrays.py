@@ -36,7 +36,7 @@ def test_the_same_bits_come_back_with_what_was_kept_about_them(tmp_path: Path) -
 def test_saving_while_another_thread_reads(tmp_path: Path) -> None:
     """A resumed run is scored with checkpoints of its former process while its last one is written.
 
-    Where threads take turns as often as here, every seventh save fails if Orbax is let do both at once.
+    Where threads take turns as often as here, about every sixth save fails if Orbax is let do both at once.
     """
     arrays.save(tmp_path / "read", tree())
     ended = threading.Event()
