@@ -13,7 +13,7 @@ ECHO = 0.5  # seconds
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run `main` and exit: 0 done; 2 wrong use; 3 bad data or weights; 4 runs failed; 75 stopped on request."""
+    """Run `main` and exit: 0 done; 2 wrong use; 3 bad data or weights; 4 runs failed; 75 stopped."""
     try:
         main()
     except KeyboardInterrupt:

@@ -56,8 +56,8 @@ class FailedBlocks:
             self._failed.add(block)
             self._count(refused=block not in started)
             if self._row >= FAILURES or self._refused_too_long():
-                return executor.set_bad_state_and_fail_all(TooManyJobFailuresError(_why(status[block])))
-        return None
+                executor.set_bad_state_and_fail_all(TooManyJobFailuresError(_why(status[block])))
+                return
 
     def _count(self, refused: bool) -> None:
         if not (refused and self._started):

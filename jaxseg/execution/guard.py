@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxseg.execution.lease import GRACE, Watch
-from jaxseg.execution.processes import adopt_orphans, end_descendants, end_with_parent
+from jaxseg.execution.processes import adopt_orphans, end_descendants
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 1.0  # seconds between two looks at the lease
@@ -56,22 +56,18 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
             stderr=output,
             env={**os.environ, "JAXSEG_SWEEP": watch.token},
             start_new_session=True,
-            preexec_fn=end_with_parent,  # safe in a process without threads
         )
     look = time.monotonic()
     asked: list[int] = []
-    told = False
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     while child.poll() is None:
-        if asked or time.monotonic() >= look:
-            told |= bool(asked)
-            if told and watch.told_to_end(log):
-                end_descendants(0)
-                child.wait()
-                return 0
+        if asked and watch.told_to_end(log):
+            end_descendants(0)
+            child.wait()
+            return 0
+        if time.monotonic() >= look:
             if watch.gone():
                 break
-            asked.clear()
             look = time.monotonic() + POLL
         time.sleep(0.1)
     end_descendants(GRACE)

@@ -218,7 +218,7 @@ def _executor(
         launch_cmd=f"{guard} {launch}",
         interchange_launch_cmd=[
             *guarded(lease, logs / INTERCHANGE_LOG),
-            *(sys.executable, "-m", "parsl.executors.high_throughput.interchange"),
+            *(sys.executable, "-m", "jaxseg.execution.interchange"),
         ],
         cores_per_worker=1e-6,  # the number of workers alone decides
         max_workers_per_node=resources.workers,

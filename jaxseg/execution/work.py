@@ -162,14 +162,13 @@ def _prepare_process(assignment: Assignment) -> None:
     prepare_process(assignment.run.recipe)
     if rank is not None:
         watch = Watch(assignment.lock, assignment.token)
-        arguments = (watch, os.getppid())
-        threading.Thread(target=_end_with_sweep, args=arguments, daemon=True, name="end-with-sweep").start()
+        threading.Thread(target=_end_with_sweep, args=(watch,), daemon=True, name="end-with-sweep").start()
     _prepared = True
 
 
-def _end_with_sweep(watch: Watch, parent: int) -> None:
-    """The guard ends workers of a lost sweep or pool; this does where the guard itself was killed."""
-    while not watch.gone() and os.getppid() == parent:
+def _end_with_sweep(watch: Watch) -> None:
+    """The guard ends workers of a lost sweep; this does where the guard itself was killed."""
+    while not watch.gone():
         time.sleep(2.0)
     time.sleep(GRACE)
     os._exit(1)
