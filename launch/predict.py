@@ -18,7 +18,8 @@ class Flags:
 
     Attributes:
         run: folder of a finished run.
-        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size.
+        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size. Of a folder, what is called after an image
+            there (_anno, _mask, _probability, _overlay) is left out.
         out: folder for the results.
         threshold: probability from which a pixel is foreground.
         budget: epochs; the best model within that budget, the whole run's where not given.

@@ -14,6 +14,8 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, write_bytes
 from jaxseg.inference.trained import TrainedModel, load
 
+# What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
+COMPANIONS = ("_anno", "_probability", "_mask", "_overlay")
 OUTLINE = (0, 158, 115)  # bluish green of the Okabe-Ito palette: seen on pink and purple by colour-blind readers too
 
 
@@ -21,6 +23,8 @@ def predict_files(
     run: Path, images: Sequence[Path], out: Path, *, threshold: float = 0.5, budget: int | None = None
 ) -> None:
     """Write probability, mask and overlay of every image below `out`.
+
+    Of a folder, all that is no annotation or result of an image beside it (`COMPANIONS`).
 
     Raises:
         InputError: no such run or image, or an image that cannot be read; those before it are written.
@@ -58,9 +62,18 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.exists():
             raise InputError("no such image or folder", file=path, remedy="check the path")
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            yield from _images_of(path)
         else:
             yield path
+
+
+def _images_of(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    beside = {file.stem + companion for file in files for companion in COMPANIONS}
+    images = [file for file in files if file.stem not in beside]
+    if left_out := len(files) - len(images):
+        print(f"{folder}: {left_out} annotations and results of the images there left out")
+    return images
 
 
 def _check_names(files: list[Path]) -> None:

@@ -44,3 +44,23 @@ def test_an_empty_folder_is_refused(finished: RunFolder, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no images"):
         predict_files(finished.path, [tmp_path / "empty"], tmp_path / "out")
+
+
+def test_annotations_and_earlier_results_in_a_folder_are_no_images(
+    finished: RunFolder, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image.with_name("tile_anno.bmp").write_bytes(image.read_bytes())
+    image.with_name("stroma_mask.png").write_bytes(image.read_bytes())  # of no image there
+    for left_out in (1, 7):  # the second time, three results of each of two images as well
+        predict_files(finished.path, [image.parent], image.parent)
+        printed = capsys.readouterr().out
+        assert f"{left_out} annotations and results" in printed
+        assert "2 images ->" in printed
+    assert {file.name for file in image.parent.glob("*_overlay.png")} == {"tile_overlay.png", "stroma_mask_overlay.png"}
+
+
+def test_an_annotation_given_by_name_is_predicted(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    annotation = image.with_name("tile_anno.png")
+    annotation.write_bytes(image.read_bytes())
+    predict_files(finished.path, [annotation], tmp_path / "out")
+    assert (tmp_path / "out/tile_anno_mask.png").exists()
