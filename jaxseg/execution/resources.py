@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxseg.errors import UsageError
 from jaxseg.host import memory, usable_cores
 
-SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.6 to 1.7 on two (benchmarks/placement.py)
+SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.5 to 1.9 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
 GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 RUNS_PER_GPU = "JAXSEG_RUNS_PER_GPU"  # variable of the workers' environment
