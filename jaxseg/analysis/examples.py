@@ -44,7 +44,7 @@ def examples_of(
 
     Masks are foreground of any class, from the rule that scoring has; Dice is the one that was scored.
     """
-    from jaxseg.evaluation.scoring import likeliest  # loads JAX, which a report without pictures does without
+    from jaxseg.inference.likeliest import likeliest  # loads JAX, which a report without pictures does without
 
     chosen = {image: why for image, why in chosen_images(results, dataset).items() if image in test.ids}
     numbers = [test.ids.index(image) for image in chosen]

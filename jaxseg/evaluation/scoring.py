@@ -12,13 +12,10 @@ from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import UsageError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import read_json, write_json
-from jaxseg.inference.sliding_window import GROUP_PIXELS, SlidingWindow, in_groups
+from jaxseg.inference.sliding_window import GROUP_PIXELS, Group, SlidingWindow, in_groups
 from jaxseg.inference.trained import TrainedModel, load
-from jaxseg.input.render import Stack
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.run import load_dataset
-
-THRESHOLD = 0.5
 
 
 def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
@@ -121,8 +118,8 @@ def _scored(
     check_classes(name, dataset.classes, recipe.model.classes)
     crop, stride = recipe.crop if crop is None else crop, recipe.stride if stride is None else stride
     window = SlidingWindow(recipe.model, crop, stride, recipe.compute_dtype)
-    predictions = window(model.folded, _test_images(name, data_dir), model.statistics)
-    for number, probabilities in enumerate(predictions):
+    predictions = window.classes(model.folded, _test_images(name, data_dir, crop), model.statistics)
+    for number, predicted in enumerate(predictions):
         height, width = images.sizes[number]
         about = {
             "trained_on": run.dataset,
@@ -135,32 +132,21 @@ def _scored(
             "image": images.ids[number],
             "patient": images.patients[number],
         }
-        yield _judged(about, likeliest(probabilities), images.masks[number, :height, :width], dataset.classes)
+        yield _judged(about, predicted, images.masks[number, :height, :width], dataset.classes)
 
 
-def _test_images(name: str, data_dir: Path) -> Iterable[Stack]:
+def _test_images(name: str, data_dir: Path, crop: int) -> Iterable[Group]:
     images = load_dataset(name, data_dir).test
     if images.pixels[..., 0].size > GROUP_PIXELS:
-        return in_groups(images.pixels, images.sizes)
-    return _kept_test_images(name, data_dir)
+        return in_groups(images.pixels, images.sizes, crop)
+    return _kept_test_images(name, data_dir, crop if images.sizes.min() < crop else 0)
 
 
 @functools.lru_cache(maxsize=4)  # as many datasets as stay loaded
-def _kept_test_images(name: str, data_dir: Path) -> tuple[Stack, ...]:
-    """On the device for the next run of a warm worker; 256 MB at most, of a group."""
+def _kept_test_images(name: str, data_dir: Path, least: int) -> tuple[Group, ...]:
+    """On the device for the next run of a warm worker; 192 MB at most of a group."""
     images = load_dataset(name, data_dir).test
-    return tuple(in_groups(images.pixels, images.sizes))
-
-
-def likeliest(probabilities: np.ndarray) -> np.ndarray:
-    """Class of each pixel (h, w), 0 background, from the foreground classes' probabilities (h, w, C).
-
-    With one class it is foreground from probability 0.5 on.
-    """
-    if probabilities.shape[-1] == 1:
-        return (probabilities[..., 0] >= THRESHOLD).astype(np.uint8)
-    background = 1 - probabilities.sum(-1, keepdims=True)
-    return np.concatenate([background, probabilities], -1).argmax(-1).astype(np.uint8)
+    return tuple(in_groups(images.pixels, images.sizes, least))
 
 
 def _judged(about: dict[str, Any], predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Scored:

@@ -13,7 +13,7 @@ from jaxseg.errors import InputError
 from jaxseg.files import disk_errors, write_text
 from jaxseg.host import usable_cores
 
-LEAST_SECONDS = 0.1  # of compiling; what takes less is not worth a file
+LEAST_SECONDS = 0.02  # of compiling; what takes less is not worth a file
 CHECKED = "checked.txt"  # entries that were found whole, with sizes and times
 AT_WORK = 60  # seconds after which nobody writes an entry any more
 SETTINGS = {

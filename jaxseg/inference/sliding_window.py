@@ -1,19 +1,25 @@
-"""Sliding-window inference: windows batched across images, averaged on the device; any image size."""
+"""Sliding-window inference: windows batched across images, averaged on the device; any image size.
+
+Only what cuts windows and adds them up is compiled for each size of a group; the network sees windows alone.
+"""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import precision
+from jaxseg.device import on_cpu, precision
 from jaxseg.errors import UsageError
-from jaxseg.input.placement import windows
-from jaxseg.input.render import Stack, cut, normalise, pack
+from jaxseg.inference.likeliest import likeliest
+from jaxseg.input.placement import starts, windows
+from jaxseg.input.render import normalise
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.rounding import rounded
 from jaxseg.program import Program
@@ -21,7 +27,20 @@ from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
 BATCH = 16  # windows at once, at most
+SIDES = 64  # whose multiples the sides of groups are, so that there are few sizes to compile for
 GROUP_PIXELS = 64_000_000  # of images that are segmented together; bounds the device's memory
+
+
+class Group(NamedTuple):
+    """Images that are segmented together.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3), on the device, H and W multiples of `SIDES` and as long as a window's at least.
+        sizes: int (N, 2), true heights and widths, on the host, where they are read.
+    """
+
+    pixels: Array
+    sizes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -43,50 +62,69 @@ class SlidingWindow:
                 "windows would leave out pixels", found=f"stride {self.stride}", expected=f"1 … {self.crop}, the crop"
             )
 
-    def __call__(self, params: Tree, groups: Iterable[Stack], statistics: Statistics) -> Iterator[np.ndarray]:
+    def __call__(self, params: Tree, groups: Iterable[Group], statistics: Statistics) -> Iterator[np.ndarray]:
         """Foreground classes' probabilities, float32 (height, width, classes), image by image.
 
         Args:
             params: what `for_inference` gives.
             groups: the images; see `in_groups`.
         """
-        for stack in groups:
-            # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
-            total = np.asarray(self._summed(params, stack, statistics))
-            for number, (height, width) in enumerate(np.asarray(stack.sizes)):
-                count = self._count(int(height), int(width))
-                yield total[number, :height, :width] / count[..., None]
+        return self._images(params, groups, statistics, _mean)
 
-    def _summed(self, params: Tree, stack: Stack, statistics: Statistics) -> Array:
-        accumulate = _accumulator(self.model, self.crop, self.compute_dtype)
-        count, *sides = stack.pixels.shape
-        # not `jnp.zeros`, a program of its own to compile for each shape
-        total = jax.device_put(
-            np.zeros((count, *(max(side, self.crop) for side in sides), self.model.classes), np.float32)
-        )
-        for image, corners, weights in _batches(np.asarray(stack.sizes), self.crop, self.stride):
-            total = accumulate(total, params, stack, image, corners, weights, statistics)
+    def classes(self, params: Tree, groups: Iterable[Group], statistics: Statistics) -> Iterator[np.ndarray]:
+        """The same, and of each pixel only its `likeliest` class, uint8 (height, width)."""
+        return self._images(params, groups, statistics, _likeliest)
+
+    def _images(
+        self, params: Tree, groups: Iterable[Group], statistics: Statistics, finish: Callable[..., Array]
+    ) -> Iterator[np.ndarray]:
+        statistics = jax.device_put(statistics)
+        for group in groups:
+            total = self._summed(params, group, statistics)
+            covered = [
+                _covered(lengths, side, self.crop, self.stride)
+                for lengths, side in zip(group.sizes.T, group.pixels.shape[1:3], strict=True)
+            ]
+            # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
+            whole = np.asarray(finish(total, *covered))
+            for result, (height, width) in zip(whole, group.sizes, strict=True):
+                yield result[:height, :width]
+
+    def _summed(self, params: Tree, group: Group, statistics: Statistics) -> Array:
+        predict = _predictor(self.model, self.compute_dtype)
+        shape = (*group.pixels.shape[:3], self.model.classes)
+        total = jnp.zeros(shape, jnp.float32, device=group.pixels.sharding)  # bound to it, as what is added to it is
+        for batch in _batches(group.sizes, self.crop, self.stride):
+            image, corners, weights = jax.device_put(batch)
+            predicted = predict(params, _cut(group.pixels, image, corners, self.crop), weights, statistics)
+            total = _added(total, predicted, image, corners)
         return total
 
-    def _count(self, height: int, width: int) -> np.ndarray:
-        """Windows that cover each pixel."""
-        count = np.zeros((height, width), np.float32)
-        for top, left in windows(np.array([[height, width]]), self.crop, self.stride)[1]:
-            count[top : top + self.crop, left : left + self.crop] += 1
-        return count
 
-
-def in_groups(images: np.ndarray, sizes: np.ndarray) -> Iterator[Stack]:
-    """Images on the device, in groups that are segmented together; their sizes stay on the host, where they are read.
+def in_groups(images: np.ndarray, sizes: np.ndarray, crop: int) -> Iterator[Group]:
+    """Images on the device, in groups that are segmented together.
 
     Args:
         images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
+        crop: side of the windows; smaller images are continued by reflection.
     """
-    group = max(1, GROUP_PIXELS // (images.shape[1] * images.shape[2]))
+    height, width = (-(-max(side, crop) // SIDES) * SIDES for side in images.shape[1:3])
+    group = max(1, GROUP_PIXELS // (height * width))
     for start in range(0, len(images), group):
         rows = slice(start, start + group)
-        stack = pack(images[rows], np.zeros(images[rows].shape[:3], np.uint8), sizes[rows])
-        yield stack._replace(pixels=jax.device_put(stack.pixels))
+        pixels = np.zeros((len(images[rows]), height, width, 3), np.uint8)
+        for place, image, size in zip(pixels, images[rows], sizes[rows], strict=True):
+            whole = _continued(image[: size[0], : size[1]], crop)
+            place[: whole.shape[0], : whole.shape[1]] = whole
+        yield Group(jax.device_put(pixels), sizes[rows])
+
+
+def _continued(image: np.ndarray, crop: int) -> np.ndarray:
+    """To the size of a window at least, by reflection that does not repeat the border's pixels."""
+    lacking = [(0, max(crop - side, 0)) for side in image.shape[:2]]
+    return (
+        np.pad(image, (*lacking, (0, 0)), mode="reflect") if image.shape[0] < crop or image.shape[1] < crop else image
+    )
 
 
 def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -100,8 +138,55 @@ def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[np.nda
 
 
 def batch_size(windows: int) -> int:
-    """Windows at once: as few batches as can be, of equal sizes, so that less than one in each is computed in vain."""
-    return -(-windows // -(-windows // BATCH))
+    """Windows at once, of which each number takes a network to compile.
+
+    On CPUs as few batches as can be, of equal sizes, so that less than one in each is computed in vain. Accelerators
+    compute what is in vain in less time than they take to compile.
+    """
+    return -(-windows // -(-windows // BATCH)) if on_cpu() else BATCH
+
+
+def _covered(lengths: np.ndarray, side: int, crop: int, stride: int) -> np.ndarray:
+    """How many windows cover each row, or column, of each image: float32 (N, side), 1 beyond the image."""
+    count = np.zeros((len(lengths), side), np.float32)
+    for covered, length in zip(count, lengths, strict=True):
+        for start in starts(int(length), crop, stride):
+            covered[start : start + crop] += 1
+    return np.maximum(count, 1)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _cut(pixels: Array, image: Array, corners: Array, crop: int) -> Array:
+    """Windows uint8 (B, crop, crop, 3)."""
+
+    def one(number: Array, corner: Array) -> Array:
+        return lax.dynamic_slice(pixels, (number, corner[0], corner[1], 0), (1, crop, crop, 3))[0]
+
+    return jax.vmap(one)(image, corners)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _added(total: Array, predicted: Array, image: Array, corners: Array) -> Array:
+    """The sum over windows, (N, H, W, classes), with those of a batch."""
+
+    def add(total: Array, window: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        predicted, number, corner = window
+        start = (number, corner[0], corner[1], 0)
+        before = lax.dynamic_slice(total, start, (1, *predicted.shape))
+        return lax.dynamic_update_slice(total, before + predicted, start), None
+
+    return lax.scan(add, total, (predicted, image, corners))[0]
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _mean(total: Array, rows: Array, columns: Array) -> Array:
+    """The sum divided by the number of windows over each pixel."""
+    return total / (rows[:, :, None] * columns[:, None, :])[..., None]
+
+
+@jax.jit
+def _likeliest(total: Array, rows: Array, columns: Array) -> Array:
+    return likeliest(_mean(total, rows, columns))
 
 
 def for_inference(params: Tree, stats: Tree, compute_dtype: str) -> Tree:
@@ -120,32 +205,16 @@ def _folder(compute_dtype: str) -> Program[[Tree, Tree], Tree]:
 
 
 @functools.cache
-def _accumulator(config: ModelConfig, crop: int, compute_dtype: str) -> Program[..., Array]:
+def _predictor(config: ModelConfig, compute_dtype: str) -> Program[[Tree, Array, Array, Statistics], Array]:
     numbers = precision(compute_dtype)
 
-    def accumulate(
-        total: Array,
-        params: Tree,
-        stack: Stack,
-        image: Array,
-        corners: Array,
-        weights: Array,
-        statistics: Statistics,
-    ) -> Array:
+    def predict(params: Tree, windows: Array, weights: Array, statistics: Statistics) -> Array:
         net = folded_network(config)  # a tenth of a second, where this is traced
-        images = normalise(cut(stack, image, corners, crop), *statistics)
+        images = normalise(windows.astype(jnp.float32), *statistics)
         logits, _, _ = net.apply(params, {}, images.astype(numbers.maps), train=False)
-        predicted = probabilities(logits) * weights[:, None, None, None]
+        return probabilities(logits) * weights[:, None, None, None]
 
-        def add(number: int, total: Array) -> Array:
-            start = (image[number], corners[number, 0], corners[number, 1], 0)
-            window = lax.dynamic_slice(total, start, (1, crop, crop, config.classes))
-            return lax.dynamic_update_slice(total, window + predicted[number][None], start)
-
-        return lax.fori_loop(0, len(predicted), add, total)
-
-    about = config, crop, compute_dtype
-    return Program(accumulate, about, lambda total, *_: total, numbers, donate_argnums=0)
+    return Program(predict, (config, compute_dtype), lambda *_: 0, numbers)
 
 
 def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

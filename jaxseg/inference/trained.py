@@ -81,12 +81,15 @@ class TrainedModel:
         window = SlidingWindow(
             recipe.model, recipe.crop, recipe.stride if stride is None else stride, recipe.compute_dtype
         )
-        groups = in_groups(*stacked(images)) if images else ()
+        groups = in_groups(*stacked(images), recipe.crop) if images else ()
         return list(window(self.folded, groups, self.statistics))
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
         """Probability of foreground of any class, float32 (h, w), by sliding window."""
-        return [np.minimum(each.sum(-1), 1) for each in self.probabilities(images, stride)]
+        of_classes = self.probabilities(images, stride)
+        if self.run.recipe.model.classes == 1:
+            return [each[..., 0] for each in of_classes]
+        return [np.minimum(each.sum(-1), 1) for each in of_classes]
 
 
 @functools.cache

@@ -50,19 +50,6 @@ def render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]
     return jax.tree.map(lambda part: part.swapaxes(0, 1).reshape(-1, *part.shape[2:]), rendered)
 
 
-def cut(stack: Stack, image: Array, corner: Array, crop: int) -> Array:
-    """Upright crops float32 (B, crop, crop, 3) in 0..255 at whole pixels: what `render` gives, without interpolation.
-
-    Args:
-        image: int32 (B,), numbers within the stack. corner: int32 (B, 2), row and column of the crops' first pixels.
-    """
-    along = jnp.arange(crop, dtype=jnp.float32)
-    size = jnp.asarray(stack.sizes)[image]
-    y, x = (_reflect(corner[:, axis, None, None] + along, size[:, axis])[:, 0].astype(jnp.int32) for axis in (0, 1))
-    words = jnp.asarray(stack.pixels).at[image[:, None, None], y[:, :, None], x[:, None, :]]
-    return _colours(words.get(mode="promise_in_bounds"))
-
-
 def _render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]:
     pixels = _two_wide(jnp.asarray(stack.pixels))
     _, height, width = pixels.shape

@@ -16,8 +16,7 @@ from jaxseg.evaluation.ablation import ablate
 from jaxseg.evaluation.scoring import score_more
 from jaxseg.files import read_json
 from jaxseg.inference import sliding_window
-from jaxseg.inference.sliding_window import in_groups
-from jaxseg.input.render import Stack
+from jaxseg.inference.sliding_window import Group, in_groups
 from jaxseg.run_folder import RunFolder
 
 
@@ -54,17 +53,17 @@ def test_further_datasets_are_added_and_noted(finished: RunFolder, data_dir: Pat
     assert read_json(copy.done, remedy="")["test_datasets"] == ["synthetic_nuclei_a", "synthetic_nuclei_b"]
 
 
-@pytest.mark.parametrize(("group", "packed"), [(64_000_000, 0), (1, 2)])
-def test_a_next_run_finds_the_test_images_packed(
-    finished: RunFolder, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int, packed: int
+@pytest.mark.parametrize(("group", "handed_over"), [(64_000_000, 0), (1, 2)])
+def test_a_next_run_finds_the_test_images_on_the_device(
+    finished: RunFolder, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int, handed_over: int
 ) -> None:
     scoring._kept_test_images.cache_clear()
     before = pd.read_parquet(finished.scores)
     asked: list[int] = []
 
-    def counted(*arguments: np.ndarray) -> Iterator[Stack]:
+    def counted(images: np.ndarray, sizes: np.ndarray, crop: int) -> Iterator[Group]:
         asked.append(1)
-        return in_groups(*arguments)
+        return in_groups(images, sizes, crop)
 
     monkeypatch.setattr(scoring, "in_groups", counted)
     for module in (scoring, sliding_window):
@@ -78,7 +77,7 @@ def test_a_next_run_finds_the_test_images_packed(
         pd.testing.assert_frame_equal(after, before)
         if number == 0 and group > 1:
             asked.clear()
-    assert len(asked) == packed * len(set(before.budget))
+    assert len(asked) == handed_over * len(set(before.budget))
 
 
 def test_an_unprepared_dataset_is_named(finished: RunFolder, data_dir: Path) -> None:

@@ -14,9 +14,10 @@ from jaxseg import datasets
 from jaxseg.analysis.analyze import analyze
 from jaxseg.config import ModelConfig, RunConfig, Study
 from jaxseg.errors import InputError, UsageError
-from jaxseg.evaluation.scoring import likeliest, score_run
+from jaxseg.evaluation.scoring import score_run
 from jaxseg.execution.complete import complete
 from jaxseg.files import write_json
+from jaxseg.inference.likeliest import likeliest
 from jaxseg.run_folder import RunFolder
 
 NAME = "synthetic_tissue_a"

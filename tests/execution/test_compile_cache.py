@@ -50,7 +50,7 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"JAXSEG_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.1"]
+    assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.02"]
 
 
 def test_what_was_left_half_written_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

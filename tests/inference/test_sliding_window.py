@@ -1,5 +1,9 @@
 """The windows' mean against a loop over windows, one at a time, in NumPy."""
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
 import jax
 import numpy as np
 import pytest
@@ -47,29 +51,71 @@ def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
 def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
     window, ready = SlidingWindow(MODEL, CROP, STRIDE), for_inference(params, stats, "auto")
-    found = list(window(ready, in_groups(*stacked(images)), STATISTICS))
+    found = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
     for image, probability in zip(images, found, strict=True):
         assert probability.shape == (*image.shape[:2], 1)
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
 
 
-def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
-    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
-    window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
-    list(window(ready, in_groups(padded, sizes), STATISTICS))
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Names of what is compiled within the block."""
     compiled: list[str] = []
 
-    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
         if "backend_compile" in event:
-            compiled.append(event)
+            compiled.append(str(about["fun_name"]))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
-        list(window(ready, in_groups(padded, smaller), STATISTICS))
+        yield compiled
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
+    window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
+    list(window(ready, in_groups(padded, sizes, CROP), STATISTICS))
+    with compilations() as compiled:
+        smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
+        list(window(ready, in_groups(padded, smaller, CROP), STATISTICS))
+        list(window(ready, in_groups(padded[:, :98, :129], smaller, CROP), STATISTICS))
     assert not compiled
+
+
+def test_a_group_of_another_size_compiles_no_network(images: list[np.ndarray]) -> None:
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
+    window = SlidingWindow(MODEL, CROP, STRIDE)
+    (before,) = window(ready, in_groups(*stacked([images[1][:96, :64]]), CROP), STATISTICS)
+    with compilations() as compiled:  # two windows again
+        (after,) = window(ready, in_groups(*stacked([images[1][:64, :81]]), CROP), STATISTICS)
+    assert sorted(compiled) == ["jit(_added)", "jit(_cut)", "jit(_mean)", "jit(broadcast_in_dim)"]
+    np.testing.assert_allclose(after[:32, :17], before[:32, :17], atol=1e-6)  # the first window of both alone
+
+
+def test_classes_are_the_likeliest(images: list[np.ndarray]) -> None:
+    config = dataclasses.replace(MODEL, classes=3)
+    ready = for_inference(*initial(config, None, ("window",)), "auto")
+    window = SlidingWindow(config, CROP, STRIDE)
+    likely = window(ready, in_groups(*stacked(images), CROP), STATISTICS)
+    for probabilities, found in zip(
+        likely, window.classes(ready, in_groups(*stacked(images), CROP), STATISTICS), strict=True
+    ):
+        all_four = np.dstack([1 - probabilities.sum(-1), probabilities])
+        assert found.dtype == np.uint8
+        assert (found == all_four.argmax(-1)).mean() > 0.999  # ties of rounding
+        assert len(np.unique(found)) > 1
+
+
+def test_accelerators_compute_full_batches_alone(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
+    window = SlidingWindow(MODEL, CROP, STRIDE)
+    expected = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    monkeypatch.setattr("jaxseg.inference.sliding_window.on_cpu", lambda: False)
+    assert {batch_size(windows) for windows in (1, 9, 17, 100)} == {16}
+    for one, other in zip(window(ready, in_groups(*stacked(images), CROP), STATISTICS), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
@@ -77,7 +123,7 @@ def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
 
     def predicted(dtype: str) -> np.ndarray:
         window = SlidingWindow(MODEL, CROP, STRIDE, dtype)
-        return next(window(for_inference(*start, dtype), in_groups(*stacked(images[:1])), STATISTICS))
+        return next(window(for_inference(*start, dtype), in_groups(*stacked(images[:1]), CROP), STATISTICS))
 
     fine, coarse = predicted("float32"), predicted("bfloat16")
     assert 0 < np.abs(coarse - fine).max() < 2e-2
@@ -86,9 +132,9 @@ def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
 def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    together = list(window(ready, in_groups(*stacked(images)), STATISTICS))
+    together = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
-    for one, other in zip(together, window(ready, in_groups(*stacked(images)), STATISTICS), strict=True):
+    for one, other in zip(together, window(ready, in_groups(*stacked(images), CROP), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 

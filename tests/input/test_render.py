@@ -8,7 +8,7 @@ from scipy import ndimage
 from jaxseg.input.feed import make_feed
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.plan import Plan
-from jaxseg.input.render import Stack, cut, normalise, pack, render
+from jaxseg.input.render import Stack, normalise, pack, render
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 
 SIZES = np.array([[90, 120], [81, 70], [40, 50]], np.int32)
@@ -51,7 +51,6 @@ def test_upright_crops_are_cut_exactly() -> None:
     crops, classes = render(stack, placement, CROP)
     np.testing.assert_array_equal(crops[0], images[0, 3:67, 40:104])
     np.testing.assert_array_equal(classes[1], masks[1, 17:81, 6:70])
-    np.testing.assert_array_equal(cut(stack, np.array([0, 1]), np.array([[3, 40], [17, 6]]), CROP), crops)
 
 
 def test_what_lies_beyond_a_small_image_is_its_reflection_never_padding() -> None:
@@ -59,7 +58,6 @@ def test_what_lies_beyond_a_small_image_is_its_reflection_never_padding() -> Non
     crops, _ = render(stack, upright(np.array([2]), np.array([[0, 0]]), CROP), CROP)
     mirrored = np.pad(images[2, :40, :50], ((0, 24), (0, 14), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(crops[0], mirrored)
-    np.testing.assert_array_equal(cut(stack, np.array([2]), np.array([[0, 0]]), CROP)[0], mirrored)
 
 
 def test_host_and_device_give_the_same_crops() -> None:
@@ -126,7 +124,6 @@ def test_the_last_pixel_of_the_last_image_is_shown(shape: tuple[int, int]) -> No
     corner = np.array([[max(0, side - CROP) for side in shape]])
     images, classes = render(stack, upright(np.zeros(1, np.int32), corner, CROP), CROP)
     np.testing.assert_array_equal(images[0, : shape[0], : shape[1]], pixels[0])
-    np.testing.assert_array_equal(cut(stack, np.zeros(1, np.int32), corner, CROP), images)
     np.testing.assert_array_equal(classes[0, : shape[0], : shape[1]], masks[0])
 
 
