@@ -4,7 +4,7 @@
 #   make test    all tests, JOBS at once    make check   format, lint, types
 #   make bench   the benchmarks that this machine can run
 #
-# Accelerators: make .venv EXTRAS=cuda12,convert,test (or cuda13), then as above.
+# Accelerators: make .venv EXTRAS=cuda13,convert,test (or cuda12), then as above.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS ?= convert,test

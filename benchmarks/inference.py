@@ -22,7 +22,7 @@ class Flags:
         stride: of the windows, pixels.
         height: of the images, pixels; GlaS has many of 522 x 775 (height x width).
         width_of_image: of the images, pixels.
-        images: predicted together; 20 on GPUs, 2 on CPUs where 0.
+        images: predicted together; 200 on GPUs, 2 on CPUs where 0.
         turns: of each contender.
         out: folder of results.
         remark: kept with the results.
@@ -41,7 +41,7 @@ class Flags:
 
 
 def measure(flags: Flags) -> Path:
-    flags = replace(flags, images=flags.images or (20 if this_machine().gpu else 2))
+    flags = replace(flags, images=flags.images or (200 if this_machine().gpu else 2))
     parts = {"predicting": lambda: _raced(flags)}
     return record_parts("inference", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
 

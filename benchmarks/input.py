@@ -19,7 +19,7 @@ from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, Turn, race
 
-CUTS = {True: 50, False: 1}  # batches in a turn, so that on a GPU launching and waiting once matter little
+CUTS = {True: 5000, False: 1}  # batches in a turn, so that on a GPU launching and waiting once matter little
 STEPS = {True: 400, False: 10}  # of training in a turn, on a GPU or a CPU; input of 20 lies drawn when a turn begins
 
 

@@ -6,6 +6,7 @@ no peer; the first line is what a single run reaches with everything for itself.
 
 import dataclasses
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Flags:
         side: of a crop, pixels.
         batch: crops a step of each run; 16 on GPUs, 4 on CPUs where 0.
         runs: at once; 1, 2 and 3 on a GPU, 1 and one a core on CPUs where none is given, as far as there is memory.
-        steps: in one turn; 20 on GPUs, 1 on CPUs where 0.
+        steps: in one turn; 200 on GPUs, 1 on CPUs where 0.
         turns: of each placement.
         out: folder of results.
         remark: kept with the results.
@@ -47,16 +48,22 @@ class Flags:
     remark: str = ""
 
 
-def team(runs: int, flags: Flags) -> list[Contender]:
-    """The processes of one placement, the cores of a CPU in equal parts."""
+def team(runs: int, flags: Flags, cache: str) -> list[Contender]:
+    """The processes of one placement, the cores of a CPU in equal parts.
+
+    On a GPU all compute what the first process of all compiled: several that compiled at once would try out their
+    kernels on a GPU that is busy with those of the others.
+    """
     gpu = this_machine().gpu
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": flags.batch}
     setting |= {"dtype": "bfloat16" if gpu else "float32", "warm": 20 if gpu else 1, "steps": flags.steps}
     cores = sorted(os.sched_getaffinity(0))
     shares = [() if gpu else tuple(cores[number::runs]) for number in range(runs)]
-    on_demand = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all placements are held open at the same time
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all placements are held open at the same time
+    if gpu:
+        environment |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     work = "benchmarks.ours:train_step"
-    return [Contender(f"run {k}", work, setting, cores=own, environment=on_demand) for k, own in enumerate(shares)]
+    return [Contender(f"run {k}", work, setting, cores=own, environment=environment) for k, own in enumerate(shares)]
 
 
 def most_at_once(flags: Flags) -> int:
@@ -68,7 +75,7 @@ def most_at_once(flags: Flags) -> int:
 
 def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
-    batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (20 if gpu else 1)
+    batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (200 if gpu else 1)
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
     parts = {"training": lambda: _raced(flags)}
     return record_parts("placement", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
@@ -76,7 +83,9 @@ def measure(flags: Flags) -> Path:
 
 def _raced(flags: Flags) -> list[Case]:
     counts = flags.runs or ((1, 2, 3) if this_machine().gpu else tuple(sorted({1, most_at_once(flags)})))
-    seconds = race_of_teams({f"{count} at once": team(count, flags) for count in counts}, flags.turns)
+    with tempfile.TemporaryDirectory() as cache:
+        teams = {f"{count} at once": team(count, flags, cache) for count in counts}
+        seconds = race_of_teams(teams, flags.turns)
     return [
         Case(f"{count} at once", count * flags.batch * flags.steps, "images", {"jaxseg": seconds[f"{count} at once"]})
         for count in counts

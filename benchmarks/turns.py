@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from benchmarks.failures import Failures
+from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.execution.start import look_for_garbage_rarely
 from jaxseg.heap import keep_freed_memory
 
@@ -117,7 +118,8 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def prepare(contender: Contender) -> Turn:
     """Import and warm up a contender in this process; C library and collector are set as in our commands."""
-    keep_freed_memory()
+    if computes_on_cpu():
+        keep_freed_memory()
     look_for_garbage_rarely()
     os.environ.setdefault(SHARE, os.environ.pop(FORMER_SHARE, MEMORY_SHARE))
     os.environ.update(contender.environment)

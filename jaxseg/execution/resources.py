@@ -11,6 +11,8 @@ from jaxseg.host import memory, usable_cores
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.5 to 1.9 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
 GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+# What Linux shows of each GPU; containers may lack the driver's own list.
+OF_EACH_GPU = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
 RUNS_PER_GPU = "JAXSEG_RUNS_PER_GPU"  # variable of the workers' environment
 GPU_MEMORY = 0.9  # of a GPU, shared by its runs
 
@@ -100,7 +102,7 @@ def check_plugin(resources: Resources) -> None:
         raise UsageError(
             "JAX cannot use GPUs here: its CUDA plugin is missing",
             found=f"--gpus {','.join(dict.fromkeys(resources.gpus))}",
-            remedy="make .venv EXTRAS=cuda12,convert,test (or cuda13), or --gpus none",
+            remedy="make .venv EXTRAS=cuda13,convert,test (or cuda12), or --gpus none",
         )
 
 
@@ -114,4 +116,5 @@ def _visible_gpus() -> tuple[str, ...]:
         return ()
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return tuple(name for name in visible.split(",") if name and name != "-1")
-    return tuple(str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*")))
+    counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH_GPU)
+    return tuple(map(str, range(next(filter(None, counts), 0))))

@@ -15,7 +15,7 @@ GARBAGE = 100_000, 50, 100
 
 
 def prepare_process(recipe: Recipe | None = None) -> None:
-    """Turn the compilation cache on, keep freed memory, and look for garbage less often.
+    """Turn the compilation cache on, keep freed memory on CPUs, and look for garbage less often.
 
     Args:
         recipe: of the run that the process will begin with, if it trains. A core that imports leave idle touches the
@@ -25,7 +25,8 @@ def prepare_process(recipe: Recipe | None = None) -> None:
         InputError: the cache's folder is not safe to run code from.
     """
     compile_cache.enable()
-    keep_freed_memory()
+    if computes_on_cpu():
+        keep_freed_memory()
     look_for_garbage_rarely()
     if recipe is not None and computes_on_cpu() and usable_cores() > 1:
         first_touch.begin(first_step_bytes(recipe))

@@ -56,7 +56,8 @@ def loss_sums(logits: Array, masks: Array, weights: Array) -> LossSums:
     cross_entropy = jax.nn.logsumexp(everything, -1) - (everything * truth).sum(-1)
     soft, actual = probabilities(logits), truth[..., 1:]
     hard = jax.nn.one_hot(jnp.argmax(everything, -1), classes + 1)[..., 1:]
-    sums = [jnp.einsum("bhwc,b->c", x, weights) for x in (soft * actual, soft, actual, hard * actual, hard)]
+    each = weights[:, None, None, None]  # not a product of matrices, which a GPU would round to TF32
+    sums = [(x * each).sum((0, 1, 2)) for x in (soft * actual, soft, actual, hard * actual, hard)]
     area = logits.shape[1] * logits.shape[2]
     return LossSums((cross_entropy.sum((1, 2)) * weights).sum(), weights.sum() * area, *sums)
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from jaxseg.errors import StoppedError, UsageError
@@ -44,6 +45,9 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             remedy="give all three, or none under Slurm or Open MPI",
         )
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
+    # Processes compile for GPUs together, each trying out a part of the kernels. JAX lets the first alone fill the
+    # cache: once it finds a program there, it would compile nothing, and the others wait for its part for ever.
+    jax.config.update("jax_enable_compilation_cache", False)
     visible = jax.config.values["jax_cuda_visible_devices"]
     # On CPUs, computations in flight together may wait for each other's collectives.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
@@ -74,6 +78,8 @@ def leave() -> None:
     """Wait for all processes, then be one by itself; the first goes on alone and the others may end."""
     multihost_utils.sync_global_devices("leave")
     jax.distributed.shutdown()
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()  # JAX looks at the option once
 
 
 def lost_another(error: BaseException) -> bool:

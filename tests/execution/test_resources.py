@@ -81,6 +81,27 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert chosen().gpus == ()
 
 
+@pytest.mark.parametrize(
+    ("files", "gpus"),
+    [
+        (("driver/0000:3b:00.0", "driver/0000:5e:00.0", "dev/nvidia0", "dev/nvidiactl"), ("0", "1")),
+        (("dev/nvidia0", "dev/nvidia1", "dev/nvidiactl", "dev/nvidia-uvm"), ("0", "1")),  # in some containers
+        (("dev/null",), ()),
+    ],
+)
+def test_gpus_of_the_host(
+    files: tuple[str, ...], gpus: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (_, every), (_, numbered) = resources.OF_EACH_GPU
+    monkeypatch.setattr(resources, "OF_EACH_GPU", ((tmp_path / "driver", every), (tmp_path / "dev", numbered)))
+    monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))  # stands for an installed plugin
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert chosen().gpus == gpus
+
+
 def test_gpus_that_jax_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
     with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda12"):

@@ -52,11 +52,13 @@ def test_a_process_that_will_train_has_idle_cores_touch_memory(
     recipe: Recipe | None, on_cpu: bool, cores: int, touched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    for name in ("keep_freed_memory", "look_for_garbage_rarely"):
-        monkeypatch.setattr(start, name, lambda: None)
+    kept: list[bool] = []
+    monkeypatch.setattr(start, "look_for_garbage_rarely", lambda: None)
+    monkeypatch.setattr(start, "keep_freed_memory", lambda: kept.append(True))
     monkeypatch.setattr(start.compile_cache, "enable", lambda: None)
     monkeypatch.setattr(start, "computes_on_cpu", lambda: on_cpu)
     monkeypatch.setattr(start, "usable_cores", lambda: cores)
     monkeypatch.setattr(start.first_touch, "begin", asked.append)
     start.prepare_process(recipe)
     assert asked == touched
+    assert kept == [True] * on_cpu

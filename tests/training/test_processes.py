@@ -182,6 +182,32 @@ def test_one_process_on_a_host_has_all_its_gpus(told: dict[str, str], gpus: str)
     assert ran.stdout.strip() == gpus, ran.stderr
 
 
+CACHED = """
+import os, sys
+from jaxseg.execution import compile_cache
+folder = compile_cache.enable()
+import jax
+from jaxseg.training.processes import join, leave
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+join(sys.argv[1], 1, 0)
+for add, after in ((1, lambda: None), (2, leave), (3, lambda: None)):
+    jax.jit(lambda x: x + add)(jax.numpy.ones(3)).block_until_ready()
+    print(len(list(folder.glob("*-cache"))) > 0)
+    after()
+"""
+
+
+def test_processes_compile_together_and_keep_nothing_until_they_part(tmp_path: Path) -> None:
+    """On GPUs one that found a program where the others did not would leave them waiting."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", CACHED, address]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.stdout.split() == ["False", "False", "True"], ran.stderr
+
+
 def test_the_address_of_a_run_is_given_whole_or_not_at_all() -> None:
     with pytest.raises(UsageError, match=r"belong together(.|\n)*give all three"):
         join("localhost:1", 2, None)
