@@ -175,7 +175,8 @@ def _added(total: Array, predicted: Array, image: Array, corners: Array) -> Arra
         before = lax.dynamic_slice(total, start, (1, *predicted.shape))
         return lax.dynamic_update_slice(total, before + predicted, start), None
 
-    return lax.scan(add, total, (predicted, image, corners))[0]
+    # A loop compiles sooner, but on a GPU takes two launches for each window, and the host's attention between them.
+    return lax.scan(add, total, (predicted, image, corners), unroll=not on_cpu())[0]
 
 
 @functools.partial(jax.jit, donate_argnums=0)
