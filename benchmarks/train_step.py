@@ -50,17 +50,23 @@ def measure(flags: Flags) -> Path:
     batches = flags.batches or ((4, 8, 16, 32, 64) if gpu else (4,))
     parts = {f"batch {batch}": functools.partial(_raced, flags, batch) for batch in batches}
     name = "train_step_one_core" if flags.one_core else "train_step"
-    return record_parts(name, asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+    setting = asdict(flags) | {"out": None, "steps": {str(batch): steps(flags, batch) for batch in batches}}
+    return record_parts(name, setting, parts, flags.out, flags.remark)
+
+
+def steps(flags: Flags, batch: int) -> int:
+    """Of a turn; on GPUs whole dispatches."""
+    of_gpu = max(1, CROPS // batch // DISPATCH) * DISPATCH
+    return flags.steps or (of_gpu if this_machine().gpu else 1)
 
 
 def _raced(flags: Flags, batch: int) -> list[Case]:
-    gpu = this_machine().gpu
-    steps = flags.steps or (max(1, CROPS // batch // DISPATCH) * DISPATCH if gpu else 1)
+    count = steps(flags, batch)
     setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
-    setting |= {"steps": steps, "warm": 5 if gpu else 2}
+    setting |= {"steps": count, "warm": 5 if this_machine().gpu else 2}
     seconds = race(dtypes.contenders("train_step", setting, flags.one_core), flags.turns)
     name = f"batch {batch}{', processor time of one core' * flags.one_core}"
-    return dtypes.cases(name, batch * steps, "images", seconds)
+    return dtypes.cases(name, batch * count, "images", seconds)
 
 
 def main() -> None:

@@ -118,11 +118,11 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def prepare(contender: Contender) -> Turn:
     """Import and warm up a contender in this process; C library and collector are set as in our commands."""
+    os.environ.setdefault(SHARE, os.environ.pop(FORMER_SHARE, MEMORY_SHARE))
+    os.environ.update(contender.environment)
     if computes_on_cpu():
         keep_freed_memory()
     look_for_garbage_rarely()
-    os.environ.setdefault(SHARE, os.environ.pop(FORMER_SHARE, MEMORY_SHARE))
-    os.environ.update(contender.environment)
     if contender.cores:
         os.sched_setaffinity(0, contender.cores)
     if contender.one_core:

@@ -12,7 +12,7 @@ from jaxseg.datasets.classes import check_classes
 from jaxseg.errors import UsageError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import read_json, write_json
-from jaxseg.inference.sliding_window import GROUP_PIXELS, Group, SlidingWindow, in_groups
+from jaxseg.inference.sliding_window import Group, SlidingWindow, in_groups, is_one_group
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.run import load_dataset
@@ -137,16 +137,17 @@ def _scored(
 
 def _test_images(name: str, data_dir: Path, crop: int) -> Iterable[Group]:
     images = load_dataset(name, data_dir).test
-    if images.pixels[..., 0].size > GROUP_PIXELS:
-        return in_groups(images.pixels, images.sizes, crop)
-    return _kept_test_images(name, data_dir, crop if images.sizes.min() < crop else 0)
+    least_side = crop if images.sizes.min() < crop else 0  # so that windows of several sizes may share what is kept
+    if not is_one_group(images.pixels, least_side):
+        return in_groups(images.pixels, images.sizes, least_side)
+    return _kept_test_images(name, data_dir, least_side)
 
 
 @functools.lru_cache(maxsize=4)  # as many datasets as stay loaded
-def _kept_test_images(name: str, data_dir: Path, least: int) -> tuple[Group, ...]:
-    """On the device for the next run of a warm worker; 192 MB at most of a group."""
+def _kept_test_images(name: str, data_dir: Path, least_side: int) -> tuple[Group, ...]:
+    """On the device for the next run of a warm worker; 192 MB at most."""
     images = load_dataset(name, data_dir).test
-    return tuple(in_groups(images.pixels, images.sizes, least))
+    return tuple(in_groups(images.pixels, images.sizes, least_side))
 
 
 def _judged(about: dict[str, Any], predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Scored:

@@ -122,7 +122,7 @@ def _canonical(name: str) -> str:
 def _devices() -> Iterator[Finding]:
     """In a child process: a broken driver is then a line here, and no device stays taken."""
     found, output = _child(DEVICES)
-    yield Finding("JAX devices", found, output, "check driver and jax plugin: pip install -e .[cuda12] or [cuda13]")
+    yield Finding("JAX devices", found, output, "check driver and jax plugin: pip install -e .[cuda13] or [cuda12]")
 
 
 def _training() -> Iterator[Finding]:

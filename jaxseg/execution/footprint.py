@@ -21,7 +21,7 @@ STARTED = 0.3e9  # bytes: libraries, what XLA needs to read a compiled step
 FIRST_MODELS = 4  # parameters, Adam's moments, the best so far
 FIRST_MAPS = 4
 LOADED = 4  # bytes a pixel: image and mask
-PACKED = 4  # bytes a pixel of test images besides: packed, for the next run
+TESTED = 4  # bytes a pixel of test images besides: for the next run, in groups that are a little larger
 STACKED = 8  # bytes a pixel of the training images besides: packed, and on the device
 KEPT = 4  # datasets that a process keeps loaded
 
@@ -31,7 +31,7 @@ def memory_needed(study: Study, data_dir: Path) -> int:
     makers = (made.run.dataset for made in study.trained_weights)
     names = dict.fromkeys((*study.datasets, *study.test_datasets, *makers))
     pixels = [_pixels(name, data_dir) for name in names]
-    loaded = sorted((LOADED * (train + test) + PACKED * test for train, test in pixels), reverse=True)[:KEPT]
+    loaded = sorted((LOADED * (train + test) + TESTED * test for train, test in pixels), reverse=True)[:KEPT]
     stacked = max(train for train, _ in pixels)
     return round(training_bytes(study.recipe) + sum(loaded) + STACKED * stacked)
 

@@ -24,7 +24,7 @@ def predict_files(
 ) -> None:
     """Write probability, mask and overlay of every image below `out`.
 
-    Of a folder, all that is no annotation or result of an image beside it (`COMPANIONS`).
+    Of a folder all images but annotations and results of others there (see `COMPANIONS`).
 
     Raises:
         InputError: no such run or image, or an image that cannot be read; those before it are written.
@@ -71,8 +71,10 @@ def _images_of(folder: Path) -> list[Path]:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
     beside = {file.stem + companion for file in files for companion in COMPANIONS}
     images = [file for file in files if file.stem not in beside]
-    if left_out := len(files) - len(images):
-        print(f"{folder}: {left_out} annotations and results of the images there left out")
+    if left_out := [file.name for file in files if file.stem in beside]:
+        some = ", ".join(left_out[:3]) + (", …" if len(left_out) > 3 else "")
+        print(f"left out, as annotations and results of other images there: {len(left_out)} files ({some})")
+        print("to predict them too, give them by name")
     return images
 
 

@@ -27,7 +27,7 @@ from jaxseg.training.losses import probabilities
 from jaxseg.training.step import Statistics
 
 BATCH = 16  # windows at once, at most
-SIDES = 64  # whose multiples the sides of groups are, so that there are few sizes to compile for
+SIDE_MULTIPLE = 64  # of the sides of groups, so that there are few sizes to compile for
 GROUP_PIXELS = 64_000_000  # of images that are segmented together; bounds the device's memory
 
 
@@ -35,7 +35,7 @@ class Group(NamedTuple):
     """Images that are segmented together.
 
     Attributes:
-        pixels: uint8 (N, H, W, 3), on the device, H and W multiples of `SIDES` and as long as a window's at least.
+        pixels: uint8 (N, H, W, 3), on the device; H and W are multiples of `SIDE_MULTIPLE`, not less than a window's.
         sizes: int (N, 2), true heights and widths, on the host, where they are read.
     """
 
@@ -80,15 +80,14 @@ class SlidingWindow:
     ) -> Iterator[np.ndarray]:
         statistics = jax.device_put(statistics)
         for group in groups:
-            total = self._summed(params, group, statistics)
             covered = [
                 _covered(lengths, side, self.crop, self.stride)
                 for lengths, side in zip(group.sizes.T, group.pixels.shape[1:3], strict=True)
             ]
             # to the host as a whole: JAX would compile a program for each size of an image to slice it on the device
-            whole = np.asarray(finish(total, *covered))
+            whole = np.asarray(finish(self._summed(params, group, statistics), *covered))
             for result, (height, width) in zip(whole, group.sizes, strict=True):
-                yield result[:height, :width]
+                yield result[:height, :width].copy()
 
     def _summed(self, params: Tree, group: Group, statistics: Statistics) -> Array:
         predict = _predictor(self.model, self.compute_dtype)
@@ -108,7 +107,7 @@ def in_groups(images: np.ndarray, sizes: np.ndarray, crop: int) -> Iterator[Grou
         images: uint8 (N, H, W, 3), padded at bottom and right; sizes: int (N, 2), true heights and widths.
         crop: side of the windows; smaller images are continued by reflection.
     """
-    height, width = (-(-max(side, crop) // SIDES) * SIDES for side in images.shape[1:3])
+    height, width = _sides(images, crop)
     group = max(1, GROUP_PIXELS // (height * width))
     for start in range(0, len(images), group):
         rows = slice(start, start + group)
@@ -119,12 +118,23 @@ def in_groups(images: np.ndarray, sizes: np.ndarray, crop: int) -> Iterator[Grou
         yield Group(jax.device_put(pixels), sizes[rows])
 
 
+def is_one_group(images: np.ndarray, crop: int) -> bool:
+    """Whether all images are segmented together."""
+    height, width = _sides(images, crop)
+    return len(images) * height * width <= GROUP_PIXELS
+
+
+def _sides(images: np.ndarray, crop: int) -> tuple[int, int]:
+    """Height and width of groups of such images."""
+    height, width = (-(-max(side, crop) // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in images.shape[1:3])
+    return height, width
+
+
 def _continued(image: np.ndarray, crop: int) -> np.ndarray:
     """To the size of a window at least, by reflection that does not repeat the border's pixels."""
-    lacking = [(0, max(crop - side, 0)) for side in image.shape[:2]]
-    return (
-        np.pad(image, (*lacking, (0, 0)), mode="reflect") if image.shape[0] < crop or image.shape[1] < crop else image
-    )
+    if min(image.shape[:2]) >= crop:
+        return image
+    return np.pad(image, (*((0, max(crop - side, 0)) for side in image.shape[:2]), (0, 0)), mode="reflect")
 
 
 def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -140,8 +150,8 @@ def _batches(sizes: np.ndarray, crop: int, stride: int) -> Iterator[tuple[np.nda
 def batch_size(windows: int) -> int:
     """Windows at once, of which each number takes a network to compile.
 
-    On CPUs as few batches as can be, of equal sizes, so that less than one in each is computed in vain. Accelerators
-    compute what is in vain in less time than they take to compile.
+    On CPUs as few batches as can be, of equal sizes, so that less than one in each is computed in vain. On accelerators
+    always 16: presumably they compute 15 in vain in far less time than compiling takes.
     """
     return -(-windows // -(-windows // BATCH)) if on_cpu() else BATCH
 

@@ -25,6 +25,7 @@ from jaxseg.training.mesh import replicated, sharded
 
 T = TypeVar("T")
 PATIENCE = 30  # seconds that a process which failed waits for the others, before all are ended
+_kept_programs = True  # whether JAX's compilation cache was on before processes joined
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
@@ -45,9 +46,6 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             remedy="give all three, or none under Slurm or Open MPI",
         )
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
-    # Processes compile for GPUs together, each trying out a part of the kernels. JAX lets the first alone fill the
-    # cache: once it finds a program there, it would compile nothing, and the others wait for its part for ever.
-    jax.config.update("jax_enable_compilation_cache", False)
     visible = jax.config.values["jax_cuda_visible_devices"]
     # On CPUs, computations in flight together may wait for each other's collectives.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
@@ -61,6 +59,19 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
     if _alone_on_host() and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
         # JAX gives each task of a scheduler one device, as if there were one for each on its host
         jax.config.update("jax_cuda_visible_devices", visible)
+    if jax.process_count() > 1:
+        _keep_no_programs()
+
+
+def _keep_no_programs() -> None:
+    """Turn JAX's compilation cache off until the processes part.
+
+    They compile for GPUs together, each trying out a part of the kernels. JAX lets the first alone fill the cache: once
+    it finds a program there it compiles nothing, and the others would wait for its part.
+    """
+    global _kept_programs
+    _kept_programs = jax.config.values["jax_enable_compilation_cache"]
+    jax.config.update("jax_enable_compilation_cache", False)
 
 
 def _alone_on_host() -> bool:
@@ -78,7 +89,7 @@ def leave() -> None:
     """Wait for all processes, then be one by itself; the first goes on alone and the others may end."""
     multihost_utils.sync_global_devices("leave")
     jax.distributed.shutdown()
-    jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update("jax_enable_compilation_cache", _kept_programs)
     compilation_cache.reset_cache()  # JAX looks at the option once
 
 

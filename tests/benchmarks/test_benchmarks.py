@@ -114,6 +114,26 @@ def test_placement(tmp_path: Path) -> None:
     assert two["items_per_second"] * two["median_seconds"] == pytest.approx(2 * 2), "the images of both runs"
 
 
+GPU = Machine("H100", gpu=True, peer=True)
+
+
+def test_runs_that_share_a_gpu_compute_what_one_process_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "this_machine", lambda: GPU)
+    for contender in placement.team(2, placement.Flags(), "cache"):
+        assert contender.environment["JAX_COMPILATION_CACHE_DIR"] == "cache"
+        assert contender.cores == ()
+
+
+@pytest.mark.parametrize(
+    ("batch", "asked", "steps"), [(64, 0, 100), (4, 0, 1600), (48, 0, 130), (9000, 0, 10), (4, 7, 7)]
+)
+def test_turns_of_a_gpu_are_whole_dispatches(
+    batch: int, asked: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_step, "this_machine", lambda: GPU)
+    assert train_step.steps(train_step.Flags(steps=asked), batch) == steps
+
+
 def test_placements_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = placement.Flags(batch=4)  # 4 GB each
     monkeypatch.setattr(placement, "usable_cores", lambda: 16)

@@ -13,7 +13,7 @@ from jaxseg import datasets
 from jaxseg.errors import InputError
 from jaxseg.evaluation import scoring
 from jaxseg.evaluation.ablation import ablate
-from jaxseg.evaluation.scoring import score_more
+from jaxseg.evaluation.scoring import score, score_more
 from jaxseg.files import read_json
 from jaxseg.inference import sliding_window
 from jaxseg.inference.sliding_window import Group, in_groups
@@ -66,8 +66,7 @@ def test_a_next_run_finds_the_test_images_on_the_device(
         return in_groups(images, sizes, crop)
 
     monkeypatch.setattr(scoring, "in_groups", counted)
-    for module in (scoring, sliding_window):
-        monkeypatch.setattr(module, "GROUP_PIXELS", group)
+    monkeypatch.setattr(sliding_window, "GROUP_PIXELS", group)
     for number in range(2):
         copy = RunFolder(tmp_path / str(number))
         shutil.copytree(finished.path, copy.path)
@@ -91,3 +90,17 @@ def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_pa
     table = ablate(copy, data_dir)
     assert set(zip(table.window, table.stride, strict=True)) == {(64, 32), (64, 64), (32, 16), (32, 32), (64, 16)}
     assert pd.read_csv(copy.path / "ablation.csv").dice.tolist() == pytest.approx(table.dice.tolist())
+
+
+def test_images_smaller_than_a_window_are_scored_as_they_are_predicted(finished: RunFolder, data_dir: Path) -> None:
+    model = jaxseg.load(finished.path)
+    images = datasets.load("synthetic_nuclei_a", data_dir).test
+    side = 192
+    assert images.sizes.max() < side
+    rows = score(model, 2, "synthetic_nuclei_a", data_dir, crop=side, stride=side)
+    for row, pixels, masks, (height, width) in zip(rows, images.pixels, images.masks, images.sizes, strict=True):
+        whole = np.pad(pixels[:height, :width], ((0, side - height), (0, side - width), (0, 0)), mode="reflect")
+        logits, _ = model(whole[None])
+        found = logits[0, :height, :width, 0] >= 0
+        assert row["true_positive"] == pytest.approx((found & (masks[:height, :width] > 0)).sum(), abs=2)  # roundings
+        assert row["false_positive"] == pytest.approx((found & (masks[:height, :width] == 0)).sum(), abs=2)

@@ -104,7 +104,7 @@ def test_gpus_of_the_host(
 
 def test_gpus_that_jax_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
-    with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda12"):
+    with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda13"):
         check_plugin(chosen("0,1", 2))
     check_plugin(chosen("none"))
     monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))

@@ -90,7 +90,8 @@ def test_a_group_of_another_size_compiles_no_network(images: list[np.ndarray]) -
     (before,) = window(ready, in_groups(*stacked([images[1][:96, :64]]), CROP), STATISTICS)
     with compilations() as compiled:  # two windows again
         (after,) = window(ready, in_groups(*stacked([images[1][:64, :81]]), CROP), STATISTICS)
-    assert sorted(compiled) == ["jit(_added)", "jit(_cut)", "jit(_mean)", "jit(broadcast_in_dim)"]
+    assert set(compiled) <= {"jit(_added)", "jit(_cut)", "jit(_mean)", "jit(broadcast_in_dim)"}
+    assert len(compiled) == len(set(compiled)), "each at most once: another test may have had some already"
     np.testing.assert_allclose(after[:32, :17], before[:32, :17], atol=1e-6)  # the first window of both alone
 
 

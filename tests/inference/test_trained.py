@@ -62,6 +62,8 @@ def test_parameters_go_to_the_device_once(
     monkeypatch.setattr("jaxseg.inference.trained.for_inference", counted)
     model = jaxseg.load(finished.path)
     first, second = (model.predict([image]) for _ in range(2))
+    assert first[0].flags.writeable
+    assert first[0].base is None or first[0].base.size == first[0].size, "one image must not hold all"
     assert made == [1]
     np.testing.assert_array_equal(first, second)
 

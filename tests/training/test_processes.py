@@ -189,7 +189,7 @@ folder = compile_cache.enable()
 import jax
 from jaxseg.training.processes import join, leave
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-join(sys.argv[1], 1, 0)
+join(sys.argv[1], 2, int(sys.argv[2]))
 for add, after in ((1, lambda: None), (2, leave), (3, lambda: None)):
     jax.jit(lambda x: x + add)(jax.numpy.ones(3)).block_until_ready()
     print(len(list(folder.glob("*-cache"))) > 0)
@@ -203,9 +203,11 @@ def test_processes_compile_together_and_keep_nothing_until_they_part(tmp_path: P
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", CACHED, address]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert ran.stdout.split() == ["False", "False", "True"], ran.stderr
+    commands = [[sys.executable, "-c", CACHED, address, str(number)] for number in range(2)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    first, second = ended([subprocess.Popen(each, env=environment, text=True, **pipes) for each in commands])
+    assert [word for word in first[1].split() if word in ("False", "True")] == ["False", "False", "True"], first
+    assert second[0] == 0, second
 
 
 def test_the_address_of_a_run_is_given_whole_or_not_at_all() -> None:
