@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from jaxseg.files import disk_errors, write_text
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.tensorboard import SummaryWriter
+from jaxseg.training.tensorboard import Scalars
 
 
 class Journal:
@@ -24,7 +24,9 @@ class Journal:
             write_text(folder.log, "".join(json.dumps(line) + "\n" for line in kept))
         self._seconds = float(kept[-1]["seconds"]) if kept else 0.0
         self._started = time.perf_counter()
-        self._board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+        self._scalars_folder = folder.path / "tensorboard"
+        with disk_errors(self._scalars_folder):
+            self._scalars = Scalars(self._scalars_folder, purge_step=step + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -32,7 +34,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._board.close()
+        with disk_errors(self._scalars_folder):
+            self._scalars.close()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """One validation. `seconds` counts from the run's first start, without the time it was stopped."""
@@ -40,9 +43,9 @@ class Journal:
         line = {"step": step, **values, "seconds": round(seconds, 3)}
         with disk_errors(self._folder.log), self._folder.log.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            if isinstance(value, float) and math.isfinite(value):
-                self._board.add_scalar(name, value, step)
+        finite = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
+        with disk_errors(self._scalars_folder):
+            self._scalars.add(step, finite)
 
 
 class Silence(Journal):
