@@ -59,19 +59,18 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
     if _alone_on_host() and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
         # JAX gives each task of a scheduler one device, as if there were one for each on its host
         jax.config.update("jax_cuda_visible_devices", visible)
-    if jax.process_count() > 1:
-        _keep_no_programs()
+    _keep_no_programs()
 
 
 def _keep_no_programs() -> None:
-    """Turn JAX's compilation cache off until the processes part.
+    """Turn JAX's compilation cache off until the processes part, where there are several.
 
     They compile for GPUs together, each trying out a part of the kernels. JAX lets the first alone fill the cache: once
     it finds a program there it compiles nothing, and the others would wait for its part.
     """
     global _kept_programs
     _kept_programs = jax.config.values["jax_enable_compilation_cache"]
-    jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_enable_compilation_cache", _kept_programs and jax.process_count() == 1)
 
 
 def _alone_on_host() -> bool:

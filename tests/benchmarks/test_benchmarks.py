@@ -42,6 +42,7 @@ from jaxseg.input.placement import Placement
 from jaxseg.input.plan import AHEAD
 from jaxseg.input.render import pack, render
 from jaxseg.models.unet import network
+from jaxseg.training.step import STEPS_PER_DISPATCH
 
 ROOT = Path(__file__).parents[2]
 NARROW = {"depth": 18, "width": 1 / 16}
@@ -132,6 +133,7 @@ def test_turns_of_a_gpu_are_whole_dispatches(
 ) -> None:
     monkeypatch.setattr(train_step, "this_machine", lambda: GPU)
     assert train_step.steps(train_step.Flags(steps=asked), batch) == steps
+    assert train_step.DISPATCH == STEPS_PER_DISPATCH
 
 
 def test_placements_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
