@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks import material
 from benchmarks.turns import Turn
 from jaxseg.config import ModelConfig, Recipe, RunConfig
+from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
@@ -85,10 +86,11 @@ def training(setting: dict[str, Any]) -> Training:
         nonlocal state
         started, waited, loss = time.perf_counter(), 0.0, None
         for _ in range(0, steps, together):
+            former = one_at_a_time(loss, PAUSE)
             asked = time.perf_counter()
             some = feed(stacked(list(itertools.islice(batches, together))))
             waited += time.perf_counter() - asked
-            former, (state, loss) = loss, train(state, *some, statistics, rate)
+            state, loss = train(state, *some, statistics, rate)
             jax.block_until_ready(former)  # a dispatch late, as in training
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started, waited

@@ -1,8 +1,9 @@
 """What depends on the kind of device that computes; decided here and nowhere else."""
 
 import functools
+import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,15 @@ from jax.typing import DTypeLike
 from jaxseg import host, processor
 from jaxseg.errors import UsageError
 
+T = TypeVar("T")
+
 # What XLA's newer library for CPUs, YNNPACK, computes in place of Eigen and XLA itself.
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 MOST_CORES = 2  # for which YNNPACK may convolve
 OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
+PAUSE = 0.001  # seconds between two training steps on a CPU, for the former to give back its memory
 
 
 class Precision(NamedTuple):
@@ -76,6 +80,24 @@ def compiled(
     """
     library = ",".join(_by_library(precision, gradients))
     return jax.jit(function, compiler_options=_understood(library) or None, **options)
+
+
+def one_at_a_time(result: T, pause: float = 0.0) -> T:
+    """What a program gives; on CPUs once it is there, so that the next program is handed over after it.
+
+    On CPUs XLA gives each program memory of its own when it begins, which may be before the one before has given its
+    back, and carries out side by side those that do not wait for each other: training steps then take the memory of
+    two, and in time of many, since the C library cannot always give out again what it got back (docs/speed.md). An
+    accelerator gets its programs ahead of time and carries out one after the other.
+
+    Args:
+        result: arrays, or None.
+        pause: seconds to wait besides, for the memory, which is given back a little later than the result.
+    """
+    if on_cpu():
+        jax.block_until_ready(result)
+        time.sleep(pause)
+    return result
 
 
 def convolves_by_library() -> bool:

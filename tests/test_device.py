@@ -26,6 +26,21 @@ def test_accelerators_compute_in_bfloat16_without_options_for_cpus(monkeypatch: 
     device._understood.cache_clear()
 
 
+@pytest.mark.parametrize(("backend", "waits"), [("cpu", True), ("gpu", False)])
+def test_only_a_cpu_is_waited_for(backend: str, waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Result:
+        ready = False
+
+        def block_until_ready(self) -> None:
+            self.ready = True
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    result = Result()
+    assert device.one_at_a_time(result) is result
+    assert result.ready == waits
+    assert device.one_at_a_time(None, 0.001) is None
+
+
 def test_this_xla_knows_the_options() -> None:
     for parts in ((device.SUMS,), (device.SUMS, device.PRODUCTS), (device.SUMS, device.PRODUCTS, device.CONVOLUTIONS)):
         library = ",".join(parts)

@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
-from jaxseg.device import on_cpu, precision
+from jaxseg.device import on_cpu, one_at_a_time, precision
 from jaxseg.errors import UsageError
 from jaxseg.inference.likeliest import likeliest
 from jaxseg.input.placement import starts, windows
@@ -96,7 +96,7 @@ class SlidingWindow:
         for batch in _batches(group.sizes, self.crop, self.stride):
             image, corners, weights = jax.device_put(batch)
             predicted = predict(params, _cut(group.pixels, image, corners, self.crop), weights, statistics)
-            total = _added(total, predicted, image, corners)
+            total = one_at_a_time(_added(total, predicted, image, corners))
         return total
 
 

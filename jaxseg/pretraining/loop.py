@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed
 from jaxseg.pretraining.loss import TwinsLoss
@@ -55,11 +56,11 @@ def pretrain(state: TrainState, use: Collaborators) -> TrainState:
     """Take all steps from where `state` stands."""
     begun = int(jax.device_get(state.step))
     saved = logged = time.perf_counter()
-    counted, former = begun, None
+    counted, loss = begun, None
     for step, (first, second) in zip(range(begun + 1, use.total + 1), use.views(begun), strict=False):
+        former, line = one_at_a_time(loss, PAUSE), None
         state, loss = use.steps.train(state, use.feed(first), use.feed(second), use.statistics)
         jax.block_until_ready(former)  # one step late: the device is never waited for, and never left far behind
-        former, line = loss, None
         if step % use.interval == 0 or step == use.total:
             jax.block_until_ready(loss)
             speed = (step - counted) * use.batch / (time.perf_counter() - logged)

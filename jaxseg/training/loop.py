@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed, stacked
 from jaxseg.input.plan import Plan
@@ -71,8 +72,9 @@ def train(state: TrainState, use: Collaborators) -> TrainState:
     batches = use.plan.iterate(step, total)
     saved, pace, loss = time.perf_counter(), _Pace(), None
     for count in use.schedule.dispatches(step, use.dispatch):
+        former = one_at_a_time(loss, PAUSE)
         source, placement = use.feed(stacked(list(itertools.islice(batches, count))))
-        former, (state, loss) = loss, use.steps.train(state, source, placement, use.statistics, use.learning_rate)
+        state, loss = use.steps.train(state, source, placement, use.statistics, use.learning_rate)
         jax.block_until_ready(former)  # a dispatch late: the device is never waited for, and never left far behind
         step, pace.steps, line = step + count, pace.steps + count, None
         if use.schedule.validates(step):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.input.feed import Feed
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.transfer import to_devices
@@ -49,7 +50,8 @@ def validate(steps: Steps, state: TrainState, feed: Feed, grid: Grid, statistics
     for placement, weights in grid:
         source, placed = feed(placement)
         share = to_devices(weights, feed.batch_sharding)
-        parts.append(steps.measure(state.params, state.stats, source, placed, share, statistics))
+        measured = steps.measure(state.params, state.stats, source, placed, share, statistics)
+        parts.append(one_at_a_time(measured, PAUSE))
     columns = zip(*jax.device_get(parts), strict=True)
     total = LossSums(*(np.sum(column, axis=0, dtype=np.float64) for column in columns))  # type: ignore[arg-type]
     return float(loss(total)), float(hard_dice(total))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
 from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
+from jaxseg.training import loop, validation
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.run import TrainOptions
 
@@ -60,6 +62,32 @@ def test_run_twice_gives_the_same_bits(
     assert best(first) == best(second)
     steps = [[(line["step"], line["validation_loss"]) for line in place.read_log()] for place in (first, second)]
     assert steps[0] == steps[1]
+
+
+def test_steps_and_measurements_are_handed_over_one_at_a_time(
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # or a CPU carries out several at once, each with memory of its own
+    seen: list[str] = []
+
+    def waited_for(result: Any, pause: float) -> Any:
+        seen.append(f"wait for {type(result).__name__}")
+        return result
+
+    def called(program: Program[Any, Any], *arguments: Any) -> Any:
+        seen.append(program.jitted.__name__)
+        return original(program, *arguments)
+
+    original = Program.__call__
+    monkeypatch.setattr(Program, "__call__", called)
+    for module in (loop, validation):
+        monkeypatch.setattr(module, "one_at_a_time", waited_for)
+    trained(tmp_path, run, data_dir)
+    assert seen.count("train") > 2
+    assert seen.count("measure") > 1
+    for event, after in itertools.pairwise(seen):
+        assert event != "measure" or after == "wait for LossSums"
+        assert after != "train" or event in ("wait for NoneType", "wait for ArrayImpl")
 
 
 def test_a_run_leaves_no_arrays_to_the_collector(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
