@@ -35,10 +35,13 @@ def test_only_a_cpu_is_waited_for(backend: str, waits: bool, monkeypatch: pytest
             self.ready = True
 
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    slept: list[float] = []
+    monkeypatch.setattr(device.time, "sleep", slept.append)
     result = Result()
-    assert device.one_at_a_time(result) is result
+    assert device.one_at_a_time(result, 0.25) is result
     assert result.ready == waits
-    assert device.one_at_a_time(None, 0.001) is None
+    assert slept == [0.25] * waits
+    assert device.one_at_a_time(None) is None
 
 
 def test_this_xla_knows_the_options() -> None:

@@ -60,7 +60,7 @@ def pretrain(state: TrainState, use: Collaborators) -> TrainState:
     for step, (first, second) in zip(range(begun + 1, use.total + 1), use.views(begun), strict=False):
         former, line = one_at_a_time(loss, PAUSE), None
         state, loss = use.steps.train(state, use.feed(first), use.feed(second), use.statistics)
-        jax.block_until_ready(former)  # one step late: the device is never waited for, and never left far behind
+        jax.block_until_ready(former)  # one step late: an accelerator is never waited for, nor left far behind
         if step % use.interval == 0 or step == use.total:
             jax.block_until_ready(loss)
             speed = (step - counted) * use.batch / (time.perf_counter() - logged)

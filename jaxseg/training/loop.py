@@ -75,7 +75,7 @@ def train(state: TrainState, use: Collaborators) -> TrainState:
         former = one_at_a_time(loss, PAUSE)
         source, placement = use.feed(stacked(list(itertools.islice(batches, count))))
         state, loss = use.steps.train(state, source, placement, use.statistics, use.learning_rate)
-        jax.block_until_ready(former)  # a dispatch late: the device is never waited for, and never left far behind
+        jax.block_until_ready(former)  # a dispatch late: an accelerator is never waited for, nor left far behind
         step, pace.steps, line = step + count, pace.steps + count, None
         if use.schedule.validates(step):
             jax.block_until_ready(loss)

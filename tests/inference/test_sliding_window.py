@@ -10,6 +10,7 @@ import pytest
 
 from jaxseg.config import ModelConfig
 from jaxseg.errors import UsageError
+from jaxseg.inference import sliding_window
 from jaxseg.inference.sliding_window import SlidingWindow, batch_size, for_inference, in_groups, stacked
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
@@ -137,6 +138,23 @@ def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: p
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
     for one, other in zip(together, window(ready, in_groups(*stacked(images), CROP), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_batches_are_handed_over_one_at_a_time(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    # or a CPU carries out several at once, each with memory of its own
+    seen: list[str] = []
+    for name in ("_added", "one_at_a_time"):
+        function = getattr(sliding_window, name)
+        monkeypatch.setattr(
+            sliding_window,
+            name,
+            lambda *arguments, name=name, function=function: seen.append(name) or function(*arguments),
+        )
+    monkeypatch.setattr(sliding_window, "BATCH", 4)
+    ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
+    list(SlidingWindow(MODEL, CROP, STRIDE)(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    assert len(seen) > 2
+    assert seen == ["_added", "one_at_a_time"] * (len(seen) // 2)
 
 
 @pytest.mark.parametrize(("windows", "batch"), [(1, 1), (9, 9), (16, 16), (17, 9), (49, 13), (1920, 16)])

@@ -15,8 +15,10 @@ from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
+from jaxseg.pretraining import loop
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
+from jaxseg.pretraining.loss import TwinsLoss
 from jaxseg.pretraining.run import Job, run_pretraining
 from jaxseg.training.run import TrainOptions
 
@@ -57,6 +59,17 @@ def test_it_learns(finished: Job) -> None:
     losses = [line["training_loss"] for line in log]
     assert losses[-1] < 0.8 * losses[0]
     assert log[-1]["agreement"] > log[0]["agreement"]
+
+
+def test_steps_are_handed_over_one_at_a_time(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_for: list[TwinsLoss | None] = []
+    monkeypatch.setattr(loop, "one_at_a_time", lambda loss, pause: waited_for.append(loss) or loss)
+    run_pretraining(job(image_folder, tmp_path, epochs=4))
+    first, *others = waited_for
+    assert first is None
+    assert len({float(loss[0]) for loss in others if loss is not None}) == 3, "the loss of each step but the last"
 
 
 def test_in_bfloat16_it_takes_nearly_the_same_steps(finished: Job, tmp_path: Path) -> None:
