@@ -59,14 +59,14 @@ class Program(Generic[P, R]):
 
     def _compiled(self, shapes: tuple[Any, ...]) -> Compiled:
         about = self._about, self._precision, self._options
-        traced = traces.traced(self._function, about, shapes, self._options.get("out_shardings"))
-        if traced is None:
-            return self.jitted.lower(*shapes).compile()
-        structure = jax.tree.structure(self._result(*shapes))  # type: ignore[call-arg]
+        with traces.traced(self._function, about, shapes, self._options.get("out_shardings")) as traced:
+            if traced is None:
+                return self.jitted.lower(*shapes).compile()
+            structure = jax.tree.structure(self._result(*shapes))  # type: ignore[call-arg]
 
-        def called(*arguments: Any) -> Any:
-            return jax.tree.unflatten(structure, traced.call(*jax.tree.leaves(arguments)))
+            def called(*arguments: Any) -> Any:
+                return jax.tree.unflatten(structure, traced.call(*jax.tree.leaves(arguments)))
 
-        called.__name__ = self._function.__name__
-        jitted: Any = compiled(called, self._precision, **self._options)
-        return jitted.lower(*shapes).compile()
+            called.__name__ = self._function.__name__
+            jitted: Any = compiled(called, self._precision, **self._options)
+            return jitted.lower(*shapes).compile()

@@ -9,11 +9,13 @@ runs (jaxlib 0.10.2, CPUs).
 """
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,20 @@ from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
 
 KEPT = 256  # files, those used last
+PATIENCE = 600  # seconds for another process to compile
 SUFFIX = ".traced"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
+@contextlib.contextmanager
 def traced(
     function: Callable[..., Any], about: object, arguments: tuple[Any, ...], out_shardings: Any = None
-) -> export.Exported | None:
-    """A function from the leaves of `arguments` to those of its result, as an earlier process kept it, or kept now.
+) -> Iterator[export.Exported | None]:
+    """A function from the leaves of `arguments` to those of its result, as an earlier process kept it, or traced now.
+
+    What is traced now is kept when the block, which has to compile it, has ended without an error; until then, other
+    processes that ask for it wait: they find it compiled in JAX's cache, and do not compete for cores, or for a GPU
+    that tries kernels out.
 
     None where JAX's cache is off, where several processes compute together, and where JAX cannot export the function.
 
@@ -44,17 +52,57 @@ def traced(
     """
     folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if not folder or jax.process_count() > 1:
-        return None
+        yield None
+        return
     leaves, structure = jax.tree.flatten(arguments)
     file = Path(folder) / f"{_key(function, about, leaves, structure)}{SUFFIX}"
-    found = _read(file)
-    if found is None:
-        try:
+    with contextlib.ExitStack() as turn:
+        found = _read(file)
+        if found is None:
+            turn.enter_context(_turn(file.with_suffix(".lock")))
+            found = _read(file)
+        if found is not None:
+            turn.close()
+            yield found
+            return
+        # JAX does not promise to export all that it can compile.
+        with contextlib.suppress(ValueError, NotImplementedError):
             found = export.export(jax.jit(_flat(function, structure), out_shardings=out_shardings))(*leaves)
-        except (ValueError, NotImplementedError):  # JAX does not promise to export all that it can compile
-            return None
-        _write(file, found)
-    return found
+        yield found
+        if found is not None:
+            _write(file, found)
+
+
+@contextlib.contextmanager
+def _turn(file: Path) -> Iterator[None]:
+    """The only process in its block, after those that came before; the lock dies with its holder.
+
+    Where one takes longer than it may, or files cannot be locked, this one goes on beside it, which costs only time.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _locked(descriptor) and time.monotonic() < end:
+            time.sleep(0.05)
+        yield
+        with contextlib.suppress(OSError):
+            file.unlink()  # whoever waits for it finds the trace, and whoever comes after needs no lock
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _flat(function: Callable[..., Any], structure: Any) -> Callable[..., list[Any]]:

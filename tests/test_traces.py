@@ -1,5 +1,9 @@
 """Functions are traced once for all processes, and anew wherever what was kept does not fit."""
 
+import concurrent.futures
+import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +127,52 @@ def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:
     total, loss = Program(step, "calls back", lambda total, x: (total, 0))(*here)
     assert (total.tolist(), float(loss)) == ([0, 2, 4], 3)
     assert not list(folder.glob("*.traced"))
+
+
+def in_the_middle(folder: Path, traced: Traced) -> contextlib.AbstractContextManager[Any]:
+    """Another process that has traced the same step and compiles it until the block ends."""
+    step = make_step(traced)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), arguments())
+    about = step._about, step._precision, step._options
+    return traces.traced(step._function, about, shapes, step._options["out_shardings"])
+
+
+def test_a_process_waits_for_another_that_compiles_the_same(folder: Path) -> None:
+    first: Traced = []
+    second: Traced = []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with in_the_middle(folder, first):
+            waiting = pool.submit(compiled, second)
+            compiled([], about="something else")  # keeps nobody waiting
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        state, _ = waiting.result(timeout=60)(*arguments())
+    assert (first, second) == ([(4, 3)], [])
+    assert state["mean"].tolist() == [2.25, 2.75, 3.25]
+    assert not list(folder.glob("*.lock"))
+
+
+def test_another_that_fails_or_takes_too_long_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: Traced = []
+    with pytest.raises(RuntimeError), in_the_middle(folder, []):
+        raise RuntimeError("does not compile")
+    assert not list(folder.glob("*.traced"))
+    monkeypatch.setattr(traces, "PATIENCE", 0)
+    with in_the_middle(folder, []):
+        compiled(traced)
+    assert traced == [(4, 3)]
+
+
+@pytest.mark.parametrize("refused", ["open", "flock"])
+def test_files_that_cannot_be_locked_cost_only_time(
+    folder: Path, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(*{"open": (os, "open"), "flock": (fcntl, "flock")}[refused], refuse)
+    with in_the_middle(folder, []) as found:
+        assert found is not None
 
 
 @pytest.mark.parametrize("none", [None, ""])

@@ -1,18 +1,15 @@
 """How many runs go on at once, and on what: GPUs and cores of a host, told without asking JAX."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from jaxseg.errors import UsageError
+from jaxseg.gpus import has_plugin
+from jaxseg.gpus import visible as visible_gpus
 from jaxseg.host import memory, usable_cores
 
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.5 to 1.9 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
-GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
-# What Linux shows of each GPU; containers may lack the driver's own list.
-OF_EACH_GPU = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
 RUNS_PER_GPU = "JAXSEG_RUNS_PER_GPU"  # variable of the workers' environment
 GPU_MEMORY = 0.9  # of a GPU, shared by its runs
 
@@ -57,7 +54,7 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, 
     """
     if runs_per_gpu < 1 or (workers is not None and workers < 1):
         raise UsageError("too few workers", found=(runs_per_gpu, workers), expected="at least 1")
-    if found := _visible_gpus() if gpus is None else _listed(gpus):
+    if found := visible_gpus() if gpus is None else _listed(gpus):
         if workers is not None:
             raise UsageError("--workers is for CPUs", found=workers, remedy="use --runs-per-gpu, or --gpus none")
         each = tuple(gpu for gpu in found for _ in range(runs_per_gpu))
@@ -84,7 +81,7 @@ def _soonest(runs: int, cores: int, most: int) -> int:
 def computes_on_cpu() -> bool:
     """Whether JAX will compute on the CPU in this process: where JAX_PLATFORMS says so, or no GPU can be used."""
     first = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
-    return first == "cpu" or (not first and not _visible_gpus())
+    return first == "cpu" or (not first and not visible_gpus())
 
 
 def _listed(gpus: str) -> tuple[str, ...]:
@@ -98,23 +95,9 @@ def _listed(gpus: str) -> tuple[str, ...]:
 
 def check_plugin(resources: Resources) -> None:
     """`UsageError` where GPUs are asked for that this installation cannot use."""
-    if resources.gpus and not _has_plugin():
+    if resources.gpus and not has_plugin():
         raise UsageError(
             "JAX cannot use GPUs here: its CUDA plugin is missing",
             found=f"--gpus {','.join(dict.fromkeys(resources.gpus))}",
             remedy="make .venv EXTRAS=cuda13,convert,test (or cuda12), or --gpus none",
         )
-
-
-def _has_plugin() -> bool:
-    return any(importlib.util.find_spec(plugin) for plugin in GPU_PLUGINS)
-
-
-def _visible_gpus() -> tuple[str, ...]:
-    """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
-    if not _has_plugin():
-        return ()
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return tuple(name for name in visible.split(",") if name and name != "-1")
-    counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH_GPU)
-    return tuple(map(str, range(next(filter(None, counts), 0))))

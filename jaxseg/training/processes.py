@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
+from jaxseg import gpus
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.transfer import to_devices
 from jaxseg.training.mesh import replicated, sharded
@@ -46,7 +47,6 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             remedy="give all three, or none under Slurm or Open MPI",
         )
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
-    visible = jax.config.values["jax_cuda_visible_devices"]
     # On CPUs, computations in flight together may wait for each other's collectives.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
@@ -56,10 +56,19 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
             f"the processes of the run did not find each other: {error}",
             remedy="start one per host with srun, or give --coordinator HOST:PORT --processes N --process-id 0 … N-1",
         ) from error
-    if _alone_on_host() and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
-        # JAX gives each task of a scheduler one device, as if there were one for each on its host
-        jax.config.update("jax_cuda_visible_devices", visible)
+    _take_gpus()
     _keep_no_programs()
+
+
+def _take_gpus() -> None:
+    """See the GPUs that are meant for this process, unless the user has chosen.
+
+    JAX gives each task of a scheduler the one that goes with its number on the host: one of several that it has for
+    itself, or one that it does not see (jax issue 23452).
+    """
+    meant = gpus.of_task(os.environ, len(gpus.visible()))
+    if meant is not None and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
+        jax.config.update("jax_cuda_visible_devices", meant)
 
 
 def _keep_no_programs() -> None:
@@ -71,12 +80,6 @@ def _keep_no_programs() -> None:
     global _kept_programs
     _kept_programs = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", _kept_programs and jax.process_count() == 1)
-
-
-def _alone_on_host() -> bool:
-    """Whether a scheduler started one process on each host; false where none tells."""
-    tasks, nodes = (os.environ.get(f"SLURM_STEP_NUM_{what}") for what in ("TASKS", "NODES"))
-    return (tasks is not None and tasks == nodes) or os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == "1"
 
 
 def devices_in_all() -> str:

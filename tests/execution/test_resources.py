@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from jaxseg import gpus
 from jaxseg.errors import UsageError
 from jaxseg.execution import resources
 from jaxseg.execution.resources import Resources, check_plugin, choose
@@ -14,7 +15,7 @@ from jaxseg.training.mesh import make_mesh
 
 @pytest.fixture
 def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ())
+    monkeypatch.setattr(gpus, "PLUGINS", ())
     monkeypatch.setattr(resources, "usable_cores", lambda: 8)
     monkeypatch.setattr(resources, "memory", lambda: 64 * 2**30)
 
@@ -60,7 +61,7 @@ def test_whether_the_cpu_computes_is_told_without_jax(
 ) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setattr(resources, "GPU_PLUGINS", plugins)  # any package that is installed
+    monkeypatch.setattr(gpus, "PLUGINS", plugins)  # any package that is installed
     assert resources.computes_on_cpu() is expected
 
 
@@ -74,15 +75,15 @@ def test_runs_share_a_gpu_and_its_memory() -> None:
 
 
 def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))  # stands for an installed plugin
+    monkeypatch.setattr(gpus, "PLUGINS", ("json",))  # stands for an installed plugin
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert chosen().gpus == ("2", "5")
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
+    monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
     assert chosen().gpus == ()
 
 
 @pytest.mark.parametrize(
-    ("files", "gpus"),
+    ("files", "found"),
     [
         (("driver/0000:3b:00.0", "driver/0000:5e:00.0", "dev/nvidia0", "dev/nvidiactl"), ("0", "1")),
         (("dev/nvidia0", "dev/nvidia1", "dev/nvidiactl", "dev/nvidia-uvm"), ("0", "1")),  # in some containers
@@ -90,24 +91,24 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
     ],
 )
 def test_gpus_of_the_host(
-    files: tuple[str, ...], gpus: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    files: tuple[str, ...], found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
-    (_, every), (_, numbered) = resources.OF_EACH_GPU
-    monkeypatch.setattr(resources, "OF_EACH_GPU", ((tmp_path / "driver", every), (tmp_path / "dev", numbered)))
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))  # stands for an installed plugin
+    (_, every), (_, numbered) = gpus.OF_EACH
+    monkeypatch.setattr(gpus, "OF_EACH", ((tmp_path / "driver", every), (tmp_path / "dev", numbered)))
+    monkeypatch.setattr(gpus, "PLUGINS", ("json",))  # stands for an installed plugin
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert chosen().gpus == gpus
+    assert chosen().gpus == found
 
 
 def test_gpus_that_jax_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ("no_such_plugin",))
+    monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
     with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda13"):
         check_plugin(chosen("0,1", 2))
     check_plugin(chosen("none"))
-    monkeypatch.setattr(resources, "GPU_PLUGINS", ("json",))
+    monkeypatch.setattr(gpus, "PLUGINS", ("json",))
     check_plugin(chosen("0,1"))
 
 

@@ -159,26 +159,37 @@ def test_what_one_process_was_asked_is_answered_to_all_a_call_later() -> None:
 
 
 ONE_TASK = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-ONE_TASK |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_NUM_TASKS": "1", "JAX_PLATFORMS": "cpu"}
-JOIN = "from jaxseg.training.processes import join; join(); import jax; "
-JOIN += "print(jax.config.values['jax_cuda_visible_devices'])"
+ONE_TASK |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_NODEID": "0", "JAX_PLATFORMS": "cpu"}
+TWO_GPUS = """
+from jaxseg import gpus
+gpus.visible = lambda: ("0", "1")
+"""
+JOIN = """
+from jaxseg.training.processes import join
+join()
+import jax
+print(jax.config.values["jax_cuda_visible_devices"])
+"""
 
 
 @pytest.mark.parametrize(
     ("told", "gpus"),
     [
-        ({"SLURM_STEP_NUM_NODES": "1"}, "all"),
-        ({"SLURM_STEP_NUM_NODES": "1", "JAX_LOCAL_DEVICE_IDS": "2,3"}, "2,3"),
-        ({}, "0"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1"}, "all"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_LOCALID": "1"}, "1"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_LOCALID": "1", "SLURM_GPUS_PER_TASK": "2"}, "all"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1", "JAX_LOCAL_DEVICE_IDS": "2,3"}, "2,3"),
+        ({}, "0"),  # what JAX chooses
     ],
 )
-def test_one_process_on_a_host_has_all_its_gpus(told: dict[str, str], gpus: str) -> None:
-    """JAX itself would give it the one that goes with its number on the host."""
+def test_a_process_has_the_gpus_that_are_meant_for_it(told: dict[str, str], gpus: str) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     environment = {**os.environ, **ONE_TASK, **told, "JAX_COORDINATOR_PORT": port}
-    ran = subprocess.run([sys.executable, "-c", JOIN], env=environment, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", TWO_GPUS + JOIN], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert ran.stdout.strip() == gpus, ran.stderr
 
 

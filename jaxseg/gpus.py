@@ -1,0 +1,68 @@
+"""The NVIDIA GPUs that this process may use, told without asking JAX."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+# What Linux shows of each GPU; containers may lack the driver's own list.
+OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
+ALL = "all"  # as JAX says it
+# By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
+GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_GPU_BIND")
+
+
+def has_plugin() -> bool:
+    """Whether JAX can use GPUs in this installation."""
+    return any(importlib.util.find_spec(plugin) for plugin in PLUGINS)
+
+
+def visible() -> tuple[str, ...]:
+    """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
+    if not has_plugin():
+        return ()
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(name for name in named.split(",") if name and name != "-1")
+    counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
+    return tuple(map(str, range(next(filter(None, counts), 0))))
+
+
+def of_task(environment: Mapping[str, str], seen: int) -> str | None:
+    """Which of the GPUs that a scheduler's task sees are for it: indices such as "2,3", or `ALL`.
+
+    All of them where it is alone on its host, where it was given GPUs of its own, or sees fewer than there are tasks;
+    otherwise an equal share. None where the environment does not tell how many tasks are on the host.
+
+    Args:
+        environment: of the task, from Slurm (srun) or Open MPI.
+        seen: GPUs that it sees.
+    """
+    place = _place_on_host(environment)
+    if place is None:
+        return None
+    number, tasks = place
+    if tasks == 1 or seen < tasks or _has_its_own(environment):
+        return ALL
+    share = seen // tasks
+    return ",".join(str(number * share + index) for index in range(share))
+
+
+def _place_on_host(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """Number of the task on its host, from 0, and how many there are."""
+    if "OMPI_COMM_WORLD_LOCAL_SIZE" in environment:
+        return int(environment["OMPI_COMM_WORLD_LOCAL_RANK"]), int(environment["OMPI_COMM_WORLD_LOCAL_SIZE"])
+    if not {"SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID", "SLURM_LOCALID"} <= environment.keys():
+        return None
+    counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", environment["SLURM_STEP_TASKS_PER_NODE"])  # such as "4(x2),3"
+    tasks = [int(count) for count, hosts in counts for _ in range(int(hosts or 1))]
+    host = int(environment["SLURM_NODEID"])
+    return (int(environment["SLURM_LOCALID"]), tasks[host]) if host < len(tasks) else None
+
+
+def _has_its_own(environment: Mapping[str, str]) -> bool:
+    if environment.get("SLURM_GPU_BIND", "").removeprefix("verbose,") == "none":
+        return False
+    told = any(name in environment for name in GPUS_OF_TASKS)
+    return told or "gpu" in environment.get("SLURM_TRES_PER_TASK", "")

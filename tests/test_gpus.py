@@ -1,0 +1,36 @@
+"""Which GPUs are for a scheduler's task, by the variables that Slurm and Open MPI give it."""
+
+import pytest
+
+from jaxseg import gpus
+
+
+def slurm(tasks: str, number: int, host: int = 0, **more: str) -> dict[str, str]:
+    told = {"SLURM_STEP_TASKS_PER_NODE": tasks, "SLURM_LOCALID": str(number), "SLURM_NODEID": str(host)}
+    return {**told, **more}
+
+
+@pytest.mark.parametrize(
+    ("environment", "seen", "meant"),
+    [
+        (slurm("1(x4)", 0, 3), 8, "all"),  # a task for each host
+        (slurm("8", 5), 8, "5"),  # a task for each GPU, all of which see all
+        (slurm("4(x2),2", 3, 1), 8, "6,7"),
+        (slurm("4(x2),2", 1, 2), 8, "4,5,6,7"),
+        (slurm("3", 2), 8, "4,5"),  # equally many for each, or the batch could not be shared out
+        (slurm("4", 3), 1, "all"),  # --gpus-per-task 1: each sees its own, under the number 0
+        (slurm("2", 1, SLURM_GPUS_PER_TASK="2"), 2, "all"),
+        (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4,gres/gpu=2"), 2, "all"),
+        (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4"), 2, "1"),
+        (slurm("2", 1, SLURM_GPU_BIND="closest"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="none", SLURM_GPUS_PER_TASK="1"), 2, "1"),
+        (slurm("2", 0), 0, "all"),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, 4, "2,3"),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "0", "OMPI_COMM_WORLD_LOCAL_SIZE": "1"}, 4, "all"),
+        (slurm("1", 0, 1), 4, None),  # what tells of another step
+        ({"SLURM_JOB_ID": "1"}, 4, None),
+        ({}, 4, None),
+    ],
+)
+def test_gpus_of_a_task(environment: dict[str, str], seen: int, meant: str | None) -> None:
+    assert gpus.of_task(environment, seen) == meant
