@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from jaxseg import processor
+from jaxseg.gpus import ONE_GRAPH
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
@@ -57,6 +58,7 @@ def about() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
+        "one_graph": os.environ.get(ONE_GRAPH) == "1",
         "versions": {name: _version(name) for name in PACKAGES},
     }
 

@@ -17,6 +17,7 @@ from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, race_of_teams
 from jaxseg.config import ModelConfig, Recipe
+from jaxseg.execution import one_graph
 from jaxseg.execution.footprint import training_bytes
 from jaxseg.execution.resources import MEMORY_SHARE, memory, usable_cores
 
@@ -77,6 +78,7 @@ def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
     batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (200 if gpu else 1)
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
+    one_graph.settle()  # as our commands do before they train
     parts = {"training": lambda: _raced(flags)}
     return record_parts("placement", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
 

@@ -25,6 +25,7 @@ from benchmarks.machine import this_machine
 from benchmarks.operations import Operation, draw, grouped, operations, report, total
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, opened
+from jaxseg.gpus import ONE_GRAPH
 
 MATRIX = {True: 8192, False: 2048}  # rows of the matrices, on a GPU or on a core
 NO_GRAPHS = "--xla_gpu_enable_command_buffer="
@@ -145,7 +146,8 @@ def measure(flags: Flags) -> Path:
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}
     setting |= {"steps": steps, "warm": 2 * steps, "turns": flags.turns, "dtype": dtype}
     name, where = f"jaxseg {dtype}", here.device if here.gpu else "one core"
-    environment = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {NO_GRAPHS}"} if here.gpu else {}
+    in_pieces = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {NO_GRAPHS}", ONE_GRAPH: "0"}
+    environment = in_pieces if here.gpu else {}
     work = Contender(name, "benchmarks.profile:profiled", setting, not here.gpu, environment=environment)
     seconds, roofs, found = _profile(work)
     case = Case(f"batch {batch}, {where}", batch * steps, "images", {name: seconds})

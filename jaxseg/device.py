@@ -1,6 +1,7 @@
 """What depends on the kind of device that computes; decided here and nowhere else."""
 
 import functools
+import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -11,6 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxseg import host, processor
 from jaxseg.errors import UsageError
+from jaxseg.gpus import ONE_GRAPH
 
 T = TypeVar("T")
 
@@ -18,6 +20,9 @@ T = TypeVar("T")
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+# What XLA puts into CUDA graphs by itself (jaxlib 0.10.2), and convolutions: a step is then one graph.
+GRAPHS = "xla_gpu_enable_command_buffer"
+IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION"
 MOST_CORES = 2  # for which YNNPACK may convolve
 OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
 PAUSE = 0.001  # seconds between two training steps on a CPU, for the former to give back its memory
@@ -78,8 +83,7 @@ def compiled(
         gradients: whether it computes gradients, as a training step does.
         options: those of `jax.jit`.
     """
-    library = ",".join(_by_library(precision, gradients))
-    return jax.jit(function, compiler_options=_understood(library) or None, **options)
+    return jax.jit(function, compiler_options=_compiler_options(precision, gradients) or None, **options)
 
 
 def one_at_a_time(result: T, pause: float = 0.0) -> T:
@@ -124,12 +128,17 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
     return (SUMS, PRODUCTS, CONVOLUTIONS) if whole else (SUMS,)
 
 
+def _compiler_options(precision: Precision, gradients: bool) -> dict[str, str]:
+    if on_cpu():
+        return _understood(LIBRARY, ",".join(_by_library(precision, gradients)))
+    whole = gradients and os.environ.get(ONE_GRAPH) == "1"
+    return _understood(GRAPHS, IN_GRAPHS) if whole else {}
+
+
 @functools.cache
-def _understood(library: str) -> dict[str, str]:
-    """The options, if this version of XLA knows them: they are not a public interface."""
-    options = {LIBRARY: library}
-    if not on_cpu():
-        return {}
+def _understood(option: str, value: str) -> dict[str, str]:
+    """The option, if this version of XLA knows it: they are not a public interface."""
+    options = {option: value}
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except jax.errors.JaxRuntimeError:

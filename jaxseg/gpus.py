@@ -9,6 +9,8 @@ from pathlib import Path
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 # What Linux shows of each GPU; containers may lack the driver's own list.
 OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
+# Variable of the environment: "1" where GPUs take a training step as one CUDA graph (jaxseg/execution/one_graph.py).
+ONE_GRAPH = "JAXSEG_ONE_GRAPH"
 ALL = "all"  # as JAX says it
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
 GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_GPU_BIND")

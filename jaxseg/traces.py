@@ -9,12 +9,10 @@ runs (jaxlib 0.10.2, CPUs).
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from jax import export
 import jaxseg
 from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
+from jaxseg.turn import turn
 
 KEPT = 256  # files, those used last
 PATIENCE = 600  # seconds for another process to compile
@@ -56,13 +55,13 @@ def traced(
         return
     leaves, structure = jax.tree.flatten(arguments)
     file = Path(folder) / f"{_key(function, about, leaves, structure)}{SUFFIX}"
-    with contextlib.ExitStack() as turn:
+    with contextlib.ExitStack() as held:
         found = _read(file)
         if found is None:
-            turn.enter_context(_turn(file.with_suffix(".lock")))
+            held.enter_context(turn(file.with_suffix(".lock"), PATIENCE))
             found = _read(file)
         if found is not None:
-            turn.close()
+            held.close()
             yield found
             return
         # JAX does not promise to export all that it can compile.
@@ -71,38 +70,6 @@ def traced(
         yield found
         if found is not None:
             _write(file, found)
-
-
-@contextlib.contextmanager
-def _turn(file: Path) -> Iterator[None]:
-    """The only process in its block, after those that came before; the lock dies with its holder.
-
-    Where one takes longer than it may, or files cannot be locked, this one goes on beside it, which costs only time.
-    """
-    try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        end = time.monotonic() + PATIENCE
-        while not _locked(descriptor) and time.monotonic() < end:
-            time.sleep(0.05)
-        yield
-        with contextlib.suppress(OSError):
-            file.unlink()  # whoever waits for it finds the trace, and whoever comes after needs no lock
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _flat(function: Callable[..., Any], structure: Any) -> Callable[..., list[Any]]:

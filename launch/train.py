@@ -9,6 +9,7 @@ or, without a scheduler, on each host:
     python launch/train.py --distributed --coordinator HOST0:1234 --processes 2 --process-id 0 --dataset glas ...
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from jaxseg.command import StopRequest, command
 from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
 from jaxseg.errors import UsageError
 from jaxseg.execution.start import prepare_process
+from jaxseg.gpus import ONE_GRAPH
 from jaxseg.run_folder import RunFolder
 
 
@@ -68,6 +70,8 @@ class Flags:
 
 def main() -> None:
     flags = tyro.cli(Flags, description=__doc__)
+    if flags.distributed:  # they compile together, which needs the same options in all of them
+        os.environ[ONE_GRAPH] = "0"
     prepare_process(flags.recipe)
     run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
     places = Locations.choose(flags.data_dir, flags.weights_dir)

@@ -18,12 +18,24 @@ def test_a_cpu_rounds_only_what_it_multiplies() -> None:
     assert device.precision("bfloat16") == (jnp.float32, jnp.bfloat16)
 
 
-def test_accelerators_compute_in_bfloat16_without_options_for_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("told", "gradients", "options"),
+    [
+        (None, True, {}),
+        ("0", True, {}),
+        ("1", False, {}),
+        ("1", True, {device.GRAPHS: device.IN_GRAPHS}),
+    ],
+)
+def test_accelerators_compute_in_bfloat16_and_take_a_step_as_one_graph_where_that_was_settled(
+    told: str | None, gradients: bool, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    device._understood.cache_clear()
+    monkeypatch.delenv("JAXSEG_ONE_GRAPH", raising=False)
+    if told is not None:
+        monkeypatch.setenv("JAXSEG_ONE_GRAPH", told)
     assert device.precision("auto") == device.precision("bfloat16") == (jnp.bfloat16, jnp.bfloat16)
-    assert device._understood(device.SUMS) == {}
-    device._understood.cache_clear()
+    assert device._compiler_options(device.precision("auto"), gradients) == options
 
 
 @pytest.mark.parametrize(("backend", "waits"), [("cpu", True), ("gpu", False)])
@@ -47,7 +59,8 @@ def test_only_a_cpu_is_waited_for(backend: str, waits: bool, monkeypatch: pytest
 def test_this_xla_knows_the_options() -> None:
     for parts in ((device.SUMS,), (device.SUMS, device.PRODUCTS), (device.SUMS, device.PRODUCTS, device.CONVOLUTIONS)):
         library = ",".join(parts)
-        assert device._understood(library) == {device.LIBRARY: library}
+        assert device._understood(device.LIBRARY, library) == {device.LIBRARY: library}
+    assert device._understood(device.GRAPHS, device.IN_GRAPHS) != {}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +100,6 @@ def test_cores_that_ynnpack_would_leave_idle(
 
 def test_an_xla_that_does_not_know_the_options_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "LIBRARY", "xla_cpu_no_such_option")
-    device._understood.cache_clear()
-    assert device._understood(device.SUMS) == {}
+    assert device._compiler_options(device.FLOAT32, gradients=True) == {}
+    assert device._understood(device.GRAPHS, "FUSION,NO_SUCH_KIND") == {}
     assert device.compiled(lambda x: x + 1)(jnp.ones(())) == 2
-    device._understood.cache_clear()

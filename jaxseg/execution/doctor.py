@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from jaxseg.datasets.listing import listed
 from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
-from jaxseg.execution import compile_cache
+from jaxseg.execution import child, compile_cache
 from jaxseg.host import memory, usable_cores
 from jaxseg.models.receipt import Receipt
 
@@ -121,36 +120,15 @@ def _canonical(name: str) -> str:
 
 def _devices() -> Iterator[Finding]:
     """In a child process: a broken driver is then a line here, and no device stays taken."""
-    found, output = _child(DEVICES)
+    found, output = child.run(DEVICES, patience=PATIENCE)
     yield Finding("JAX devices", found, output, "check driver and jax plugin: pip install -e .[cuda13] or [cuda12]")
 
 
 def _training() -> Iterator[Finding]:
     """Devices that are found may still fail at the first convolution, or end the process that compiles one."""
-    found, output = _child(TRIAL, patience=COMPILING)
+    found, output = child.run(TRIAL, patience=COMPILING)
     remedy = "install a driver and CUDA packages that suit the jax plugin, or the versions of constraints.txt"
     yield Finding("training", found, output, remedy)
-
-
-def _child(code: str, *arguments: str, patience: float = PATIENCE, **environment: str) -> tuple[bool, str]:
-    beside_others = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # who may be at work on the GPUs
-    try:
-        result = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=patience,
-            check=False,
-            env={**os.environ, **beside_others, **environment},
-        )
-    except subprocess.TimeoutExpired:
-        return False, f"no answer within {patience} s"
-    if result.returncode == 0:
-        return True, result.stdout.strip()
-    lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-    return False, next(
-        (line for line in lines if "Check failed" in line), lines[-1]
-    )  # XLA's abort has a trace below it
 
 
 def _machine() -> Iterator[Finding]:
@@ -236,7 +214,7 @@ def _weights(weights_dir: Path) -> Iterator[Finding]:
 def _digests(weights_dir: Path, names: list[str]) -> Iterator[Finding]:
     if not names:
         return
-    ran, output = _child(DIGEST, str(weights_dir), *names, JAX_PLATFORMS="cpu")
+    ran, output = child.run(DIGEST, str(weights_dir), *names, patience=PATIENCE, JAX_PLATFORMS="cpu")
     if not ran:
         yield Finding("weights", False, output, "see the line on JAX devices")
         return

@@ -4,7 +4,7 @@ import gc
 
 from jaxseg import first_touch
 from jaxseg.config import Recipe
-from jaxseg.execution import compile_cache
+from jaxseg.execution import compile_cache, one_graph
 from jaxseg.execution.footprint import first_step_bytes
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.heap import keep_freed_memory
@@ -18,8 +18,8 @@ def prepare_process(recipe: Recipe | None = None) -> None:
     """Turn the compilation cache on, keep freed memory on CPUs, and look for garbage less often.
 
     Args:
-        recipe: of the run that the process will begin with, if it trains. A core that imports leave idle touches the
-            memory for its first step.
+        recipe: of the run that the process will begin with, if it trains. On CPUs a core that imports leave idle
+            touches the memory for its first step; on GPUs it is settled how they take a step.
 
     Raises:
         InputError: the cache's folder is not safe to run code from.
@@ -28,6 +28,8 @@ def prepare_process(recipe: Recipe | None = None) -> None:
     if computes_on_cpu():
         keep_freed_memory()
     look_for_garbage_rarely()
+    if recipe is not None:
+        one_graph.settle()
     if recipe is not None and computes_on_cpu() and usable_cores() > 1:
         first_touch.begin(first_step_bytes(recipe))
 

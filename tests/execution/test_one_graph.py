@@ -1,0 +1,121 @@
+"""A step as one CUDA graph is taken where it was tried out and was right and faster; tried once."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxseg import gpus
+from jaxseg.execution import one_graph
+from jaxseg.execution.one_graph import judged, settle
+
+PIECES = {"loss": 1.25, "seconds": 0.004}
+GRAPH = {"loss": 1.251, "seconds": 0.003}
+
+
+class Tried:
+    """Stands for the processes that train both ways."""
+
+    def __init__(self, pieces: Any = PIECES, graph: Any = GRAPH) -> None:
+        self.said, self.ways = {"0": pieces, "1": graph}, list[str]()
+
+    def run(self, code: str, *, patience: float, **environment: str) -> tuple[bool, str]:
+        way = environment[gpus.ONE_GRAPH]
+        self.ways.append(way)
+        said = self.said[way]
+        return (False, said) if isinstance(said, str) else (True, f"a warning\n{json.dumps(said)}")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """One with two GPUs, and the folder of its cache."""
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    monkeypatch.setenv("JAXSEG_CACHE", str(cache))
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    monkeypatch.setattr(gpus, "visible", lambda: ("0", "1"))
+    monkeypatch.setenv(gpus.ONE_GRAPH, "")  # so that what is settled goes with the test
+    monkeypatch.delenv(gpus.ONE_GRAPH)
+    return cache
+
+
+def settled(monkeypatch: pytest.MonkeyPatch, tried: Tried) -> str | None:
+    """What a new process settles on."""
+    monkeypatch.delenv(gpus.ONE_GRAPH, raising=False)
+    monkeypatch.setattr(one_graph.child, "run", tried.run)
+    settle()
+    return os.environ.get(gpus.ONE_GRAPH)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "graph", "taken", "why"),
+    [
+        (PIECES, GRAPH, True, "4.00 ms a step in pieces, 3.00 as one graph"),
+        (PIECES, GRAPH | {"seconds": 0.00395}, False, "4.00 ms a step in pieces, 3.95 as one graph"),
+        (PIECES, GRAPH | {"loss": 1.5}, False, "the losses differ: 1.25 and 1.5"),
+        (PIECES, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", False, "as one graph failed: CUDA_ERROR_STREAM_CAPTURE"),
+        ("no answer within 300 s", GRAPH, False, "a step in pieces failed: no answer within 300 s"),
+    ],
+)
+def test_taken_where_it_works_is_right_and_faster(
+    host: Path, pieces: Any, graph: Any, taken: bool, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Tried(pieces, graph)
+    assert settled(monkeypatch, tried) == str(int(taken))
+    assert settled(monkeypatch, tried) == str(int(taken))
+    assert tried.ways == ["0", "1"], "once"
+    (file,) = host.iterdir()
+    told = json.loads(file.read_text())
+    assert told["one_graph"] is taken
+    assert why in told["why"]
+
+
+def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
+    host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Tried()
+    settled(monkeypatch, tried)
+    (file,) = host.iterdir()
+    file.write_text("{")
+    settled(monkeypatch, tried)
+    monkeypatch.setattr(gpus, "visible", lambda: ("0",))
+    settled(monkeypatch, tried)
+    monkeypatch.setattr(one_graph, "DRIVER", tmp_path / "driver")
+    for model in ("NVIDIA A100", "NVIDIA H100", "NVIDIA H100"):
+        (tmp_path / "driver/gpus/0").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "driver/gpus/0/information").write_text(f"Model: \t {model}\nGPU UUID: \t GPU-1\n")
+        settled(monkeypatch, tried)
+    assert tried.ways == ["0", "1"] * 5
+    assert len(list(host.iterdir())) == 4
+
+
+def test_what_the_user_has_chosen_stays(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpus.ONE_GRAPH, "0")
+    monkeypatch.setattr(one_graph.child, "run", lambda *_, **__: pytest.fail("tried out"))
+    settle()
+    assert os.environ[gpus.ONE_GRAPH] == "0"
+
+
+@pytest.mark.parametrize(("platforms", "seen"), [("cpu", ("0",)), ("", ()), ("tpu", ())])
+def test_nothing_is_tried_without_a_gpu(
+    host: Path, platforms: str, seen: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    monkeypatch.setattr(gpus, "visible", lambda: seen)
+    tried = Tried()
+    assert settled(monkeypatch, tried) is None
+    assert tried.ways == []
+
+
+def test_the_trial_itself_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this CPU, where both ways are the same program."""
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    ways = [one_graph.child.run(one_graph.TRIAL, patience=300, **{gpus.ONE_GRAPH: way}) for way in "01"]
+    (well, first), (also, second) = ways
+    assert well, first
+    assert also, second
+    assert json.loads(first)["loss"] == json.loads(second)["loss"]
+    assert json.loads(first)["seconds"] > 0
+    assert "ms a step in pieces" in judged(*ways)[1]
