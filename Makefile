@@ -11,6 +11,10 @@ EXTRAS ?= convert,test
 JOBS ?= 2
 BIN := .venv/bin
 comma := ,
+ifeq ($(origin EXTRAS),file)  # not asked for: an environment that stands serves, whatever its extras
+MADE := $(lastword $(sort $(wildcard .venv/.ready-*)))
+EXTRAS := $(if $(MADE),$(subst -,$(comma),$(MADE:.venv/.ready-%=%)),$(EXTRAS))
+endif
 READY := .venv/.ready-$(subst $(comma),-,$(EXTRAS))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

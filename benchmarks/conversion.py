@@ -44,7 +44,7 @@ def measure(flags: Flags) -> Path:
         setting = {"file": str(file), "depth": flags.depth, "width": flags.width}
         reading = [
             Contender("jaxseg", "benchmarks.ours:read_weights", setting, environment=ON_CPU),
-            Contender("PyTorch", "benchmarks.pytorch:read_weights", setting),
+            Contender("PyTorch", "benchmarks.pytorch:read_weights", setting, environment=ON_CPU),
         ]
         whole = [Contender("jaxseg", "benchmarks.ours:convert_weights", setting, environment=ON_CPU)]
         parts = {

@@ -19,7 +19,8 @@ from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, Turn, race
 
-CUTS = {True: 5000, False: 1}  # batches in a turn, so that on a GPU launching and waiting once matter little
+CUTS = {True: 300, False: 1}  # batches in a turn, so that on a GPU waiting once matters little
+CUT_TOGETHER = 256  # crops that a GPU is handed at once, so that handing over matters little
 STEPS = {True: 400, False: 10}  # of training in a turn, on a GPU or a CPU; input of 20 lies drawn when a turn begins
 
 
@@ -80,7 +81,8 @@ def plan_by_element(setting: dict[str, Any]) -> Turn:
 
 
 def measure(flags: Flags) -> Path:
-    flags = replace(flags, steps=STEPS[this_machine().gpu] if flags.steps is None else flags.steps)
+    steps = STEPS[this_machine().gpu] if flags.steps is None else flags.steps
+    flags = replace(flags, steps=this_machine().dispatched(steps))
     works = {"drawing": _drawn, "cutting": _cut} | ({"training": _trained} if flags.steps else {})
     parts = {name: functools.partial(work, flags) for name, work in works.items()}
     return record_parts("input", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
@@ -99,12 +101,13 @@ def _drawn(flags: Flags) -> list[Case]:
 def _cut(flags: Flags) -> list[Case]:
     here = this_machine()
     cuts, one_core = CUTS[here.gpu], not here.gpu
-    setting = {"side": flags.side, "batch": flags.batch, "cuts": cuts}
+    batch = max(flags.batch, CUT_TOGETHER) if here.gpu else flags.batch
+    setting = {"side": flags.side, "batch": batch, "cuts": cuts}
     contenders = [Contender("jaxseg", "benchmarks.ours:cut", setting, one_core)]
     if here.peer:
         contenders.append(Contender("PyTorch grid_sample", "benchmarks.pytorch:cut", setting, one_core))
-    name = f"cut {cuts} batches of {flags.batch}" if here.gpu else f"cut a batch of {flags.batch}, one core"
-    return [Case(name, cuts * flags.batch, "crops", race(contenders, flags.turns))]
+    name = f"cut {cuts} batches of {batch}" if here.gpu else f"cut a batch of {batch}, one core"
+    return [Case(name, cuts * batch, "crops", race(contenders, flags.turns))]
 
 
 def _trained(flags: Flags) -> list[Case]:

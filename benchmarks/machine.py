@@ -7,13 +7,18 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxseg import processor
 from jaxseg.gpus import ONE_GRAPH
 
+DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
+CUDA_PACKAGES = ("jax-cuda", "nvidia-")  # beginnings of their names
+DRIVER = Path("/proc/driver/nvidia/version")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
 PROBE_PEER = "import torch; print(torch.cuda.is_available())"
+PROBE_PEER_CUDA = "import torch; print(torch.version.cuda, torch.backends.cudnn.version())"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class Machine:
     def slug(self) -> str:
         """The device's name as part of a file name."""
         return "-".join("".join(c if c.isalnum() else " " for c in self.device.lower()).split())
+
+    def dispatched(self, steps: int) -> int:
+        """How many training steps are carried out where so many are asked for: whole dispatches."""
+        return -(-steps // DISPATCH) * DISPATCH if self.gpu else steps
 
 
 @functools.cache
@@ -60,7 +69,16 @@ def about() -> dict[str, object]:
         "python": platform.python_version(),
         "one_graph": os.environ.get(ONE_GRAPH) == "1",
         "versions": {name: _version(name) for name in PACKAGES},
+        **(_cuda() if this_machine().gpu else {}),
     }
+
+
+def _cuda() -> dict[str, object]:
+    """Which CUDA software ours and the peer use."""
+    names = sorted({found.name.lower() for found in importlib.metadata.distributions() if found.name})
+    found = {name: _version(name) for name in names if name.startswith(CUDA_PACKAGES)}
+    driver = DRIVER.read_text(errors="replace").splitlines()[0] if DRIVER.is_file() else None
+    return {"cuda": {"packages": found, "driver": driver, "PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)}}
 
 
 def _version(package: str) -> str | None:

@@ -16,7 +16,8 @@ CONVOLUTIONS = ("convolution", "__cudnn$conv")
 PRODUCTS = ("dot", "__cublas$")
 LAYOUT = {"copy", "transpose", "bitcast", "reshape", "broadcast", "slice", "concatenate", "pad", "convert"}
 NO_WORK = {"parameter", "constant", "tuple", "get-tuple-element", "fusion"}
-LOOPS = "loops: cutting crops"
+LOOPS = "loops: cutting crops"  # on CPUs, where a step is a program
+ONCE = "once a dispatch"  # on GPUs, where it is the body of a loop
 UNKNOWN = "not in the program's text"
 BETWEEN = "between them"
 
@@ -40,13 +41,19 @@ class Operation:
 
 
 def operations(
-    program: str, found: dict[str, list[float]], steps: int, arithmetic: float, bandwidth: float
+    program: str,
+    found: dict[str, list[float]],
+    steps: int,
+    arithmetic: float,
+    bandwidth: float,
+    elsewhere: str = LOOPS,
 ) -> list[Operation]:
     """What the timed operations of a compiled program are, the longest first.
 
     Args:
         found: seconds of every operation in `steps` steps, by its name, in order of time.
         arithmetic, bandwidth: the roofs, FLOP and bytes a second.
+        elsewhere: group of what is in the program, but not among the operations of a step.
     """
     of_step, codes = {kernel.name: kernel for kernel in kernels(program)}, opcodes(program)
     result = []
@@ -54,7 +61,7 @@ def operations(
         if codes.get(name) in CALLERS:
             continue
         kernel = of_step.get(name) or Kernel(name, "", 0, "")
-        where = group(kernel) if name in of_step else LOOPS if name in codes else UNKNOWN
+        where = group(kernel) if name in of_step else elsewhere if name in codes else UNKNOWN
         least = max(kernel.flop / arithmetic, kernel.bytes / bandwidth)
         each = _of_a_step(seconds, steps)
         result.append(Operation(name, where, kernel.made_from, each, least, kernel.flop, kernel.bytes))

@@ -76,7 +76,8 @@ def most_at_once(flags: Flags) -> int:
 
 def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
-    batch, steps = flags.batch or (16 if gpu else 4), flags.steps or (200 if gpu else 1)
+    batch = flags.batch or (16 if gpu else 4)
+    steps = this_machine().dispatched(flags.steps or (200 if gpu else 1))
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
     one_graph.settle()  # as our commands do before they train
     parts = {"training": lambda: _raced(flags)}

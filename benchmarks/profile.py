@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.operations import Operation, draw, grouped, operations, report, total
+from benchmarks.operations import LOOPS, ONCE, Operation, draw, grouped, operations, report, total
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, opened
 from jaxseg.gpus import ONE_GRAPH
@@ -78,12 +78,24 @@ def profiled(setting: dict[str, Any]) -> Turn:
             with jax.profiler.trace(folder, profiler_options=options):
                 for _ in range(setting["turns"]):
                     turn()
-            found = operations(program, durations(Path(folder)), setting["turns"] * setting["steps"], *roofs)
+            steps = setting["turns"] * setting["steps"]
+            found = operations(program, durations(Path(folder)), steps, *roofs, elsewhere=ONCE if gpu else LOOPS)
+        check_traced(found, statistics.median(seconds) / setting["steps"])
         result = {"seconds": seconds, "roofs": roofs, "operations": [asdict(each) for each in found]}
         Path(setting["file"]).write_text(json.dumps(result))
         return sum(seconds)
 
     return timed
+
+
+def check_traced(found: list[Operation], step: float) -> None:
+    """`RuntimeError` where the profiler has seen less than a tenth of a step."""
+    seen = total(found, "seconds")
+    if seen < step / 10:
+        raise RuntimeError(
+            f"the profiler saw {1000 * seen:.1f} ms of operations in a step of {1000 * step:.1f} ms; "
+            "on a GPU it needs CUPTI and the right to count (see NVIDIA's ERR_NVGPUCTRPERM)"
+        )
 
 
 def durations(folder: Path) -> dict[str, list[float]]:
@@ -130,12 +142,17 @@ def measured_roofs(dtype: str, rows: int, numbers: int) -> tuple[float, float]:
 
 
 def _least(work: Callable[[], Any], times: int = 6) -> float:
+    """Least seconds of one call; on GPUs of ten in a row, so that handing over and waiting count little."""
+    import jax
+
     work().block_until_ready()
-    seconds = []
+    together, seconds = 1 if jax.default_backend() == "cpu" else 10, []
     for _ in range(times):
         started = time.perf_counter()
-        work().block_until_ready()
-        seconds.append(time.perf_counter() - started)
+        for _ in range(together):
+            last = work()
+        last.block_until_ready()
+        seconds.append((time.perf_counter() - started) / together)
     return min(seconds)
 
 

@@ -76,7 +76,8 @@ def measure(flags: Flags) -> Path:
 
 def _started(flags: Flags, folder: Path) -> Case:
     setting = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": flags.batch}
-    setting |= {"steps": 1, "warm": 1}
+    steps = this_machine().dispatched(1)  # what a run begins with
+    setting |= {"steps": steps, "warm": steps}
     empty, failures = folder / "empty", Failures()
     works = {
         contender.name: functools.partial(first_step, contender, empty)
@@ -86,7 +87,8 @@ def _started(flags: Flags, folder: Path) -> Case:
         if "filled" in name:
             with failures.noted(name):
                 work()
-    return Case(f"first step, batch {flags.batch}", 1, "starts", in_turns(works, flags.turns, failures))
+    first = "first step" if steps == 1 else f"first {steps} steps"
+    return Case(f"{first}, batch {flags.batch}", 1, "starts", in_turns(works, flags.turns, failures))
 
 
 def main() -> None:

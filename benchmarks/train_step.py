@@ -15,7 +15,6 @@ from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import race
 from jaxseg.execution import one_graph
 
-DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
 CROPS = 6400  # of a GPU's turn: two seconds at the 3,000 a second aimed at, beside which its clock's rise is short
 
 
@@ -58,8 +57,8 @@ def measure(flags: Flags) -> Path:
 
 def steps(flags: Flags, batch: int) -> int:
     """Of a turn; on GPUs whole dispatches."""
-    of_gpu = max(1, CROPS // batch // DISPATCH) * DISPATCH
-    return flags.steps or (of_gpu if this_machine().gpu else 1)
+    here = this_machine()
+    return here.dispatched(flags.steps or (max(1, CROPS // batch) if here.gpu else 1))
 
 
 def _raced(flags: Flags, batch: int) -> list[Case]:

@@ -21,12 +21,17 @@ def has_plugin() -> bool:
     return any(importlib.util.find_spec(plugin) for plugin in PLUGINS)
 
 
+def is_name(text: str) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES may name a GPU, or a part of one, so."""
+    return text.isdigit() or text.startswith(("GPU-", "MIG-"))
+
+
 def visible() -> tuple[str, ...]:
     """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
     if not has_plugin():
         return ()
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return tuple(name for name in named.split(",") if name and name != "-1")
+        return tuple(name for name in named.split(",") if is_name(name))  # and not -1, or Slurm's NoDevFiles
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
     return tuple(map(str, range(next(filter(None, counts), 0))))
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from jaxseg.errors import UsageError
-from jaxseg.gpus import has_plugin
+from jaxseg.gpus import has_plugin, is_name
 from jaxseg.gpus import visible as visible_gpus
 from jaxseg.host import memory, usable_cores
 
@@ -88,7 +88,7 @@ def _listed(gpus: str) -> tuple[str, ...]:
     if gpus == "none":
         return ()
     names = tuple(name.strip() for name in gpus.split(","))
-    if len(set(names)) < len(names) or not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
+    if len(set(names)) < len(names) or not all(map(is_name, names)):
         raise UsageError("bad value for --gpus", found=gpus, expected="numbers such as 0,1,2,3, or none")
     return names
 

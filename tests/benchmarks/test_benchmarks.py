@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from benchmarks import (
     input,
     machine,
     material,
+    operations,
     ours,
     placement,
     profile,
@@ -126,14 +128,57 @@ def test_runs_that_share_a_gpu_compute_what_one_process_compiled(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("batch", "asked", "steps"), [(64, 0, 100), (4, 0, 1600), (48, 0, 130), (9000, 0, 10), (4, 7, 7)]
+    ("batch", "asked", "steps"), [(64, 0, 100), (4, 0, 1600), (48, 0, 140), (9000, 0, 10), (4, 17, 20)]
 )
 def test_turns_of_a_gpu_are_whole_dispatches(
     batch: int, asked: int, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_step, "this_machine", lambda: GPU)
     assert train_step.steps(train_step.Flags(steps=asked), batch) == steps
-    assert train_step.DISPATCH == STEPS_PER_DISPATCH
+    assert machine.DISPATCH == STEPS_PER_DISPATCH
+    assert Machine("2 CPU cores", gpu=False, peer=True).dispatched(17) == 17
+
+
+def test_results_of_a_gpu_name_its_cuda_software(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    driver = tmp_path / "version"
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1\nGCC version: 12\n")
+    monkeypatch.setattr(machine, "DRIVER", driver)
+    monkeypatch.setattr(machine, "CUDA_PACKAGES", ("jaxl", "num"))  # such as are installed here
+    monkeypatch.setattr(machine, "_ask", lambda program, **_: "12.9 91200")
+    monkeypatch.setattr(machine, "this_machine", lambda: GPU)
+    told = machine.about()["cuda"]
+    assert told["driver"].endswith("570.1")
+    assert told["packages"]["jaxlib"] == machine.about()["versions"]["jaxlib"]
+    assert told["PyTorch, cuDNN"] == "12.9 91200"
+    monkeypatch.setattr(machine, "this_machine", lambda: Machine("2 CPU cores", gpu=False, peer=True))
+    assert "cuda" not in machine.about()
+
+
+def test_a_profile_that_saw_next_to_nothing_is_an_error() -> None:
+    seen = operations.Operation("sum", "sums", "", 0.004, 0.001, 0, 8)
+    profile.check_traced([seen], 0.039)
+    with pytest.raises(RuntimeError, match=r"saw 4\.0 ms of operations in a step of 41\.0 ms(.|\n)*CUPTI"):
+        profile.check_traced([seen], 0.041)
+    with pytest.raises(RuntimeError, match=r"saw 0\.0 ms"):
+        profile.check_traced([], 0.01)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_gpu_is_handed_many_crops_to_cut_at_once(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    raced: list[turns.Contender] = []
+    monkeypatch.setattr(input, "this_machine", lambda: Machine("any", gpu=gpu, peer=True))
+    monkeypatch.setattr(input, "race", lambda contenders, turns: raced.extend(contenders) or {})
+    (case,) = input._cut(input.Flags(batch=16))
+    assert {(each.setting["batch"], each.setting["cuts"]) for each in raced} == {(256, 300) if gpu else (16, 1)}
+    assert case.items == (76_800 if gpu else 16)
+
+
+def test_a_start_on_a_gpu_is_a_whole_dispatch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(start, "this_machine", lambda: GPU)
+    monkeypatch.setattr(start, "contenders", lambda setting, *_: given.append(setting) or [])
+    assert start._started(start.Flags(batch=4), tmp_path).name == "first 10 steps, batch 4"
+    assert (given[0]["steps"], given[0]["warm"]) == (10, 10)
 
 
 def test_placements_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import operations
 from benchmarks.arithmetic import flop
 from benchmarks.hlo import kernels
-from benchmarks.operations import BETWEEN, LOOPS, UNKNOWN, Operation
+from benchmarks.operations import BETWEEN, LOOPS, ONCE, UNKNOWN, Operation
 
 LABELS = ("NHWC", "HWIO", "NHWC")
 
@@ -109,6 +109,8 @@ def test_operations_of_a_step_by_hand() -> None:
     assert (found["sum"].group, found["turned"].group) == ("sums", "copies and transposes")
     assert (found["cut"].group, found["cut"].seconds) == (LOOPS, 1.0)  # twice a step
     assert (found["memcpy"].group, found["memcpy"].least) == (UNKNOWN, 0)
+    on_gpu = operations.operations(STEP, TIMES, 3, arithmetic=160.0, bandwidth=128.0, elsewhere=ONCE)
+    assert {each.name for each in on_gpu if each.group == ONCE} == {"cut"}
 
 
 def test_kernels_of_an_operation_are_added_up_for_each_step() -> None:

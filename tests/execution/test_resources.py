@@ -78,6 +78,9 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(gpus, "PLUGINS", ("json",))  # stands for an installed plugin
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert chosen().gpus == ("2", "5")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "NoDevFiles")  # what Slurm says to jobs without GPUs
+    assert chosen().gpus == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
     assert chosen().gpus == ()
 
