@@ -11,7 +11,7 @@ import jax
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
-from jaxseg.execution import speeds
+from jaxseg.execution import one_graph, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import read_json, write_json
 from jaxseg.host import usable_cores
@@ -47,7 +47,8 @@ def complete(
     checkpoints, trained = Checkpoints(folder.checkpoints), None
     with contextlib.ExitStack() as stack:
         if not checkpoints.ended:
-            trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
+            with one_graph.doubted():
+                trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
         if should_stop():
             raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
         scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))

@@ -11,12 +11,14 @@ import importlib.metadata
 import json
 import math
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxseg import gpus
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import child, compile_cache
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.files import write_json
@@ -27,6 +29,7 @@ TRIAL = "from jaxseg.execution.trial import timed; print(timed())"
 PATIENCE = 300  # seconds for each way
 AGREEMENT = 0.05  # relative difference of the losses; float32 and bfloat16 differ by .005
 GAIN = 0.98  # of the time, at most
+OF_GRAPHS = re.compile(r"captur|graph|command.?buffer", re.IGNORECASE)
 DRIVER = Path("/proc/driver/nvidia")
 
 
@@ -34,10 +37,33 @@ def settle() -> None:
     """Set `ONE_GRAPH` for this process and its children, unless it is set or no NVIDIA GPU is there."""
     if ONE_GRAPH in os.environ or computes_on_cpu() or not gpus.visible():
         return
-    file = compile_cache.check() / f"one_graph_{_key()}.json"
+    file = _file()
     with turn(file.with_suffix(".lock"), 3 * PATIENCE):
         found = _read(file) or _tried(file)
     os.environ[ONE_GRAPH] = str(int(found["one_graph"]))
+
+
+@contextlib.contextmanager
+def doubted() -> Iterator[None]:
+    """Remember where a step fails as one graph though that of the trial did not: the next process takes pieces.
+
+    Raises:
+        UsageError: in place of an error of JAX that tells of graphs.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if os.environ.get(ONE_GRAPH) != "1" or not OF_GRAPHS.search(str(error)):
+            raise
+        _remember(_file(), False, f"a step failed: {error}")
+        raise UsageError(
+            f"the GPU did not take a training step as one CUDA graph: {error}",
+            remedy=f"repeat the command, without {ONE_GRAPH} if you have set it: it takes steps in pieces from now on",
+        ) from error
+
+
+def _file() -> Path:
+    return compile_cache.check() / f"one_graph_{_key()}.json"
 
 
 def _read(file: Path) -> dict[str, Any] | None:
@@ -49,14 +75,20 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _tried(file: Path) -> dict[str, Any]:
-    """Remembered where the disk lets us; a failure to try is remembered like a failure to work."""
+    """What a trial says now. It is remembered, unless training failed either way, which is another matter."""
     print("trying out, once, whether a step as one CUDA graph is faster on this GPU", file=sys.stderr, flush=True)
     ways = {way: child.run(TRIAL, patience=PATIENCE, **{ONE_GRAPH: str(way)}) for way in (0, 1)}
     verdict, why = judged(*ways.values())
-    found = {"one_graph": verdict, "why": why}
-    with contextlib.suppress(InputError, OSError):
-        write_json(file, found)
     print(f"{'one graph' if verdict else 'several pieces'}: {why}", file=sys.stderr, flush=True)
+    return _remember(file if ways[0][0] else None, verdict, why)
+
+
+def _remember(file: Path | None, verdict: bool, why: str) -> dict[str, Any]:
+    """Where the disk lets us."""
+    found = {"one_graph": verdict, "why": why}
+    if file is not None:
+        with contextlib.suppress(InputError, OSError):
+            write_json(file, found)
     return found
 
 

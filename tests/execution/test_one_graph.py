@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jaxseg import gpus
+from jaxseg.errors import UsageError
 from jaxseg.execution import one_graph
 from jaxseg.execution.one_graph import judged, settle
 
@@ -56,7 +57,6 @@ def settled(monkeypatch: pytest.MonkeyPatch, tried: Tried) -> str | None:
         (PIECES, GRAPH | {"seconds": 0.00395}, False, "4.00 ms a step in pieces, 3.95 as one graph"),
         (PIECES, GRAPH | {"loss": 1.5}, False, "the losses differ: 1.25 and 1.5"),
         (PIECES, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", False, "as one graph failed: CUDA_ERROR_STREAM_CAPTURE"),
-        ("no answer within 300 s", GRAPH, False, "a step in pieces failed: no answer within 300 s"),
     ],
 )
 def test_taken_where_it_works_is_right_and_faster(
@@ -70,6 +70,30 @@ def test_taken_where_it_works_is_right_and_faster(
     told = json.loads(file.read_text())
     assert told["one_graph"] is taken
     assert why in told["why"]
+
+
+def test_training_that_fails_either_way_is_not_remembered(
+    host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settled(monkeypatch, Tried("no answer within 300 s", GRAPH)) == "0"
+    assert "several pieces: a step in pieces failed: no answer within 300 s" in capsys.readouterr().err
+    assert settled(monkeypatch, Tried()) == "1"
+
+
+def test_a_step_that_fails_where_the_trial_did_not_is_taken_in_pieces_from_then_on(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Tried()
+    assert settled(monkeypatch, tried) == "1"
+    with pytest.raises(RuntimeError, match="out of memory"), one_graph.doubted():
+        raise RuntimeError("out of memory")
+    assert settled(monkeypatch, tried) == "1"
+    with pytest.raises(UsageError, match=r"CUDA_ERROR_STREAM_CAPTURE(.|\n)*repeat the command"), one_graph.doubted():
+        raise RuntimeError("INTERNAL: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+    assert settled(monkeypatch, tried) == "0"
+    with pytest.raises(RuntimeError, match="CAPTURE"), one_graph.doubted():  # another matter, as steps are in pieces
+        raise RuntimeError("INTERNAL: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+    assert tried.ways == ["0", "1"]
 
 
 def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
