@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
@@ -11,6 +11,7 @@ PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
 # Variable of the environment: "1" where GPUs take a training step as one CUDA graph (jaxseg/execution/one_graph.py).
 ONE_GRAPH = "JAXSEG_ONE_GRAPH"
+JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
 ALL = "all"  # as JAX says it
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
 GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_GPU_BIND")
@@ -54,6 +55,22 @@ def of_task(environment: Mapping[str, str], seen: int) -> str | None:
         return ALL
     share = seen // tasks
     return ",".join(str(number * share + index) for index in range(share))
+
+
+def of_worker(asked: Sequence[str], rank: int, of_job: str) -> str:
+    """The GPU of a sweep's worker, as in CUDA_VISIBLE_DEVICES.
+
+    A cluster's job may have been given others of its node than were named when it was asked for, as many of them.
+
+    Args:
+        asked: for each worker of a host the GPU that it was meant for.
+        rank: of the worker on its host.
+        of_job: those that the scheduler gave to the job, comma-separated; empty where there is none.
+    """
+    named, given = list(dict.fromkeys(asked)), of_job.split(",")
+    if len(given) == len(named) and all(map(is_name, given)):
+        return given[named.index(asked[rank])]
+    return asked[rank]
 
 
 def _place_on_host(environment: Mapping[str, str]) -> tuple[int, int] | None:

@@ -34,3 +34,20 @@ def slurm(tasks: str, number: int, host: int = 0, **more: str) -> dict[str, str]
 )
 def test_gpus_of_a_task(environment: dict[str, str], seen: int, meant: str | None) -> None:
     assert gpus.of_task(environment, seen) == meant
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_job", "gpus_of_workers"),
+    [
+        (("0", "1"), "", ["0", "1"]),
+        (("2", "5"), "", ["2", "5"]),
+        (("0", "0", "1", "1"), "2,3", ["2", "2", "3", "3"]),  # part of a node, without control groups
+        (("2", "3"), "0,1", ["0", "1"]),  # with them
+        (("0", "1"), "GPU-a,GPU-b", ["GPU-a", "GPU-b"]),
+        (("0", "1"), "0,1,2,3", ["0", "1"]),
+        (("0", "1"), "NoDevFiles", ["0", "1"]),
+        (("0",), "NoDevFiles", ["0"]),
+    ],
+)
+def test_gpus_of_a_sweeps_workers(asked: tuple[str, ...], of_job: str, gpus_of_workers: list[str]) -> None:
+    assert [gpus.of_worker(asked, rank, of_job) for rank in range(len(asked))] == gpus_of_workers

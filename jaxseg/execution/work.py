@@ -18,6 +18,7 @@ from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.plan import study_weights
 from jaxseg.execution.start import prepare_process
 from jaxseg.files import write_json, write_text
+from jaxseg.gpus import JOB_GPUS, of_worker
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
 
@@ -158,7 +159,8 @@ def _prepare_process(assignment: Assignment) -> None:
     rank = os.environ.get("PARSL_WORKER_RANK")
     if assignment.gpus and rank is not None:
         # Parsl's own choice is wrong where several workers share a GPU that is not the first
-        os.environ["CUDA_VISIBLE_DEVICES"] = assignment.gpus[int(rank)]
+        gpu = of_worker(assignment.gpus, int(rank), os.environ.get(JOB_GPUS, ""))
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     prepare_process(assignment.run.recipe)
     if rank is not None:
         watch = Watch(assignment.lock, assignment.token)

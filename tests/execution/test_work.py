@@ -1,5 +1,7 @@
 """One run in a worker: held, completed, its failure written down."""
 
+import dataclasses
+import os
 import time
 from pathlib import Path
 
@@ -77,6 +79,21 @@ def test_a_worker_is_prepared_once_and_for_its_first_run(
         for _ in range(2):
             assert work(given).state == "done"
     assert prepared == [given.run.recipe]
+
+
+def test_a_worker_of_a_job_sees_what_the_job_was_given(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_prepared", False)
+    monkeypatch.setattr(module, "prepare_process", lambda recipe: None)
+    monkeypatch.setattr(module, "_end_with_sweep", lambda watch: None)
+    monkeypatch.setenv("PARSL_WORKER_RANK", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # Parsl's own choice
+    monkeypatch.setenv("JAXSEG_JOB_GPUS", "2,3")
+    with hold_study(tmp_path) as lease:
+        given = dataclasses.replace(assignment(study, tmp_path, locations, lease), gpus=("0", "1"))
+        assert work(given).state == "done"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
 def test_nothing_starts_for_a_sweep_that_is_gone(study: Study, tmp_path: Path, locations: Locations) -> None:
