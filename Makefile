@@ -12,7 +12,7 @@ JOBS ?= 2
 BIN := .venv/bin
 comma := ,
 ifeq ($(origin EXTRAS),file)  # not asked for: an environment that stands serves, whatever its extras
-MADE := $(lastword $(sort $(wildcard .venv/.ready-*)))
+MADE := $(firstword $(wildcard .venv/.ready-*))
 EXTRAS := $(if $(MADE),$(subst -,$(comma),$(MADE:.venv/.ready-%=%)),$(EXTRAS))
 endif
 READY := .venv/.ready-$(subst $(comma),-,$(EXTRAS))
@@ -28,6 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@rm -f .venv/.ready-*
 	@touch $@
 
 demo: .venv

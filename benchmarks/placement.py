@@ -17,7 +17,6 @@ from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import Contender, race_of_teams
 from jaxseg.config import ModelConfig, Recipe
-from jaxseg.execution import one_graph
 from jaxseg.execution.footprint import training_bytes
 from jaxseg.execution.resources import MEMORY_SHARE, memory, usable_cores
 
@@ -79,7 +78,6 @@ def measure(flags: Flags) -> Path:
     batch = flags.batch or (16 if gpu else 4)
     steps = this_machine().dispatched(flags.steps or (200 if gpu else 1))
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
-    one_graph.settle()  # as our commands do before they train
     parts = {"training": lambda: _raced(flags)}
     return record_parts("placement", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
 

@@ -13,7 +13,6 @@ from benchmarks import dtypes
 from benchmarks.machine import this_machine
 from benchmarks.record import RESULTS, Case, record_parts
 from benchmarks.turns import race
-from jaxseg.execution import one_graph
 
 CROPS = 6400  # of a GPU's turn: two seconds at the 3,000 a second aimed at, beside which its clock's rise is short
 
@@ -47,7 +46,6 @@ class Flags:
 
 def measure(flags: Flags) -> Path:
     gpu = this_machine().gpu
-    one_graph.settle()  # as our commands do before they train
     batches = flags.batches or ((4, 8, 16, 32, 64) if gpu else (4,))
     parts = {f"batch {batch}": functools.partial(_raced, flags, batch) for batch in batches}
     name = "train_step_one_core" if flags.one_core else "train_step"

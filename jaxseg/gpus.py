@@ -14,7 +14,8 @@ ONE_GRAPH = "JAXSEG_ONE_GRAPH"
 JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
 ALL = "all"  # as JAX says it
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
-GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_GPU_BIND")
+GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU")
+BOUND = ("per_task:", "single:", "map_gpu:", "mask_gpu:")  # and not "closest", which may give two tasks the same
 
 
 def has_plugin() -> bool:
@@ -32,7 +33,9 @@ def visible() -> tuple[str, ...]:
     if not has_plugin():
         return ()
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return tuple(name for name in named.split(",") if is_name(name))  # and not -1, or Slurm's NoDevFiles
+        return tuple(
+            name for name in map(str.strip, named.split(",")) if is_name(name)
+        )  # and not -1, or Slurm's NoDevFiles
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
     return tuple(map(str, range(next(filter(None, counts), 0))))
 
@@ -65,7 +68,7 @@ def of_worker(asked: Sequence[str], rank: int, of_job: str) -> str:
     Args:
         asked: for each worker of a host the GPU that it was meant for.
         rank: of the worker on its host.
-        of_job: those that the scheduler gave to the job, comma-separated; empty where there is none.
+        of_job: those that the scheduler gave to the job on this host, comma-separated; empty where there is none.
     """
     named, given = list(dict.fromkeys(asked)), of_job.split(",")
     if len(given) == len(named) and all(map(is_name, given)):
@@ -86,7 +89,8 @@ def _place_on_host(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _has_its_own(environment: Mapping[str, str]) -> bool:
-    if environment.get("SLURM_GPU_BIND", "").removeprefix("verbose,") == "none":
+    binding = re.sub(r"^v(erbose)?,", "", environment.get("SLURM_GPU_BIND", ""))
+    if binding == "none":
         return False
-    told = any(name in environment for name in GPUS_OF_TASKS)
-    return told or "gpu" in environment.get("SLURM_TRES_PER_TASK", "")
+    told = any(name in environment for name in GPUS_OF_TASKS) or "gpu" in environment.get("SLURM_TRES_PER_TASK", "")
+    return told or binding.startswith(BOUND)

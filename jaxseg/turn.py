@@ -20,27 +20,35 @@ def turn(file: Path, patience: float) -> Iterator[None]:
         file: that is locked; its folder is there.
         patience: seconds to wait.
     """
+    descriptor = _opened(file)
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError:
+        held = descriptor is not None and _locked(descriptor, time.monotonic() + patience)
         yield
-        return
-    try:
-        end = time.monotonic() + patience
-        while not _locked(descriptor) and time.monotonic() < end:
-            time.sleep(0.05)
-        yield
-        with contextlib.suppress(OSError):
-            file.unlink()
+        if held:
+            with contextlib.suppress(OSError):
+                file.unlink()
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _opened(file: Path) -> int | None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+
+
+def _locked(descriptor: int, end: float) -> bool:
+    """Whether the lock was had before the clock told `end`."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)
+        except OSError:  # a file system without locks
+            return False
+        else:
+            return True

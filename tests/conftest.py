@@ -31,6 +31,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_trial_of_graphs() -> Iterator[None]:
+    """What a host's GPUs would take is not tried out in the midst of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXSEG_ONE_GRAPH", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _pytorch_without_onednn() -> None:
     """Its gradients of narrow nets write beyond their arrays where there is no AVX-512 (torch 2.13.0, an AMD EPYC)."""
     import torch

@@ -22,7 +22,10 @@ def slurm(tasks: str, number: int, host: int = 0, **more: str) -> dict[str, str]
         (slurm("2", 1, SLURM_GPUS_PER_TASK="2"), 2, "all"),
         (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4,gres/gpu=2"), 2, "all"),
         (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4"), 2, "1"),
-        (slurm("2", 1, SLURM_GPU_BIND="closest"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="single:1"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="verbose,map_gpu:0,1"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="closest"), 2, "1"),  # which may be the same for both
+        (slurm("2", 1, SLURM_GPU_BIND="v,none", SLURM_GPUS_PER_TASK="1"), 2, "1"),
         (slurm("2", 1, SLURM_GPU_BIND="none", SLURM_GPUS_PER_TASK="1"), 2, "1"),
         (slurm("2", 0), 0, "all"),
         ({"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, 4, "2,3"),

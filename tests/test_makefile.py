@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def dry_run(folder: Path, stands: str | None, *asked: str, age: float = 0) -> str:
+def dry_run(folder: Path, stands: str | None, *asked: str, age: int = 0) -> str:
     """Commands of `make bench` where an environment with those extras was made `age` seconds ago."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copyfile(ROOT / name, folder / name)
@@ -18,8 +18,8 @@ def dry_run(folder: Path, stands: str | None, *asked: str, age: float = 0) -> st
         stamp = folder / f".venv/.ready-{stands}"
         stamp.parent.mkdir()
         stamp.touch()
-        made = stamp.stat().st_mtime - age
-        os.utime(stamp, (made, made))
+        made = stamp.stat().st_mtime_ns - age * 10**9
+        os.utime(stamp, ns=(made, made))
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name and name != "EXTRAS"}
     command = ["make", "--dry-run", "bench", *asked]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout

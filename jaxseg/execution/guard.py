@@ -21,6 +21,7 @@ from pathlib import Path
 
 from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.processes import adopt_orphans, end_descendants
+from jaxseg.gpus import JOB_GPUS
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 1.0  # seconds between two looks at the lease
@@ -54,7 +55,7 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
             command,
             stdout=output,
             stderr=output,
-            env={**os.environ, "JAXSEG_SWEEP": watch.token},
+            env={**os.environ, **_gpus_of_job(), "JAXSEG_SWEEP": watch.token},
             start_new_session=True,
         )
     look = time.monotonic()
@@ -72,6 +73,11 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
         time.sleep(0.1)
     end_descendants(GRACE)
     return child.wait()
+
+
+def _gpus_of_job() -> dict[str, str]:
+    """What Slurm lets its job see on this host, under a name that Parsl leaves alone."""
+    return {JOB_GPUS: os.environ.get("CUDA_VISIBLE_DEVICES", "")} if "SLURM_JOB_ID" in os.environ else {}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ from jaxseg.gpus import ONE_GRAPH
 from jaxseg.turn import turn
 
 TRIAL = "from jaxseg.execution.trial import timed; print(timed())"
-PATIENCE = 300  # seconds for each way
+PATIENCE = 120  # seconds for each way
 AGREEMENT = 0.05  # relative difference of the losses; float32 and bfloat16 differ by .005
 GAIN = 0.98  # of the time, at most
-OF_GRAPHS = re.compile(r"captur|graph|command.?buffer", re.IGNORECASE)
+WAYS = (0, 1, 0)  # pieces twice, since GPUs take time to clock up
+PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # may not happen again
+OF_GRAPHS = re.compile(r"captur(e|ing)(?![a-z])|cuGraph|CUDA graph|command.?buffer", re.IGNORECASE)
+SOFTWARE = ("jaxlib", "jax-cuda", "jaxseg", "nvidia-")  # beginnings of packages' names
 DRIVER = Path("/proc/driver/nvidia")
 
 
@@ -38,28 +41,39 @@ def settle() -> None:
     if ONE_GRAPH in os.environ or computes_on_cpu() or not gpus.visible():
         return
     file = _file()
-    with turn(file.with_suffix(".lock"), 3 * PATIENCE):
+    with turn(file.with_suffix(".lock"), 4 * PATIENCE):
         found = _read(file) or _tried(file)
     os.environ[ONE_GRAPH] = str(int(found["one_graph"]))
 
 
 @contextlib.contextmanager
 def doubted() -> Iterator[None]:
-    """Remember where a step fails as one graph though that of the trial did not: the next process takes pieces.
+    """Remember where a step fails as one graph though that of the trial did not: from then on there are pieces.
 
     Raises:
-        UsageError: in place of an error of JAX that tells of graphs.
+        UsageError: in place of an error of JAX that tells of graphs. Others may have the same cause; they pass.
     """
     try:
         yield
     except RuntimeError as error:
-        if os.environ.get(ONE_GRAPH) != "1" or not OF_GRAPHS.search(str(error)):
+        of_jax = type(error).__name__ == "JaxRuntimeError"
+        if os.environ.get(ONE_GRAPH) != "1" or not of_jax or not OF_GRAPHS.search(str(error)):
             raise
-        _remember(_file(), False, f"a step failed: {error}")
+        _give_up(str(error))
         raise UsageError(
             f"the GPU did not take a training step as one CUDA graph: {error}",
             remedy=f"repeat the command, without {ONE_GRAPH} if you have set it: it takes steps in pieces from now on",
         ) from error
+
+
+def _give_up(why: str) -> None:
+    """In this process, whose next run compiles anew, and in later ones."""
+    from jaxseg.training.step import make_steps  # which imports JAX
+
+    os.environ[ONE_GRAPH] = "0"
+    make_steps.cache_clear()
+    with contextlib.suppress(InputError):
+        _remember(_file(), False, f"a step failed: {why}")
 
 
 def _file() -> Path:
@@ -77,10 +91,14 @@ def _read(file: Path) -> dict[str, Any] | None:
 def _tried(file: Path) -> dict[str, Any]:
     """What a trial says now. It is remembered, unless training failed either way, which is another matter."""
     print("trying out, once, whether a step as one CUDA graph is faster on this GPU", file=sys.stderr, flush=True)
-    ways = {way: child.run(TRIAL, patience=PATIENCE, **{ONE_GRAPH: str(way)}) for way in (0, 1)}
-    verdict, why = judged(*ways.values())
+    ways: list[tuple[bool, str]] = []
+    for way in WAYS:
+        ways.append(child.run(TRIAL, patience=PATIENCE, **{ONE_GRAPH: str(way)}))
+        if not ways[-1][0]:
+            break
+    verdict, why, lasting = judged(ways)
     print(f"{'one graph' if verdict else 'several pieces'}: {why}", file=sys.stderr, flush=True)
-    return _remember(file if ways[0][0] else None, verdict, why)
+    return _remember(file if lasting else None, verdict, why)
 
 
 def _remember(file: Path | None, verdict: bool, why: str) -> dict[str, Any]:
@@ -92,16 +110,22 @@ def _remember(file: Path | None, verdict: bool, why: str) -> dict[str, Any]:
     return found
 
 
-def judged(pieces: tuple[bool, str], graph: tuple[bool, str]) -> tuple[bool, str]:
-    """Whether to take one graph, and why, from what both processes ended with and said."""
-    for name, (ended_well, said) in {"in pieces": pieces, "as one graph": graph}.items():
-        if not ended_well:
-            return False, f"a step {name} failed: {said}"
-    before, after = json.loads(pieces[1].splitlines()[-1]), json.loads(graph[1].splitlines()[-1])
-    if not math.isclose(before["loss"], after["loss"], rel_tol=AGREEMENT):
-        return False, f"the losses differ: {before['loss']:.5g} and {after['loss']:.5g}"
-    faster = after["seconds"] <= GAIN * before["seconds"]
-    return faster, f"{1000 * before['seconds']:.2f} ms a step in pieces, {1000 * after['seconds']:.2f} as one graph"
+def judged(ways: Sequence[tuple[bool, str]]) -> tuple[bool, str, bool]:
+    """Whether to take one graph, why, and whether a next trial would say the same.
+
+    Args:
+        ways: whether each process ended well, and what it said, as many of `WAYS` as were tried.
+    """
+    ended_well, said = ways[-1]
+    if not ended_well:
+        name = ("in pieces", "as one graph")[WAYS[len(ways) - 1]]
+        return False, f"a step {name} failed: {said}", name == "as one graph" and not PASSING.search(said)
+    first, graph, last = (json.loads(said.splitlines()[-1]) for _, said in ways)
+    if not math.isclose(first["loss"], graph["loss"], rel_tol=AGREEMENT):
+        return False, f"the losses differ: {first['loss']:.5g} and {graph['loss']:.5g}", True
+    before, now = min(first["seconds"], last["seconds"]), graph["seconds"]
+    why = f"{1000 * before:.2f} ms a step of a small net in pieces, {1000 * now:.2f} as one graph"
+    return now <= GAIN * before, why, True
 
 
 def _key() -> str:
@@ -109,13 +133,7 @@ def _key() -> str:
     told = [DRIVER / "version", *sorted(DRIVER.glob("gpus/*/information"))]
     texts = [file.read_text(errors="replace") for file in told if file.is_file()]
     models = [line for text in texts for line in text.splitlines() if line.startswith(("NVRM", "Model"))]
-    packages = ("jaxlib", *(name.replace("_", "-") for name in gpus.PLUGINS))
-    versions = [(name, _version(name)) for name in packages]
-    return hashlib.sha256(repr((models, versions, len(gpus.visible()))).encode()).hexdigest()[:16]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    found = ((each.name.lower(), each.version) for each in importlib.metadata.distributions() if each.name)
+    versions = sorted({each for each in found if each[0].startswith(SOFTWARE)})
+    several = len(gpus.visible()) > 1
+    return hashlib.sha256(repr((models, versions, several)).encode()).hexdigest()[:16]

@@ -21,7 +21,6 @@ from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
 from jaxseg.files import disk_errors
-from jaxseg.gpus import JOB_GPUS
 from jaxseg.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -247,7 +246,7 @@ def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
         walltime=slurm.time,
         nodes_per_block=slurm.nodes,
         gpus_per_node=len(set(resources.gpus)) or None,
-        worker_init=f"{slurm.setup}\n{exports}\nexport {JOB_GPUS}=${{CUDA_VISIBLE_DEVICES:-}}",
+        worker_init=f"{slurm.setup}\n{exports}",
         launcher=SrunLauncher(),
         max_blocks=1,
         cmd_timeout=60,

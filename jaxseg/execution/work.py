@@ -161,10 +161,10 @@ def _prepare_process(assignment: Assignment) -> None:
         # Parsl's own choice is wrong where several workers share a GPU that is not the first
         gpu = of_worker(assignment.gpus, int(rank), os.environ.get(JOB_GPUS, ""))
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    prepare_process(assignment.run.recipe)
     if rank is not None:
         watch = Watch(assignment.lock, assignment.token)
         threading.Thread(target=_end_with_sweep, args=(watch,), daemon=True, name="end-with-sweep").start()
+    prepare_process(assignment.run.recipe)
     _prepared = True
 
 

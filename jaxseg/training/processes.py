@@ -54,7 +54,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"the processes of the run did not find each other: {error}",
-            remedy="start one per host with srun, or give --coordinator HOST:PORT --processes N --process-id 0 … N-1",
+            remedy="start one per host or GPU with srun, "
+            "or give --coordinator HOST:PORT --processes N --process-id 0 … N-1",
         ) from error
     _take_gpus()
     _keep_no_programs()

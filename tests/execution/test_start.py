@@ -53,12 +53,15 @@ def test_a_process_that_will_train_has_idle_cores_touch_memory(
 ) -> None:
     asked: list[int] = []
     kept: list[bool] = []
+    settled: list[bool] = []
     monkeypatch.setattr(start, "look_for_garbage_rarely", lambda: None)
     monkeypatch.setattr(start, "keep_freed_memory", lambda: kept.append(True))
     monkeypatch.setattr(start.compile_cache, "enable", lambda: None)
     monkeypatch.setattr(start, "computes_on_cpu", lambda: on_cpu)
     monkeypatch.setattr(start, "usable_cores", lambda: cores)
     monkeypatch.setattr(start.first_touch, "begin", asked.append)
+    monkeypatch.setattr(start.one_graph, "settle", lambda: settled.append(True))
     start.prepare_process(recipe)
     assert asked == touched
     assert kept == [True] * on_cpu
+    assert settled == [True] * (recipe is not None)

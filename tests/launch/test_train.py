@@ -1,5 +1,6 @@
 """The command that trains one run: what it prepares its process for, and what it says of bad options."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxseg.config import ModelConfig, Recipe
+from jaxseg.errors import UsageError
 
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
 
@@ -23,3 +25,19 @@ def test_the_process_is_prepared_for_the_recipe_before_anything_is_looked_for(
     assert ended.value.code == 2
     assert "nothing" in capsys.readouterr().err
     assert prepared == [Recipe(ModelConfig(width=0.125), batch=8)]
+
+
+def test_processes_that_compile_together_do_not_settle_how_a_gpu_takes_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(recipe: Recipe) -> None:
+        raise UsageError(f"told {os.environ['JAXSEG_ONE_GRAPH']}")
+
+    monkeypatch.setenv("JAXSEG_ONE_GRAPH", "1")
+    monkeypatch.setattr("jaxseg.execution.start.prepare_process", prepare)
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), "--dataset", "nothing", "--distributed"])
+    said: list[str] = []
+    monkeypatch.setattr("builtins.print", lambda text, **_: said.append(text))
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert said == ["error: told 0"]
