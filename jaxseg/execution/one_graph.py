@@ -13,6 +13,7 @@ import math
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ PATIENCE = 120  # seconds for each way
 AGREEMENT = 0.05  # relative difference of the losses; float32 and bfloat16 differ by .005
 GAIN = 0.98  # of the time, at most
 WAYS = (0, 1, 0)  # pieces twice, since GPUs take time to clock up
-PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # may not happen again
+WHILE = 3600  # seconds for which a failure is remembered that may not happen again, so that workers do not queue for it
+PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # such failures
 OF_GRAPHS = re.compile(r"captur(e|ing)(?![a-z])|cuGraph|CUDA graph|command.?buffer", re.IGNORECASE)
 SOFTWARE = ("jaxlib", "jax-cuda", "jaxseg", "nvidia-")  # beginnings of packages' names
 DRIVER = Path("/proc/driver/nvidia")
@@ -84,12 +86,13 @@ def _read(file: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(file.read_bytes())
         if isinstance(found, dict) and isinstance(found.get("one_graph"), bool):
-            return found
+            lasts = found.get("lasting") or time.time() - file.stat().st_mtime < WHILE
+            return found if lasts else None
     return None
 
 
 def _tried(file: Path) -> dict[str, Any]:
-    """What a trial says now. It is remembered, unless training failed either way, which is another matter."""
+    """What a trial says now; remembered for a while alone if it may say otherwise next time."""
     print("trying out, once, whether a step as one CUDA graph is faster on this GPU", file=sys.stderr, flush=True)
     ways: list[tuple[bool, str]] = []
     for way in WAYS:
@@ -98,15 +101,14 @@ def _tried(file: Path) -> dict[str, Any]:
             break
     verdict, why, lasting = judged(ways)
     print(f"{'one graph' if verdict else 'several pieces'}: {why}", file=sys.stderr, flush=True)
-    return _remember(file if lasting else None, verdict, why)
+    return _remember(file, verdict, why, lasting)
 
 
-def _remember(file: Path | None, verdict: bool, why: str) -> dict[str, Any]:
+def _remember(file: Path, verdict: bool, why: str, lasting: bool = True) -> dict[str, Any]:
     """Where the disk lets us."""
-    found = {"one_graph": verdict, "why": why}
-    if file is not None:
-        with contextlib.suppress(InputError, OSError):
-            write_json(file, found)
+    found = {"one_graph": verdict, "why": why, "lasting": lasting}
+    with contextlib.suppress(InputError, OSError):
+        write_json(file, found)
     return found
 
 

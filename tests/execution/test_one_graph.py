@@ -83,12 +83,18 @@ def test_taken_where_it_works_is_right_and_faster(
         (Tried(PIECES, "RESOURCE_EXHAUSTED: 5 GB"), "a step as one graph failed: RESOURCE_EXHAUSTED: 5 GB"),
     ],
 )
-def test_what_may_be_otherwise_next_time_is_not_remembered(
+def test_what_may_be_otherwise_next_time_is_remembered_for_a_while(
     host: Path, passing: Tried, why: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert settled(monkeypatch, passing) == "0"
     assert f"several pieces: {why}" in capsys.readouterr().err
+    assert settled(monkeypatch, Tried()) == "0", "as for the other workers of a sweep"
+    (file,) = host.iterdir()
+    hours_ago = file.stat().st_mtime - 2 * one_graph.WHILE
+    os.utime(file, (hours_ago, hours_ago))
     assert settled(monkeypatch, Tried()) == "1"
+    os.utime(file, (hours_ago, hours_ago))
+    assert settled(monkeypatch, passing) == "1", "lasts"
 
 
 def test_pieces_count_by_their_better_time() -> None:
