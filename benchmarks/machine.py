@@ -7,14 +7,10 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from jaxseg import processor
-from jaxseg.gpus import ONE_GRAPH
+from jaxseg import gpus, processor
 
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
-CUDA_PACKAGES = ("jax-cuda", "nvidia-")  # beginnings of their names
-DRIVER = Path("/proc/driver/nvidia/version")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
 PROBE_PEER = "import torch; print(torch.cuda.is_available())"
@@ -67,7 +63,7 @@ def about() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        "one_graph": os.environ.get(ONE_GRAPH) == "1",
+        "one_graph": os.environ.get(gpus.ONE_GRAPH) == "1",
         "versions": {name: _version(name) for name in PACKAGES},
         **(_cuda() if this_machine().gpu else {}),
     }
@@ -75,10 +71,7 @@ def about() -> dict[str, object]:
 
 def _cuda() -> dict[str, object]:
     """Which CUDA software ours and the peer use."""
-    names = sorted({found.name.lower() for found in importlib.metadata.distributions() if found.name})
-    found = {name: _version(name) for name in names if name.startswith(CUDA_PACKAGES)}
-    driver = DRIVER.read_text(errors="replace").splitlines()[0] if DRIVER.is_file() else None
-    return {"cuda": {"packages": found, "driver": driver, "PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)}}
+    return {"cuda": {**gpus.software(), "PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)}}
 
 
 def _version(package: str) -> str | None:

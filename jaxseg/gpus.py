@@ -1,5 +1,6 @@
 """The NVIDIA GPUs that this process may use, told without asking JAX."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -12,6 +13,8 @@ OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*
 # Variable of the environment: "1" where GPUs take a training step as one CUDA graph (jaxseg/execution/one_graph.py).
 ONE_GRAPH = "JAXSEG_ONE_GRAPH"
 JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
+DRIVER = Path("/proc/driver/nvidia")
+SOFTWARE = ("jax-cuda", "nvidia-")  # beginnings of the names of packages with CUDA's parts, cuDNN among them
 ALL = "all"  # as JAX says it
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
 GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU")
@@ -26,6 +29,14 @@ def has_plugin() -> bool:
 def is_name(text: str) -> bool:
     """Whether CUDA_VISIBLE_DEVICES may name a GPU, or a part of one, so."""
     return text.isdigit() or text.startswith(("GPU-", "MIG-"))
+
+
+def software() -> dict[str, str]:
+    """Versions of the installed packages with CUDA's parts, by name, and the driver's where Linux tells it."""
+    found = {each.name.lower(): each.version for each in importlib.metadata.distributions() if each.name}
+    named = {name: found[name] for name in sorted(found) if name.startswith(SOFTWARE)}
+    version = DRIVER / "version"
+    return named | ({"driver": version.read_text(errors="replace").splitlines()[0]} if version.is_file() else {})
 
 
 def visible() -> tuple[str, ...]:

@@ -34,8 +34,6 @@ WAYS = (0, 1, 0)  # pieces twice, since GPUs take time to clock up
 WHILE = 3600  # seconds for which a failure is remembered that may not happen again, so that workers do not queue for it
 PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # such failures
 OF_GRAPHS = re.compile(r"captur(e|ing)(?![a-z])|cuGraph|CUDA graph|command.?buffer", re.IGNORECASE)
-SOFTWARE = ("jaxlib", "jax-cuda", "jaxseg", "nvidia-")  # beginnings of packages' names
-DRIVER = Path("/proc/driver/nvidia")
 
 
 def settle() -> None:
@@ -132,10 +130,8 @@ def judged(ways: Sequence[tuple[bool, str]]) -> tuple[bool, str, bool]:
 
 def _key() -> str:
     """Names the GPUs and all versions that the verdict depends on, as far as Linux tells them."""
-    told = [DRIVER / "version", *sorted(DRIVER.glob("gpus/*/information"))]
-    texts = [file.read_text(errors="replace") for file in told if file.is_file()]
-    models = [line for text in texts for line in text.splitlines() if line.startswith(("NVRM", "Model"))]
-    found = ((each.name.lower(), each.version) for each in importlib.metadata.distributions() if each.name)
-    versions = sorted({each for each in found if each[0].startswith(SOFTWARE)})
+    texts = [file.read_text(errors="replace") for file in sorted(gpus.DRIVER.glob("gpus/*/information"))]
+    models = [line for text in texts for line in text.splitlines() if line.startswith("Model")]
+    versions = [importlib.metadata.version(name) for name in ("jaxlib", "jaxseg")]
     several = len(gpus.visible()) > 1
-    return hashlib.sha256(repr((models, versions, several)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((models, gpus.software(), versions, several)).encode()).hexdigest()[:16]

@@ -38,6 +38,7 @@ from benchmarks import (
     turns,
 )
 from benchmarks.machine import Machine
+from jaxseg import gpus
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.resources import choose
 from jaxseg.input.placement import Placement
@@ -140,18 +141,28 @@ def test_turns_of_a_gpu_are_whole_dispatches(
 
 
 def test_results_of_a_gpu_name_its_cuda_software(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    driver = tmp_path / "version"
-    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1\nGCC version: 12\n")
-    monkeypatch.setattr(machine, "DRIVER", driver)
-    monkeypatch.setattr(machine, "CUDA_PACKAGES", ("jaxl", "num"))  # such as are installed here
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1\nGCC version: 12\n")
+    monkeypatch.setattr(gpus, "DRIVER", tmp_path)
+    monkeypatch.setattr(gpus, "SOFTWARE", ("jaxl", "num"))  # such as are installed here
     monkeypatch.setattr(machine, "_ask", lambda program, **_: "12.9 91200")
     monkeypatch.setattr(machine, "this_machine", lambda: GPU)
     told = machine.about()["cuda"]
     assert told["driver"].endswith("570.1")
-    assert told["packages"]["jaxlib"] == machine.about()["versions"]["jaxlib"]
+    assert told["jaxlib"] == machine.about()["versions"]["jaxlib"]
     assert told["PyTorch, cuDNN"] == "12.9 91200"
     monkeypatch.setattr(machine, "this_machine", lambda: Machine("2 CPU cores", gpu=False, peer=True))
     assert "cuda" not in machine.about()
+
+
+@pytest.mark.usefixtures("inline")
+def test_how_gpus_take_a_step_is_settled_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    happened: list[str] = []
+    monkeypatch.setattr(record.one_graph, "settle", lambda: happened.append("settled"))
+    case = record.Case("any", 1, "images", {"jaxseg": [1.0]})
+    record.record_parts("any", {}, {"part": lambda: happened.append("measured") or [case]}, tmp_path)
+    assert happened == ["settled", "measured"]
 
 
 def test_a_profile_that_saw_next_to_nothing_is_an_error() -> None:

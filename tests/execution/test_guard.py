@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from jaxseg.execution.guard import SIGNALS, signals_held_back
 from jaxseg.execution.lease import GRACE, guarded, hold_study
 
@@ -42,6 +44,19 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "took too long"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("job", "told"), [({"SLURM_JOB_ID": "7"}, "2,3"), ({}, "None")])
+def test_a_command_in_a_job_of_a_cluster_is_told_the_gpus_of_the_job(
+    job: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    say, log = "import os; print(os.environ.get('JAXSEG_JOB_GPUS'))", tmp_path / "log"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "2,3", **job}
+    with hold_study(tmp_path) as lease:
+        command = [*guarded(lease, log), sys.executable, "-c", say]
+        assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == 0
+    assert log.read_text().split() == [told]
 
 
 def test_all_descendants_end_when_the_lease_does(tmp_path: Path) -> None:

@@ -143,12 +143,12 @@ def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
     for seen in (("0",), ("0", "1", "2")):
         monkeypatch.setattr(gpus, "visible", lambda seen=seen: seen)
         settled(monkeypatch, tried)  # one GPU, then several as at first
-    monkeypatch.setattr(one_graph, "DRIVER", tmp_path / "driver")
+    monkeypatch.setattr(gpus, "DRIVER", tmp_path / "driver")
     for model in ("NVIDIA A100", "NVIDIA H100", "NVIDIA H100"):
         (tmp_path / "driver/gpus/0").mkdir(parents=True, exist_ok=True)
         (tmp_path / "driver/gpus/0/information").write_text(f"Model: \t {model}\nGPU UUID: \t GPU-1\n")
         settled(monkeypatch, tried)
-    monkeypatch.setattr(one_graph, "SOFTWARE", ("numpy",))  # stands for another cuDNN
+    monkeypatch.setattr(gpus, "SOFTWARE", ("numpy",))  # stands for another cuDNN
     settled(monkeypatch, tried)
     assert tried.ways == ["0", "1", "0"] * 6
     assert len(list(host.iterdir())) == 5
