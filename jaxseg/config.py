@@ -191,12 +191,9 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
-        try:
-            rest = {key: item for key, item in value.items() if key != "recipe"}
-            return cls(recipe=_recipe_from_json(value["recipe"]), **rest)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"not a run configuration: {error!r}", found=value) from error
+        """The inverse of `to_json`; KeyError, TypeError, ValueError or AttributeError on what that does not give."""
+        rest = {key: item for key, item in value.items() if key != "recipe"}
+        return cls(recipe=_recipe_from_json(value["recipe"]), **rest)
 
 
 @dataclass(frozen=True)
@@ -288,16 +285,13 @@ class Study:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`; `UsageError` on unknown or missing keys."""
-        try:
-            rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            recipe = _recipe_from_json(rest.pop("recipe"))
-            trained = tuple(
-                TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in rest.pop("trained_weights")
-            )
-            return cls(recipe=recipe, trained_weights=trained, **rest)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"not a study: {error!r}", found=value) from error
+        """The inverse of `to_json`; KeyError, TypeError, ValueError or AttributeError on what that does not give."""
+        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        recipe = _recipe_from_json(rest.pop("recipe"))
+        trained = tuple(
+            TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in rest.pop("trained_weights")
+        )
+        return cls(recipe=recipe, trained_weights=trained, **rest)
 
 
 @dataclass(frozen=True)
@@ -327,8 +321,11 @@ def load_study(path: Path) -> Study:
     try:
         spec.loader.exec_module(module)
         study = module.get_study()
-    except UsageError:
-        raise
+    except UsageError as error:
+        if error.file is not None:
+            raise
+        details = {"found": error.found, "expected": error.expected}
+        raise UsageError(error.problem, file=path, remedy=error.remedy or remedy, **details) from error
     except Exception as error:
         raise UsageError(f"cannot be loaded: {error!r}", file=path, remedy=remedy) from error
     if not isinstance(study, Study):

@@ -17,6 +17,7 @@ class JaxsegError(Exception):
         expected: object = None,
         remedy: str | None = None,
     ) -> None:
+        self.problem, self.file, self.found, self.expected, self.remedy = problem, file, found, expected, remedy
         parts = [problem if file is None else f"{file}: {problem}"]
         if found is not None:
             parts.append(f"  found:    {found}")

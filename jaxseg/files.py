@@ -7,11 +7,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
+
+T = TypeVar("T")
 
 
 def sha256(path: Path) -> str:
@@ -72,6 +74,28 @@ def read_json(path: Path, *, remedy: str) -> Any:
         raise InputError("no such file", file=path, remedy=remedy) from None
     except (ValueError, OSError) as error:
         raise InputError(f"cannot be read as JSON: {error}", file=path, remedy=remedy) from error
+
+
+def read_value(path: Path, make: Callable[[Any], T], *, what: str, remedy: str) -> T:
+    """What `make` makes of a JSON file's content.
+
+    Args:
+        make: raises KeyError, TypeError, ValueError, AttributeError or `UsageError` where it cannot.
+        what: it makes, for the message, such as "a card".
+
+    Raises:
+        InputError: the file is missing, is not JSON, or `make` cannot use it.
+    """
+    value = read_json(path, remedy=remedy)
+    try:
+        return make(value)
+    except UsageError as error:
+        details = {"found": error.found, "expected": error.expected}
+        raise InputError(f"is not {what}: {error.problem}", file=path, remedy=remedy, **details) from error
+    except KeyError as error:
+        raise InputError(f"is not {what}: it lacks {error}", file=path, remedy=remedy) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"is not {what}: {error}", file=path, remedy=remedy) from error
 
 
 @contextlib.contextmanager

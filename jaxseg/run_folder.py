@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError
-from jaxseg.files import disk_errors, read_json, write_json
+from jaxseg.files import disk_errors, read_value, write_json
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,18 @@ class RunFolder:
         return self.path / "DONE.json"
 
     def config(self) -> RunConfig:
-        remedy = "give the folder of a run, for instance studies/demo/runs/<run id>"
-        return RunConfig.from_json(read_json(self.path / "config.json", remedy=remedy))
+        remedy = "give the folder of a run, such as studies/demo/runs/<run id>; a damaged one has to be made again"
+        return read_value(self.path / "config.json", RunConfig.from_json, what="a run's configuration", remedy=remedy)
+
+    def read_weights(self) -> dict[str, Any]:
+        """weights.json; `InputError` where it is missing or tells no mean and standard deviation of three colours."""
+        remedy = f"delete {self.path} and train again"
+        return read_value(self.weights, _initial_weights, what="a run's account of its weights", remedy=remedy)
+
+    def read_done(self) -> dict[str, Any]:
+        """DONE.json; `InputError` where it is missing or does not tell what was tested on, or how fast it was."""
+        remedy = f"delete {self.path} and repeat the command that made it"
+        return read_value(self.done, _ended, what="a finished run's record", remedy=remedy)
 
     def create(self, run: RunConfig) -> None:
         """Make the folder and write its configuration; a folder of another configuration is refused."""
@@ -77,10 +88,7 @@ class RunFolder:
 
     def is_done(self, test_datasets: tuple[str, ...] = ()) -> bool:
         """True when the run ended and all of `test_datasets` are scored."""
-        if not self.done.exists():
-            return False
-        done = read_json(self.done, remedy=f"delete {self.path} and repeat the command")
-        return set(test_datasets) <= set(done["test_datasets"])
+        return self.done.exists() and set(test_datasets) <= set(self.read_done()["test_datasets"])
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[bool]:
@@ -118,6 +126,22 @@ class RunFolder:
                 found=line[:40],
                 remedy=f"delete {self.path} and repeat the command, which makes this run again",
             ) from error
+
+
+def _initial_weights(value: dict[str, Any]) -> dict[str, Any]:
+    for name in ("mean", "std"):
+        colours = [float(number) for number in value[name]]
+        if len(colours) != 3 or not all(map(math.isfinite, colours)):
+            raise ValueError(f"{name} must be three numbers, not {value[name]}")
+    return value
+
+
+def _ended(value: dict[str, Any]) -> dict[str, Any]:
+    float(value["images_per_second"])
+    names = value["test_datasets"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"test_datasets must be a list of names, not {names}")
+    return value
 
 
 def runs_of(study: Path) -> list[RunFolder]:

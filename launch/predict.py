@@ -1,6 +1,7 @@
 """Segment images with a trained run: python launch/predict.py RUN IMAGES... --out DIR
 
-For each image: <stem>_probability.png (0 … 255), <stem>_mask.png (0 or 255) and <stem>_overlay.png (outlines).
+For each image: <stem>_probability.png (of foreground, 0 … 255), <stem>_mask.png (0 or 255; of a model of several
+classes 0 for background and 1, 2, … for them) and <stem>_overlay.png (outlines, a colour for each class).
 """
 
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ class Flags:
         images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size. Of a folder, what is called after an image
             there (_anno, _mask, _probability, _overlay) is left out.
         out: folder for the results.
-        threshold: probability from which a pixel is foreground.
+        threshold: probability from which a pixel is foreground, .5 where not given; for models of one class.
         budget: epochs; the best model within that budget, the whole run's where not given.
     """
 
     run: tyro.conf.Positional[Path]
     images: tyro.conf.Positional[tuple[Path, ...]]
     out: Path
-    threshold: float = 0.5
+    threshold: float | None = None
     budget: int | None = None
 
 

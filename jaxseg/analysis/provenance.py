@@ -7,7 +7,6 @@ import pandas as pd
 
 from jaxseg.analysis.scores import Results, training_images
 from jaxseg.datasets.catalogue import DESCRIPTIONS
-from jaxseg.files import read_json
 
 PACKAGES = (
     "jaxseg",
@@ -30,10 +29,7 @@ def weights_receipts(results: Results) -> list[dict[str, Any]]:
     """weights.json per weights name; `several` where runs of one name differ in arrays or statistics."""
     receipts: list[dict[str, Any]] = []
     for name in results.study.weights:
-        found = [
-            read_json(state.folder.weights, remedy=f"delete {state.folder.path} and repeat the sweep")
-            for state in results.find(weights=name)
-        ]
+        found = [state.folder.read_weights() for state in results.find(weights=name)]
         if not found:
             receipts.append({"name": name, "missing": True})
             continue

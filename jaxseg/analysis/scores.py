@@ -10,7 +10,7 @@ import pandas as pd
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import RunConfig, Study
 from jaxseg.errors import InputError
-from jaxseg.files import read_json
+from jaxseg.files import read_value
 from jaxseg.run_folder import RunFolder, runs_of
 
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")
@@ -88,8 +88,7 @@ def read_results(folder: Path) -> Results:
 def _state(study: Path, run: RunConfig, part: Literal["grid", "preparation"]) -> RunState:
     folder = RunFolder.of(study, run)
     if folder.done.exists():
-        remedy = f"delete {folder.path} and repeat the sweep"
-        return RunState(run, folder, part, "done", done=read_json(folder.done, remedy=remedy))
+        return RunState(run, folder, part, "done", done=folder.read_done())
     if folder.error.exists():
         return RunState(run, folder, part, "failed", reason=folder.error.read_text(errors="replace").strip())
     return RunState(run, folder, part, "unfinished" if folder.path.exists() else "not started")
@@ -174,7 +173,4 @@ def training_images(state: RunState) -> int | None:
     if not state.folder.split.exists():
         return None
     remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
-    split = read_json(state.folder.split, remedy=remedy)
-    if not isinstance(split, dict) or not isinstance(split.get("train"), list):
-        raise InputError("is not a split", file=state.folder.split, expected="a list train", remedy=remedy)
-    return len(split["train"])
+    return len(read_value(state.folder.split, lambda split: list(split["train"]), what="a split", remedy=remedy))

@@ -13,8 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from jaxseg.errors import InputError
-from jaxseg.files import read_json, write_json
+from jaxseg.files import read_value, write_json
 
 FILE_NAME = "jaxseg.json"
 
@@ -85,13 +84,13 @@ class Card:
         """Read the card of a prepared folder; `InputError` where it is missing or damaged."""
         file = folder / FILE_NAME
         remedy = f"delete {folder} and prepare the dataset again"
-        value: dict[str, Any] = read_json(file, remedy=remedy)
-        try:
-            images = tuple(Row(**row) for row in value["images"])
-            texts = {name: tuple(value.get(name, ())) for name in ("warnings", "classes")}
-            return cls(**{**value, **texts, "images": images})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"is not a complete card: {error}", file=file, remedy=remedy) from error
+        return read_value(file, cls._from_json, what="a complete card", remedy=remedy)
+
+    @classmethod
+    def _from_json(cls, value: dict[str, Any]) -> Self:
+        images = tuple(Row(**row) for row in value["images"])
+        texts = {name: tuple(value.get(name, ())) for name in ("warnings", "classes")}
+        return cls(**{**value, **texts, "images": images})
 
 
 def fingerprint(task: str, rows: Sequence[Row], classes: Sequence[str] = ()) -> str:

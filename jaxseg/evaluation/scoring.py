@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxseg.datasets.classes import check_classes
-from jaxseg.errors import UsageError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.evaluation.metrics import count
-from jaxseg.files import read_json, write_json
+from jaxseg.files import write_json
 from jaxseg.inference.sliding_window import Group, SlidingWindow, in_groups, is_one_group
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.run_folder import RunFolder
@@ -55,9 +55,11 @@ def write_scores(folder: RunFolder, scores: "list[Scored]") -> None:
 
 def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
     """Score a finished run on further datasets and note them in DONE.json."""
-    remedy = "finish the run first: repeat the command that began it"
     folder.config()
-    done = read_json(folder.done, remedy=remedy)
+    if not folder.done.exists():
+        remedy = "finish the run first: repeat the command that began it"
+        raise InputError("has not ended", file=folder.path, remedy=remedy)
+    done = folder.read_done()
     missing = [name for name in test_datasets if name not in done["test_datasets"]]
     if not missing:
         return

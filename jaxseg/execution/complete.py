@@ -13,7 +13,7 @@ from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
 from jaxseg.execution import one_graph, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
-from jaxseg.files import read_json, write_json
+from jaxseg.files import write_json
 from jaxseg.host import usable_cores
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder
@@ -70,13 +70,11 @@ def _opened(folder: RunFolder, run: RunConfig, trained: Models | None, budget: i
     if trained is None or name not in trained:
         return load(folder.path, budget)
     tree, about = trained[name]
-    weights = read_json(folder.weights, remedy=f"delete {folder.path} and train again")
-    return TrainedModel(run, weights, about, tree["params"], tree["stats"])
+    return TrainedModel(run, folder.read_weights(), about, tree["params"], tree["stats"])
 
 
 def _tested(folder: RunFolder) -> tuple[str, ...]:
-    remedy = f"delete {folder.done} and repeat the command"
-    return tuple(read_json(folder.done, remedy=remedy)["test_datasets"]) if folder.done.exists() else ()
+    return tuple(folder.read_done()["test_datasets"]) if folder.done.exists() else ()
 
 
 def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution import speeds
@@ -12,7 +11,6 @@ from jaxseg.execution.available import training_images
 from jaxseg.execution.plan import Item, Plan
 from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.execution.speeds import Speed
-from jaxseg.files import read_json
 from jaxseg.host import usable_cores
 from jaxseg.run_folder import RunFolder
 
@@ -184,9 +182,5 @@ def crops_of(item: Item, plan: Plan) -> int | None:
 
 def measured_speed(plan: Plan) -> float | None:
     """Median images a second of one run, over the finished runs."""
-    speeds = [_speed(RunFolder.of(plan.folder, item.run).done) for item in plan.of("done")]
+    speeds = [float(RunFolder.of(plan.folder, item.run).read_done()["images_per_second"]) for item in plan.of("done")]
     return statistics.median(speeds) if speeds else None
-
-
-def _speed(done: Path) -> float:
-    return float(read_json(done, remedy=f"delete {done} and repeat the command")["images_per_second"])

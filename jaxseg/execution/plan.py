@@ -9,7 +9,7 @@ from typing import Literal
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
 from jaxseg.errors import UsageError
 from jaxseg.execution import available
-from jaxseg.files import read_json
+from jaxseg.files import read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
 
@@ -169,7 +169,8 @@ def stored_study(folder: Path) -> Study | None:
     file = folder / STUDY_FILE
     if not file.exists():
         return None
-    return Study.from_json(read_json(file, remedy=f"delete {file}, it is written anew; the runs stay valid"))
+    remedy = f"delete {file}, it is written anew; the runs stay valid"
+    return read_value(file, Study.from_json, what="a study", remedy=remedy)
 
 
 def check_same_study(study: Study, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""From probabilities to classes."""
+"""From the foreground classes' probabilities to foreground, and to classes."""
 
 from typing import TypeVar
 
@@ -18,3 +18,8 @@ def likeliest(probabilities: Numbers) -> Numbers:
         return (probabilities[..., 0] >= THRESHOLD).astype(np.uint8)
     background = 1 - probabilities.sum(-1)
     return ((probabilities.argmax(-1) + 1) * (probabilities.max(-1) > background)).astype(np.uint8)
+
+
+def foreground(probabilities: np.ndarray) -> np.ndarray:
+    """Probability that a pixel (..., h, w) is of any of the foreground classes (..., h, w, C)."""
+    return probabilities[..., 0] if probabilities.shape[-1] == 1 else np.minimum(probabilities.sum(-1), 1)

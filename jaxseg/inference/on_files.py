@@ -12,49 +12,67 @@ from skimage.segmentation import find_boundaries
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, write_bytes
+from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
 
 # What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
 COMPANIONS = ("_anno", "_probability", "_mask", "_overlay")
-OUTLINE = (0, 158, 115)  # bluish green of the Okabe-Ito palette: seen on pink and purple by colour-blind readers too
+# Of the Okabe-Ito palette, told apart by colour-blind readers: bluish green, which is seen on pink and purple, first.
+OUTLINES = ((0, 158, 115), (240, 228, 66), (86, 180, 233), (230, 159, 0), (213, 94, 0), (0, 114, 178))
 
 
 def predict_files(
-    run: Path, images: Sequence[Path], out: Path, *, threshold: float = 0.5, budget: int | None = None
+    run: Path, images: Sequence[Path], out: Path, *, threshold: float | None = None, budget: int | None = None
 ) -> None:
-    """Write probability, mask and overlay of every image below `out`.
+    """Write probability of foreground, mask and overlay of every image below `out`.
 
-    Of a folder all images but annotations and results of others there (see `COMPANIONS`).
+    Of a folder all images but annotations and results of others there (see `COMPANIONS`). A mask is 255 where the
+    probability reaches the threshold (.5 where none is given); of a model of several classes it holds 0 for background
+    and 1, 2, … for them, the likeliest one, as in scoring.
 
     Raises:
         InputError: no such run or image, or an image that cannot be read; those before it are written.
-        UsageError: two images would give results of the same name.
+        UsageError: two images would give results of the same name; a threshold for a model of several classes.
     """
-    if not 0 < threshold < 1:
+    if threshold is not None and not 0 < threshold < 1:
         raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
     files = list(_files(images))
     _check_names(files)
     model = load(run, budget)
+    classes = model.run.recipe.model.classes
+    if threshold is not None and classes > 1:
+        problem = f"a threshold is for models of one class, this one has {classes}"
+        raise UsageError(problem, file=run, found=threshold, remedy="leave it out: pixels get their likeliest class")
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for file in track(files, "predicting"):
         _predict_file(model, file, out, threshold)
     print(f"{len(files)} images -> {out}")
+    if classes > 1:
+        print(f"masks hold 1 … {classes} for the classes of dataset {model.run.dataset}, in their order there")
 
 
-def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float) -> None:
+def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float | None) -> None:
     image = read_pixels(file)
-    (probability,) = model.predict([image])
-    mask = probability >= threshold
-    overlay = np.where(find_boundaries(mask, mode="thick")[..., None], np.array(OUTLINE, np.uint8), image)
+    (of_classes,) = model.probabilities([image])
+    probability = foreground(of_classes)
+    classes = likeliest(of_classes) if threshold is None else (probability >= threshold).astype(np.uint8)
     for name, pixels in (
         ("probability", np.round(255 * probability).astype(np.uint8)),
-        ("mask", mask.astype(np.uint8) * 255),
-        ("overlay", overlay),
+        ("mask", classes if of_classes.shape[-1] > 1 else 255 * classes),
+        ("overlay", _outlined(image, classes)),
     ):
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
         write_bytes(out / f"{file.stem}_{name}.png", stream.getvalue())
+
+
+def _outlined(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The image with the borders of its classes, a colour each; from the seventh on colours come again."""
+    outlined = image.copy()
+    for value in range(1, int(classes.max()) + 1):
+        outlined[find_boundaries(classes == value, mode="thick")] = OUTLINES[(value - 1) % len(OUTLINES)]
+    return outlined
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from jaxseg.config import ModelConfig, RunConfig
 from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
+from jaxseg.inference.likeliest import foreground
 from jaxseg.inference.sliding_window import SlidingWindow, for_inference, in_groups, stacked
 from jaxseg.input.render import normalise
 from jaxseg.models import golden
@@ -86,10 +87,7 @@ class TrainedModel:
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
         """Probability of foreground of any class, float32 (h, w), by sliding window."""
-        of_classes = self.probabilities(images, stride)
-        if self.run.recipe.model.classes == 1:
-            return [each[..., 0] for each in of_classes]
-        return [np.minimum(each.sum(-1), 1) for each in of_classes]
+        return [foreground(of_classes) for of_classes in self.probabilities(images, stride)]
 
 
 @functools.cache
@@ -128,8 +126,7 @@ def load(path: str | Path, budget: int | None = None) -> TrainedModel:
     shapes = network(run.recipe.model)
     like = {"params": shapes.params, "stats": shapes.stats}
     tree, about = arrays.load(folder.checkpoints / name, like)
-    weights = read_json(folder.weights, remedy=f"delete {folder.path} and train again")
-    return TrainedModel(run, weights, about, tree["params"], tree["stats"])
+    return TrainedModel(run, folder.read_weights(), about, tree["params"], tree["stats"])
 
 
 def keep_encoder(folder: RunFolder, name: str, weights_dir: Path) -> Path:

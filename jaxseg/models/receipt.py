@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxseg.errors import InputError
-from jaxseg.files import read_json, write_json
+from jaxseg.files import read_value, write_json
 
 FILE_NAME = "receipt.json"
 
@@ -75,8 +75,8 @@ class Receipt:
         file = folder / FILE_NAME
         if not folder.is_dir():
             raise InputError("no such weights", file=folder, remedy=remedy)
-        value: dict[str, Any] = read_json(file, remedy=remedy)
-        try:
-            return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"is not a complete receipt: {error}", file=file, remedy=remedy) from error
+        return read_value(file, cls._from_json, what="a complete receipt", remedy=remedy)
+
+    @classmethod
+    def _from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})

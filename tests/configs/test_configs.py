@@ -94,3 +94,10 @@ def test_runs_are_tested_where_they_are_compared() -> None:
     own = dataclasses.replace(study("demo"), datasets=("glas",), test_datasets=("crag",))
     assert own.tested_on == ("glas", "crag")
     assert dataclasses.replace(own, test_datasets=("crag", "glas")).tested_on == ("glas", "crag")
+
+
+def test_a_bad_value_in_a_configuration_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("from jaxseg.config import Recipe\n\ndef get_study():\n    return Recipe(crop=100)\n")
+    with pytest.raises(UsageError, match=r"own\.py: bad value for crop\n.*100\n.*multiple of 32.*\n.*remedy"):
+        load_study(file)

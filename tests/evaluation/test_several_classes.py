@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.metrics import f1_score
 from train import train_run
 
@@ -18,6 +19,7 @@ from jaxseg.evaluation.scoring import score_run
 from jaxseg.execution.complete import complete
 from jaxseg.files import write_json
 from jaxseg.inference.likeliest import likeliest
+from jaxseg.inference.on_files import OUTLINES, predict_files
 from jaxseg.run_folder import RunFolder
 
 NAME = "synthetic_tissue_a"
@@ -128,3 +130,28 @@ def test_one_class_and_three_do_not_mix(
 
 def test_one_class_has_no_second_table(finished: RunFolder) -> None:
     assert not finished.class_scores.exists()
+
+
+def test_predicted_files_hold_the_classes_that_are_scored(
+    study: Path, three: RunConfig, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, images = RunFolder.of(study, three), datasets.load(NAME, data).test
+    height, width = images.sizes[0]
+    pixels = images.pixels[0, :height, :width]
+    Image.fromarray(pixels).save(tmp_path / "tile.png")
+    predict_files(folder.path, [tmp_path / "tile.png"], tmp_path / "out")
+    (probabilities,) = jaxseg.load(folder.path).probabilities([pixels])
+    mask = np.asarray(Image.open(tmp_path / "out/tile_mask.png"))
+    np.testing.assert_array_equal(mask, np.dstack([1 - probabilities.sum(-1), probabilities]).argmax(-1))
+    assert len(np.unique(mask)) > 2
+    overlay = np.asarray(Image.open(tmp_path / "out/tile_overlay.png"))
+    colours = {tuple(colour) for colour in overlay[(overlay != pixels).any(-1)].tolist()}
+    assert {OUTLINES[value - 1] for value in np.unique(mask[mask > 0])} <= colours <= set(OUTLINES[:3])
+    assert "1 … 3 for the classes of dataset synthetic_tissue_a" in capsys.readouterr().out
+
+
+def test_a_threshold_is_refused(study: Path, three: RunConfig, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "tile.png")
+    with pytest.raises(UsageError, match="a threshold is for models of one class, this one has 3"):
+        predict_files(RunFolder.of(study, three).path, [tmp_path / "tile.png"], tmp_path / "out", threshold=0.3)
+    assert not (tmp_path / "out").exists()

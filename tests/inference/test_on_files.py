@@ -25,8 +25,18 @@ def test_probability_mask_and_overlay(finished: RunFolder, image: Path, tmp_path
     probability = np.asarray(Image.open(tmp_path / "out/tile_probability.png"))
     np.testing.assert_allclose(probability / 255, expected, atol=0.51 / 255)
     mask = np.asarray(Image.open(tmp_path / "out/tile_mask.png"))
-    np.testing.assert_array_equal(mask > 0, expected >= 0.5)
+    np.testing.assert_array_equal(mask, 255 * (expected >= 0.5))
     assert np.asarray(Image.open(tmp_path / "out/tile_overlay.png")).shape == (70, 50, 3)
+
+
+def test_a_threshold_of_ones_own(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    (expected,) = jaxseg.load(finished.path).predict([np.asarray(Image.open(image))])
+    threshold = float(np.median(expected))
+    predict_files(finished.path, [image], tmp_path / "out", threshold=threshold)
+    mask = np.asarray(Image.open(tmp_path / "out/tile_mask.png"))
+    np.testing.assert_array_equal(mask, 255 * (expected >= threshold))
+    with pytest.raises(UsageError, match="bad threshold"):
+        predict_files(finished.path, [image], tmp_path / "out", threshold=1.0)
 
 
 def test_an_unreadable_image_is_named(finished: RunFolder, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Files of a run or a study that were damaged or edited by hand: each is named, with what is wrong and a remedy."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxseg.analysis.study_file import read_study
+from jaxseg.config import STUDY_FILE, RunConfig
+from jaxseg.errors import InputError
+from jaxseg.run_folder import RunFolder
+
+RUN = RunConfig("glas")
+FILES: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
+    "config.json": (lambda path: RunFolder(path).config(), RUN.to_json()),
+    "weights.json": (lambda path: RunFolder(path).read_weights(), {"mean": [0.5] * 3, "std": [0.2] * 3}),
+    "DONE.json": (lambda path: RunFolder(path).read_done(), {"images_per_second": 1.5, "test_datasets": ["glas"]}),
+}
+BAD: list[tuple[str, Any, str]] = [
+    ("config.json", {"dataset": "glas"}, "it lacks 'recipe'"),
+    ("config.json", {**RUN.to_json(), "seed": 3}, "unexpected keyword argument 'seed'"),
+    ("config.json", {**RUN.to_json(), "fraction": 2.0}, "bad value for fraction\n  found:    2.0\n  expected: above 0"),
+    ("config.json", [], "is not a run's configuration"),
+    ("weights.json", {"mean": [0.5] * 3}, "it lacks 'std'"),
+    ("weights.json", {"mean": [0.5], "std": [0.2] * 3}, "mean must be three numbers, not [0.5]"),
+    ("weights.json", None, "is not a run's account of its weights"),
+    ("DONE.json", {}, "it lacks 'images_per_second'"),
+    ("DONE.json", {"images_per_second": 1.5, "test_datasets": "glas"}, "must be a list of names, not glas"),
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_whole_file_is_read(tmp_path: Path, name: str) -> None:
+    read, content = FILES[name]
+    (tmp_path / name).write_text(json.dumps(content))
+    assert read(tmp_path) == (RUN if name == "config.json" else content)
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), BAD)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: Any, problem: str) -> None:
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(InputError) as raised:
+        FILES[name][0](tmp_path)
+    message = str(raised.value)
+    assert message.startswith(f"{tmp_path / name}: ")
+    assert problem in message
+    assert "remedy:" in message
+
+
+@pytest.mark.parametrize(("content", "problem"), [({}, "it lacks 'recipe'"), ([], "is not a study"), (3, "is not a")])
+def test_a_damaged_study_is_named(tmp_path: Path, content: Any, problem: str) -> None:
+    (tmp_path / STUDY_FILE).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=STUDY_FILE) as raised:
+        read_study(tmp_path)
+    assert problem in str(raised.value)
