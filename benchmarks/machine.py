@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from jaxseg import gpus, processor
+from jaxseg.execution.one_graph import ONE_GRAPH
 
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
@@ -63,7 +64,7 @@ def about() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        "one_graph": os.environ.get(gpus.ONE_GRAPH) == "1",
+        "one_graph": os.environ.get(ONE_GRAPH) == "1",
         "versions": {name: _version(name) for name in PACKAGES},
         **(_cuda() if this_machine().gpu else {}),
     }

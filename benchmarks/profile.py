@@ -25,7 +25,7 @@ from benchmarks.machine import this_machine
 from benchmarks.operations import LOOPS, ONCE, Operation, draw, grouped, operations, report, total
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, opened
-from jaxseg.gpus import ONE_GRAPH
+from jaxseg.execution.one_graph import ONE_GRAPH
 
 MATRIX = {True: 8192, False: 2048}  # rows of the matrices, on a GPU or on a core
 NO_GRAPHS = "--xla_gpu_enable_command_buffer="

@@ -1,7 +1,6 @@
 """What depends on the kind of device that computes; decided here and nowhere else."""
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -10,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxseg import host, processor
-from jaxseg.errors import UsageError
-from jaxseg.gpus import ONE_GRAPH
+from jaxseg import gpus, host, processor
+from jaxseg.errors import DeviceError
 
 T = TypeVar("T")
 
@@ -20,9 +18,6 @@ T = TypeVar("T")
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 SUMS, PRODUCTS = "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-# What XLA puts into CUDA graphs by itself (jaxlib 0.10.2), and convolutions: a step is then one graph.
-GRAPHS = "xla_gpu_enable_command_buffer"
-IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION"
 MOST_CORES = 2  # for which YNNPACK may convolve
 OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
 PAUSE = 0.001  # seconds between two training steps on a CPU, for the former to give back its memory
@@ -48,16 +43,23 @@ def on_cpu() -> bool:
 
 
 def check_platform() -> None:
-    """`UsageError` where JAX_PLATFORMS puts another device first than JAX found.
+    """`DeviceError` where JAX computes on the CPU though JAX_PLATFORMS asks for another device, or the host has GPUs.
 
-    JAX passes over "cuda" without a word where the system shows no NVIDIA device, as in a container without them.
+    JAX passes over "cuda" without a word where the system shows no NVIDIA device, as in a container without them, and
+    with a warning where its plugin finds no driver or libraries that suit it.
     """
     first = (jax.config.jax_platforms or "").split(",")[0]  # type: ignore[attr-defined]
-    if first not in ("", "cpu") and on_cpu():
-        raise UsageError(
-            f"JAX found no device for {first!r}, which JAX_PLATFORMS asks for",
-            remedy="python launch/doctor.py tells more; or compute on the CPU: --gpus none",
-        )
+    remedy = "python launch/doctor.py tells more; or compute on the CPU: JAX_PLATFORMS=cpu, for a sweep --gpus none"
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        raise DeviceError(f"JAX cannot use its device: {error}", remedy=remedy) from error
+    if found != "cpu" or first == "cpu":
+        return
+    if first:
+        raise DeviceError(f"JAX found no device for {first!r}, which JAX_PLATFORMS asks for", remedy=remedy)
+    if seen := gpus.visible():
+        raise DeviceError("JAX cannot use this host's GPUs", found=", ".join(seen), remedy=remedy)
 
 
 def precision(compute_dtype: str) -> Precision:
@@ -129,10 +131,7 @@ def _by_library(precision: Precision, gradients: bool) -> tuple[str, ...]:
 
 
 def _compiler_options(precision: Precision, gradients: bool) -> dict[str, str]:
-    if on_cpu():
-        return _understood(LIBRARY, ",".join(_by_library(precision, gradients)))
-    whole = gradients and os.environ.get(ONE_GRAPH) == "1"
-    return _understood(GRAPHS, IN_GRAPHS) if whole else {}
+    return _understood(LIBRARY, ",".join(_by_library(precision, gradients))) if on_cpu() else {}
 
 
 @functools.cache

@@ -40,6 +40,10 @@ class InputError(JaxsegError):
     exit_code = 3
 
 
+class DeviceError(JaxsegError):
+    """A GPU that cannot be used or failed at its work, which another GPU, or another process, may do."""
+
+
 class RunsFailedError(JaxsegError):
     """Some runs of a study failed; the message names them."""
 

@@ -4,18 +4,19 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 # What Linux shows of each GPU; containers may lack the driver's own list.
 OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
-# Variable of the environment: "1" where GPUs take a training step as one CUDA graph (jaxseg/execution/one_graph.py).
-ONE_GRAPH = "JAXSEG_ONE_GRAPH"
 JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
 DRIVER = Path("/proc/driver/nvidia")
 SOFTWARE = ("jax-cuda", "nvidia-")  # beginnings of the names of packages with CUDA's parts, cuDNN among them
 ALL = "all"  # as JAX says it
+LIST = ("nvidia-smi", "-L")
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
 GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU")
 BOUND = ("per_task:", "single:", "map_gpu:", "mask_gpu:")  # and not "closest", which may give two tasks the same
@@ -40,15 +41,31 @@ def software() -> dict[str, str]:
 
 
 def visible() -> tuple[str, ...]:
-    """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host."""
+    """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host.
+
+    Of a GPU that is divided (NVIDIA's Multi-Instance GPU) its parts, of which a process can use one.
+    """
     if not has_plugin():
         return ()
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return tuple(
             name for name in map(str.strip, named.split(",")) if is_name(name)
         )  # and not -1, or Slurm's NoDevFiles
+    if any((DRIVER / "capabilities").glob("gpu*/mig/gi*")) and shutil.which(LIST[0]):
+        return _divided(subprocess.run(LIST, capture_output=True, text=True, check=False).stdout)
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
     return tuple(map(str, range(next(filter(None, counts), 0))))
+
+
+def _divided(listed: str) -> tuple[str, ...]:
+    """GPUs by number, and in place of one that is divided the names of its parts, from what `nvidia-smi -L` lists."""
+    names: dict[str, list[str]] = {}
+    for line in listed.splitlines():
+        if gpu := re.match(r"GPU (\d+):", line):
+            names[gpu[1]] = []
+        elif names and (part := re.search(r"UUID: (MIG-[^)\s]+)", line)):
+            names[list(names)[-1]].append(part[1])
+    return tuple(name for number, parts in names.items() for name in parts or [number])
 
 
 def of_task(environment: Mapping[str, str], seen: int) -> str | None:

@@ -76,6 +76,10 @@ class RunFolder:
         remedy = f"delete {self.path} and repeat the command that made it"
         return read_value(self.done, _ended, what="a finished run's record", remedy=remedy)
 
+    def read_error(self) -> str:
+        """What error.txt tells people: its last paragraph, below the traceback."""
+        return self.error.read_text(errors="replace").strip().rsplit("\n\n", 1)[-1]
+
     def create(self, run: RunConfig) -> None:
         """Make the folder and write its configuration; a folder of another configuration is refused."""
         with disk_errors(self.path):

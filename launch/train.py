@@ -19,8 +19,8 @@ import tyro
 from jaxseg.command import StopRequest, command
 from jaxseg.config import RANDOM, Locations, Recipe, RunConfig
 from jaxseg.errors import UsageError
+from jaxseg.execution.one_graph import ONE_GRAPH
 from jaxseg.execution.start import prepare_process
-from jaxseg.gpus import ONE_GRAPH
 from jaxseg.run_folder import RunFolder
 
 

@@ -1,12 +1,14 @@
 """What is chosen by the kind of device."""
 
 import functools
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from jaxseg import device
+from jaxseg.errors import DeviceError
 
 
 def test_on_a_cpu_all_is_float32_unless_asked() -> None:
@@ -18,24 +20,10 @@ def test_a_cpu_rounds_only_what_it_multiplies() -> None:
     assert device.precision("bfloat16") == (jnp.float32, jnp.bfloat16)
 
 
-@pytest.mark.parametrize(
-    ("told", "gradients", "options"),
-    [
-        (None, True, {}),
-        ("0", True, {}),
-        ("1", False, {}),
-        ("1", True, {device.GRAPHS: device.IN_GRAPHS}),
-    ],
-)
-def test_accelerators_compute_in_bfloat16_and_take_a_step_as_one_graph_where_that_was_settled(
-    told: str | None, gradients: bool, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accelerators_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.delenv("JAXSEG_ONE_GRAPH", raising=False)
-    if told is not None:
-        monkeypatch.setenv("JAXSEG_ONE_GRAPH", told)
     assert device.precision("auto") == device.precision("bfloat16") == (jnp.bfloat16, jnp.bfloat16)
-    assert device._compiler_options(device.precision("auto"), gradients) == options
+    assert device._compiler_options(device.precision("auto"), gradients=True) == {}
 
 
 @pytest.mark.parametrize(("backend", "waits"), [("cpu", True), ("gpu", False)])
@@ -60,7 +48,6 @@ def test_this_xla_knows_the_options() -> None:
     for parts in ((device.SUMS,), (device.SUMS, device.PRODUCTS), (device.SUMS, device.PRODUCTS, device.CONVOLUTIONS)):
         library = ",".join(parts)
         assert device._understood(device.LIBRARY, library) == {device.LIBRARY: library}
-    assert device._understood(device.GRAPHS, device.IN_GRAPHS) != {}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +86,49 @@ def test_cores_that_ynnpack_would_leave_idle(
 
 
 def test_an_xla_that_does_not_know_the_options_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device._understood(device.LIBRARY, "NO_SUCH_KIND") == {}
     monkeypatch.setattr(device, "LIBRARY", "xla_cpu_no_such_option")
     assert device._compiler_options(device.FLOAT32, gradients=True) == {}
-    assert device._understood(device.GRAPHS, "FUSION,NO_SUCH_KIND") == {}
     assert device.compiled(lambda x: x + 1)(jnp.ones(())) == 2
+
+
+@pytest.fixture
+def platforms() -> Iterator[Callable[[str | None], None]]:
+    """Sets what JAX_PLATFORMS had said."""
+    former = jax.config.jax_platforms
+    yield functools.partial(jax.config.update, "jax_platforms")
+    jax.config.update("jax_platforms", former)
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "problem"),
+    [
+        (None, (), None),
+        (None, ("0", "1"), "cannot use this host's GPUs\n  found:    0, 1"),
+        ("cpu", ("0",), None),
+        ("cuda,cpu", (), "found no device for 'cuda'"),
+    ],
+)
+def test_a_cpu_that_nobody_asked_for_is_refused(
+    asked: str | None,
+    seen: tuple[str, ...],
+    problem: str | None,
+    platforms: Callable[[str | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device.gpus, "visible", lambda: seen)
+    platforms(asked)
+    if problem is None:
+        device.check_platform()
+        return
+    with pytest.raises(DeviceError, match=problem):
+        device.check_platform()
+
+
+def test_a_device_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_backend() -> str:
+        raise RuntimeError("Unable to initialize backend 'cuda': no driver")
+
+    monkeypatch.setattr(jax, "default_backend", no_backend)
+    with pytest.raises(DeviceError, match=r"no driver(.|\n)*doctor"):
+        device.check_platform()

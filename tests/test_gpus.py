@@ -1,5 +1,8 @@
 """Which GPUs are for a scheduler's task, by the variables that Slurm and Open MPI give it."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from jaxseg import gpus
@@ -54,3 +57,29 @@ def test_gpus_of_a_task(environment: dict[str, str], seen: int, meant: str | Non
 )
 def test_gpus_of_a_sweeps_workers(asked: tuple[str, ...], of_job: str, gpus_of_workers: list[str]) -> None:
     assert [gpus.of_worker(asked, rank, of_job) for rank in range(len(asked))] == gpus_of_workers
+
+
+LISTED = """\
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
+  MIG 2g.10gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-0fcd3b2f-5b0a-4d4c-9b3b-3d0b0c1a2e4f)
+"""
+
+
+def test_parts_of_a_divided_gpu_count_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpus/0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "gpus/0000:02:00.0").mkdir()
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ntest $1 = -L && cat <<END\n{LISTED}END\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpus, "has_plugin", lambda: True)
+    monkeypatch.setattr(gpus, "DRIVER", tmp_path)
+    monkeypatch.setattr(gpus, "OF_EACH", ((tmp_path / "gpus", "*"),))
+    assert gpus.visible() == ("0", "1")
+    (tmp_path / "capabilities/gpu0/mig/gi1").mkdir(parents=True)
+    parts = ("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f", "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb")
+    assert gpus.visible() == (*parts, "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", parts[1])
+    assert gpus.visible() == parts[1:]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jaxseg import processor
 from jaxseg.errors import InputError
+from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.files import disk_errors, write_text
 from jaxseg.host import usable_cores
 
@@ -58,11 +59,12 @@ def check() -> Path:
 def enable() -> Path:
     """Let JAX keep its compiled functions below the folder, in this process and its children.
 
-    A folder for each number of cores: XLA shares out a program's loops over those that it finds when it compiles, and
-    JAX would hand what was compiled for one core to a process that has more of them. And for each kind of processor:
-    hosts that share a home folder need not understand each other's instructions.
+    On CPUs a folder for each number of cores: XLA shares out a program's loops over those that it finds when it
+    compiles, and JAX would hand what was compiled for one core to a process that has more of them. And one for each
+    kind of processor: hosts that share a home folder need not understand each other's instructions.
     """
-    folder = check() / f"{usable_cores()}-cores-{processor.kind()}"
+    device = f"{usable_cores()}-cores" if computes_on_cpu() else "gpu"
+    folder = check() / f"{device}-{processor.kind()}"
     with disk_errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
     with contextlib.suppress(OSError, InputError):  # which costs time, and no more

@@ -11,7 +11,7 @@ import jax
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
-from jaxseg.execution import one_graph, speeds
+from jaxseg.execution import failing_gpus, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import write_json
 from jaxseg.host import usable_cores
@@ -39,16 +39,29 @@ def complete(
 
     Raises:
         InputError: data or weights are missing or bad.
+        DeviceError: a GPU failed.
         StoppedError: `should_stop` turned true; repeating the call resumes.
     """
     if folder.is_done(test_datasets):
         return
+    with failing_gpus.told():
+        _complete(folder, run, test_datasets, data_dir, weights_dir, should_stop, options)
+
+
+def _complete(
+    folder: RunFolder,
+    run: RunConfig,
+    test_datasets: tuple[str, ...],
+    data_dir: Path,
+    weights_dir: Path,
+    should_stop: Callable[[], bool],
+    options: TrainOptions,
+) -> None:
     tested = tuple(dict.fromkeys((*_tested(folder), *test_datasets)))
     checkpoints, trained = Checkpoints(folder.checkpoints), None
     with contextlib.ExitStack() as stack:
         if not checkpoints.ended:
-            with one_graph.doubted():
-                trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
+            trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
         if should_stop():
             raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
         scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))

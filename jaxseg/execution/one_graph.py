@@ -3,6 +3,9 @@
 XLA leaves convolutions out of CUDA graphs, since not all of them can be captured (XLA's pull request 34572), and so
 hands a GPU a step in some two hundred pieces. Whether it works otherwise, gives the same losses and is faster depends
 on the GPU and the versions of driver and libraries, so a small step is trained both ways, in processes of their own.
+
+XLA is told by XLA_FLAGS, before it is loaded. By an option of the compiler it would do so in the process that compiles
+alone: what another one reads from JAX's cache is put into graphs anew, as the flags say (jaxlib 0.10.2).
 """
 
 import contextlib
@@ -14,66 +17,68 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxseg import gpus
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError
 from jaxseg.execution import child, compile_cache
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.files import write_json
-from jaxseg.gpus import ONE_GRAPH
 from jaxseg.turn import turn
 
+ONE_GRAPH = "JAXSEG_ONE_GRAPH"  # variable of the environment: "1" or "0" where it is settled, by a trial or by hand
+XLA_FLAGS = "XLA_FLAGS"
+GRAPHS = "--xla_gpu_enable_command_buffer"
+# What XLA puts into CUDA graphs by itself (jaxlib 0.10.2), and convolutions: a step is then one graph.
+IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION"
+
 TRIAL = "from jaxseg.execution.trial import timed; print(timed())"
-PATIENCE = 120  # seconds for each way
+PATIENCE = 600  # seconds for each way: GPUs try many kernels for a first step
 AGREEMENT = 0.05  # relative difference of the losses; float32 and bfloat16 differ by .005
 GAIN = 0.98  # of the time, at most
-WAYS = (0, 1, 0)  # pieces twice, since GPUs take time to clock up
+WAYS = (0, 1, 0, 1)  # each twice: GPUs take time to clock up, and the second graph is read from JAX's cache
 WHILE = 3600  # seconds for which a failure is remembered that may not happen again, so that workers do not queue for it
-PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # such failures
+PASSING = re.compile(r"no answer|RESOURCE_EXHAUSTED|(out of|not enough) memory", re.IGNORECASE)  # such failures
 OF_GRAPHS = re.compile(r"captur(e|ing)(?![a-z])|cuGraph|CUDA graph|command.?buffer", re.IGNORECASE)
 
 
 def settle() -> None:
-    """Set `ONE_GRAPH` for this process and its children, unless it is set or no NVIDIA GPU is there."""
-    if ONE_GRAPH in os.environ or computes_on_cpu() or not gpus.visible():
-        return
-    file = _file()
-    with turn(file.with_suffix(".lock"), 4 * PATIENCE):
-        found = _read(file) or _tried(file)
-    os.environ[ONE_GRAPH] = str(int(found["one_graph"]))
+    """Set `ONE_GRAPH` and XLA's flags for this process and its children, before JAX is imported.
 
-
-@contextlib.contextmanager
-def doubted() -> Iterator[None]:
-    """Remember where a step fails as one graph though that of the trial did not: from then on there are pieces.
-
-    Raises:
-        UsageError: in place of an error of JAX that tells of graphs. Others may have the same cause; they pass.
+    Nothing is tried out where `ONE_GRAPH` is set, where XLA_FLAGS say what goes into graphs, or without an NVIDIA GPU.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        of_jax = type(error).__name__ == "JaxRuntimeError"
-        if os.environ.get(ONE_GRAPH) != "1" or not of_jax or not OF_GRAPHS.search(str(error)):
-            raise
-        _give_up(str(error))
-        raise UsageError(
-            f"the GPU did not take a training step as one CUDA graph: {error}",
-            remedy=f"repeat the command, without {ONE_GRAPH} if you have set it: it takes steps in pieces from now on",
-        ) from error
+    if computes_on_cpu() or not gpus.visible() or GRAPHS in os.environ.get(XLA_FLAGS, ""):
+        return
+    if ONE_GRAPH not in os.environ:
+        file = _file()
+        with turn(file.with_suffix(".lock"), len(WAYS) * PATIENCE):
+            found = _read(file) or _tried(file)
+        os.environ[ONE_GRAPH] = str(int(found["one_graph"]))
+    os.environ.update(environment(os.environ[ONE_GRAPH] == "1"))
 
 
-def _give_up(why: str) -> None:
-    """In this process, whose next run compiles anew, and in later ones."""
-    from jaxseg.training.step import make_steps  # which imports JAX
+def environment(whole: bool) -> dict[str, str]:
+    """Variables of a process that takes a step as one graph, or in pieces."""
+    flags = os.environ.get(XLA_FLAGS, "")
+    return {ONE_GRAPH: str(int(whole))} | ({XLA_FLAGS: f"{flags} {GRAPHS}={IN_GRAPHS}".strip()} if whole else {})
 
-    os.environ[ONE_GRAPH] = "0"
-    make_steps.cache_clear()
+
+def doubt(problem: str) -> bool:
+    """Remember, for later processes, that a step failed as one graph though that of the trial did not.
+
+    Args:
+        problem: what JAX says of the failure.
+
+    Returns:
+        Whether it tells of graphs. Others may have the same cause; they are not remembered.
+    """
+    if os.environ.get(ONE_GRAPH) != "1" or not OF_GRAPHS.search(problem):
+        return False
     with contextlib.suppress(InputError):
-        _remember(_file(), False, f"a step failed: {why}")
+        _remember(_file(), False, f"a step failed: {problem}", not PASSING.search(problem))
+    return True
 
 
 def _file() -> Path:
@@ -94,7 +99,7 @@ def _tried(file: Path) -> dict[str, Any]:
     print("trying out, once, whether a step as one CUDA graph is faster on this GPU", file=sys.stderr, flush=True)
     ways: list[tuple[bool, str]] = []
     for way in WAYS:
-        ways.append(child.run(TRIAL, patience=PATIENCE, **{ONE_GRAPH: str(way)}))
+        ways.append(child.run(TRIAL, patience=PATIENCE, **environment(bool(way))))
         if not ways[-1][0]:
             break
     verdict, why, lasting = judged(ways)
@@ -102,7 +107,7 @@ def _tried(file: Path) -> dict[str, Any]:
     return _remember(file, verdict, why, lasting)
 
 
-def _remember(file: Path, verdict: bool, why: str, lasting: bool = True) -> dict[str, Any]:
+def _remember(file: Path, verdict: bool, why: str, lasting: bool) -> dict[str, Any]:
     """Where the disk lets us."""
     found = {"one_graph": verdict, "why": why, "lasting": lasting}
     with contextlib.suppress(InputError, OSError):
@@ -113,6 +118,8 @@ def _remember(file: Path, verdict: bool, why: str, lasting: bool = True) -> dict
 def judged(ways: Sequence[tuple[bool, str]]) -> tuple[bool, str, bool]:
     """Whether to take one graph, why, and whether a next trial would say the same.
 
+    Of pieces the faster process counts, of graphs the one that has read its program from JAX's cache, as most do.
+
     Args:
         ways: whether each process ended well, and what it said, as many of `WAYS` as were tried.
     """
@@ -120,9 +127,11 @@ def judged(ways: Sequence[tuple[bool, str]]) -> tuple[bool, str, bool]:
     if not ended_well:
         name = ("in pieces", "as one graph")[WAYS[len(ways) - 1]]
         return False, f"a step {name} failed: {said}", name == "as one graph" and not PASSING.search(said)
-    first, graph, last = (json.loads(said.splitlines()[-1]) for _, said in ways)
-    if not math.isclose(first["loss"], graph["loss"], rel_tol=AGREEMENT):
-        return False, f"the losses differ: {first['loss']:.5g} and {graph['loss']:.5g}", True
+    first, *others = (json.loads(said.splitlines()[-1]) for _, said in ways)
+    for other in others:
+        if not math.isclose(first["loss"], other["loss"], rel_tol=AGREEMENT):
+            return False, f"the losses differ: {first['loss']:.5g} and {other['loss']:.5g}", True
+    _, last, graph = others
     before, now = min(first["seconds"], last["seconds"]), graph["seconds"]
     why = f"{1000 * before:.2f} ms a step of a small net in pieces, {1000 * now:.2f} as one graph"
     return now <= GAIN * before, why, True
@@ -133,5 +142,6 @@ def _key() -> str:
     texts = [file.read_text(errors="replace") for file in sorted(gpus.DRIVER.glob("gpus/*/information"))]
     models = [line for text in texts for line in text.splitlines() if line.startswith("Model")]
     versions = [importlib.metadata.version(name) for name in ("jaxlib", "jaxseg")]
-    several = len(gpus.visible()) > 1
-    return hashlib.sha256(repr((models, gpus.software(), versions, several)).encode()).hexdigest()[:16]
+    seen = gpus.visible()
+    kinds = len(seen) > 1, any(name.startswith("MIG-") for name in seen)
+    return hashlib.sha256(repr((models, gpus.software(), versions, kinds)).encode()).hexdigest()[:16]

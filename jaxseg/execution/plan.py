@@ -149,7 +149,7 @@ def _judge(
     if why := available.weights_problem(item.run.weights, item.run.recipe.model, item.weights_dir):
         return dataclasses.replace(item, state="missing", why=why)
     if run_folder.error.exists():
-        return dataclasses.replace(item, state="failed", why=_reason(run_folder.error))
+        return dataclasses.replace(item, state="failed", why=run_folder.read_error().partition("\n")[0])
     return dataclasses.replace(item, state="partial" if run_folder.checkpoints.exists() else "ready")
 
 
@@ -157,11 +157,6 @@ def _data_problem(run: RunConfig, locations: Locations, problems: dict[str, str 
     if run.dataset in problems:
         return problems[run.dataset]
     return available.data_problem(run.dataset, None, run.recipe.model.classes, locations.data)
-
-
-def _reason(file: Path) -> str:
-    """First line of the last paragraph of an error.txt."""
-    return file.read_text().strip().rsplit("\n\n", 1)[-1].partition("\n")[0]
 
 
 def stored_study(folder: Path) -> Study | None:

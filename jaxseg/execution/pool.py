@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jaxseg.errors import StoppedError, UsageError
+from jaxseg.execution.failing_gpus import was_handed_back
 from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jaxseg.execution.blocks import FailedBlocks, GuardedExecutor
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
+HANDED_BACK = 0.2  # of a retry: what it costs a run that a worker with a failing GPU did not try
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
 PATIENCE = 120  # seconds without a sign of life after which a pool of workers counts as lost, and its runs begin again
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
@@ -97,6 +99,8 @@ class Retries:
 
     def __call__(self, error: Exception, task: Any) -> float:
         (assignment,) = task["args"]
+        if was_handed_back(assignment.marks, assignment.run.run_id):
+            return HANDED_BACK
         return 0.0 if self.note(assignment) and _lost(error) else 1.0
 
 
@@ -106,9 +110,11 @@ def _lost(error: BaseException) -> bool:
     return isinstance(error, ManagerLost | WorkerLost)
 
 
-def why_not_run(error: BaseException) -> str:
+def why_not_run(error: BaseException, folder: RunFolder) -> str:
     """What is told of a run whose future raised an error; what goes wrong within a run does not."""
     about = f"{type(error).__name__}: {error}"
+    if _lost(error) and folder.error.exists():  # written by a worker that left its GPU
+        return f"its workers ended again and again: {folder.read_error()}"
     if _lost(error):
         return f"the worker was lost again and again, killed or out of memory: {about}"
     return f"no worker could take it: {about}"

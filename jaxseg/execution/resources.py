@@ -11,7 +11,8 @@ from jaxseg.host import memory, usable_cores
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.5 to 1.9 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs
 RUNS_PER_GPU = "JAXSEG_RUNS_PER_GPU"  # variable of the workers' environment
-GPU_MEMORY = 0.9  # of a GPU, shared by its runs
+GPU_MEMORY = 0.93  # of a GPU, shared by its runs
+BESIDE = 0.03  # of it for each process: what CUDA and its libraries take outside JAX's memory (an estimate)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Resources:
         return {
             "JAX_PLATFORMS": "cuda,cpu",  # no GPU is then an error, not a slow run
             "XLA_PYTHON_CLIENT_MEM_FRACTION": "",  # its former name, which JAX refuses beside the present one
-            "XLA_CLIENT_MEM_FRACTION": f"{GPU_MEMORY / self.runs_per_gpu:.3f}",
+            "XLA_CLIENT_MEM_FRACTION": f"{GPU_MEMORY / self.runs_per_gpu - BESIDE:.3f}",
             RUNS_PER_GPU: str(self.runs_per_gpu),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # numbers as nvidia-smi gives them
         }

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from jaxseg.config import STUDY_FILE, Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
-from jaxseg.execution import available, compile_cache, report
+from jaxseg.execution import available, compile_cache, failing_gpus, report
 from jaxseg.execution.estimate import crops_of
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
@@ -83,7 +83,7 @@ class Sweep:
         marks = self.folder / FOLDER / "running"
         shutil.rmtree(marks, ignore_errors=True)  # of a sweep that was killed
         for note in plan.notes:
-            self._say(f"missing: {note}")
+            self.say(f"missing: {note}")
         with self.open_pool(lease) as pool:
             progress = _progress(plan, marks)
             with view_for(self.console, progress) as view:
@@ -111,7 +111,7 @@ class Sweep:
         plan = make_plan(self.study, self.folder, self.locations)
         if self._report_is_current(plan) or not plan.of("done"):
             return
-        self._say("analysing")
+        self.say("analysing")
         log = parsl_folder(self.folder) / "report.out"
         report.write(self.folder, self.locations.data, self.analyze, lease, log, self.should_stop)
 
@@ -127,9 +127,9 @@ class Sweep:
             for folder in (self.folder / FOLDER, parsl_folder(self.folder)):
                 shutil.rmtree(folder, ignore_errors=True)
         if (self.folder / report.FILE_NAME).exists():
-            self._say(f"report: {self.folder / report.FILE_NAME}")
+            self.say(f"report: {self.folder / report.FILE_NAME}")
         if not bad and not missing:
-            return self._say(f"{len(plan.items)} runs done")
+            return self.say(f"{len(plan.items)} runs done")
         if not outcomes and not plan.of("done"):
             raise InputError("no run could start:\n" + "\n".join(plan.notes))
         lines = [f"{id}\n  {message}\n  see {self.folder}/runs/{id}/error.txt" for id, message in bad.items()]
@@ -137,7 +137,7 @@ class Sweep:
         problem = "\n".join([f"{len(bad)} runs failed", *lines] if bad else lines)
         raise (RunsFailedError if outcomes else InputError)(problem, remedy="mend it and repeat the command")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -160,6 +160,7 @@ class _Loop:
     progress: Progress
     view: View
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)  # of GPUs that failed
     futures: "dict[Future[Outcome], Item]" = field(default_factory=dict)
 
     def run(self) -> dict[str, Outcome]:
@@ -177,8 +178,15 @@ class _Loop:
                 self.progress.stopping = True
                 self.lease.ask_to_stop()
             waiting = self._release(waiting)
+            self._tell_of_gpus()
             self.view.refresh()
         return self.outcomes
+
+    def _tell_of_gpus(self) -> None:
+        for place, problem in failing_gpus.problems(self.progress.marks).items():
+            if place not in self.told:
+                self.told.add(place)
+                self.sweep.say(f"{place} has failed, others get its runs first: {problem.partition(chr(10))[0]}")
 
     def _submit(self, item: Item) -> None:
         self.progress.states[item.id] = "queued"
@@ -190,7 +198,8 @@ class _Loop:
         if error is None:
             self._note(item, future.result())
         else:
-            self._note(item, failed(RunFolder.of(self.plan.folder, item.run), RuntimeError(why_not_run(error))))
+            folder = RunFolder.of(self.plan.folder, item.run)
+            self._note(item, failed(folder, RuntimeError(why_not_run(error, folder))))
 
     def _note(self, item: Item, outcome: Outcome) -> None:
         self.outcomes[item.id] = outcome

@@ -4,26 +4,29 @@ import contextlib
 import importlib
 import os
 import socket
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError, JaxsegError, StoppedError
+from jaxseg.errors import DeviceError, InputError, JaxsegError, StoppedError
+from jaxseg.execution.failing_gpus import Marks
 from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.plan import study_weights
 from jaxseg.execution.start import prepare_process
-from jaxseg.files import write_json, write_text
+from jaxseg.files import write_text
 from jaxseg.gpus import JOB_GPUS, of_worker
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
 
 LEFTOVERS = 60.0  # seconds to wait for a run that the worker of a killed sweep still holds
 LOOK = 0.5  # seconds between two looks at the lease
+RANK = "PARSL_WORKER_RANK"  # variable of Parsl's workers: their number on their host
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Assignment:
     Attributes:
         program: module with `complete` and `keep_encoder` (see `jaxseg.execution.complete`).
         lock, token: lease of the sweep (see `jaxseg.execution.lease`).
-        marks: folder where a worker leaves a file named after the run that it is at.
+        marks: folder where workers tell which runs they are at (see `jaxseg.execution.failing_gpus`).
         gpus: as in `Resources`; indexed by the worker's rank.
     """
 
@@ -81,14 +84,32 @@ def work(assignment: Assignment) -> Outcome:
         if should_stop():
             return Outcome("stopped")
         _prepare_process(assignment)
-        with _marked(assignment):
+        marks = _marks(assignment)
+        if not marks.may_try(assignment.run.run_id, should_stop):
+            _end_process()
+        with marks.at(assignment.run.run_id):
             folder.create(assignment.run)
             _complete(assignment, folder, should_stop)
+        marks.worked()
     except StoppedError:
         return Outcome("stopped")
+    except DeviceError as error:
+        outcome = failed(folder, error)
+        if assignment.gpus and RANK in os.environ:
+            with contextlib.suppress(OSError, InputError):  # a full disk
+                _marks(assignment).failed(outcome.message)
+            _end_process()
+        return outcome
     except Exception as error:
         return failed(folder, error)
     return Outcome("done")
+
+
+def _end_process() -> NoReturn:
+    """Another worker gets the run then, and this one's GPU another process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(DeviceError.exit_code)
 
 
 def failed(folder: RunFolder, error: BaseException) -> Outcome:
@@ -137,15 +158,9 @@ def _held(folder: RunFolder, should_stop: StopCheck) -> Iterator[None]:
         time.sleep(0.2)
 
 
-@contextlib.contextmanager
-def _marked(assignment: Assignment) -> Iterator[None]:
-    """Leave a mark for the live view while the run goes on."""
-    mark = assignment.marks / assignment.run.run_id
-    write_json(mark, {"host": socket.gethostname(), "pid": os.getpid()})
-    try:
-        yield
-    finally:
-        mark.unlink(missing_ok=True)
+def _marks(assignment: Assignment) -> Marks:
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if assignment.gpus else ""
+    return Marks(assignment.marks, socket.gethostname(), gpu)
 
 
 _prepared = False
@@ -156,7 +171,7 @@ def _prepare_process(assignment: Assignment) -> None:
     global _prepared
     if _prepared:
         return
-    rank = os.environ.get("PARSL_WORKER_RANK")
+    rank = os.environ.get(RANK)
     if assignment.gpus and rank is not None:
         # Parsl's own choice is wrong where several workers share a GPU that is not the first
         gpu = of_worker(assignment.gpus, int(rank), os.environ.get(JOB_GPUS, ""))

@@ -1,7 +1,7 @@
 """A sweep over fake runs with real workers: python driver.py OUT DATA WORKERS [local|slurm]
 
 FAKE_PATIENCE: seconds without a sign of life after which a pool of workers counts as lost. FAKE_ASK: seconds between
-two questions to Slurm about its jobs.
+two questions to Slurm about its jobs. FAKE_GPUS: a GPU for each worker, comma-separated.
 """
 
 import functools
@@ -27,12 +27,14 @@ def main() -> None:
         from parsl.providers import SlurmProvider
 
         SlurmProvider.status_polling_interval = float(os.environ["FAKE_ASK"])
-    open_pool = functools.partial(parsl_pool, out, Resources(workers), slurm)
+    gpus = tuple(filter(None, os.environ.get("FAKE_GPUS", "").split(",")))
+    open_pool = functools.partial(parsl_pool, out, Resources(workers, gpus), slurm)
     Sweep(
         small_study(),
         out,
         Locations(data, data),
         open_pool,
+        gpus,
         should_stop=StopRequest(),
         complete="fake_program",
         analyze="fake_program",

@@ -1,7 +1,7 @@
 """Stands in for training and analysis: writes what a run would leave, quickly, and counts what it did.
 
 FAKE_SECONDS: how long a run takes. FAKE_FAIL: runs whose id holds this text fail. FAKE_KILL: runs whose id holds this
-text kill their worker the first time.
+text kill their worker the first time. FAKE_BROKEN: the GPU on which runs fail.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError, StoppedError
+from jaxseg.errors import DeviceError, InputError, StoppedError
 from jaxseg.files import write_json, write_text
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
@@ -34,6 +34,8 @@ def complete(
     if (text := os.environ.get("FAKE_KILL")) and text in run.run_id and not (folder.path / "killed").exists():
         (folder.path / "killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("FAKE_BROKEN") == os.environ.get("CUDA_VISIBLE_DEVICES", ""):
+        raise DeviceError("the GPU failed: an illegal memory access was encountered", remedy="repeat the command")
     _train(folder, should_stop)
     write_json(folder.done, {"images_per_second": 10.0, "test_datasets": list(test_datasets)})
     _note(study / "ended.txt", run.run_id)

@@ -53,6 +53,22 @@ def test_jax_uses_it_also_when_it_was_imported_before(tmp_path: Path, first: str
     assert result.stdout.split() == [str(tmp_path / "cache" / f"{usable_cores()}-cores-{processor.kind()}"), "0.02"]
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_a_gpu_computes_does_not_depend_on_cores(
+    cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    monkeypatch.setattr(compile_cache, "usable_cores", lambda: cores)
+    former = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", dict(os.environ))
+        try:
+            assert compile_cache.enable().name == f"gpu-{processor.kind()}"
+        finally:
+            jax.config.update("jax_compilation_cache_dir", former)
+
+
 def test_what_was_left_half_written_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As JAX itself tells it apart: by reading it."""
     monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))

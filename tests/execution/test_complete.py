@@ -4,13 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
 import pandas as pd
 import pytest
 
 from jaxseg import arrays
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError, StoppedError, UsageError
+from jaxseg.errors import InputError, StoppedError
 from jaxseg.execution.complete import complete
 from jaxseg.run_folder import RunFolder
 
@@ -42,19 +41,6 @@ def test_no_score_of_a_model_that_could_not_be_written(
     monkeypatch.undo()
     complete(folder, run, (run.dataset,), data_dir, tmp_path)
     assert folder.is_done((run.dataset,))
-
-
-def test_a_step_that_a_gpu_does_not_take_as_one_graph_is_told(
-    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def training(*_: Any) -> Any:
-        raise jax.errors.JaxRuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
-
-    monkeypatch.setenv("JAXSEG_ONE_GRAPH", "1")
-    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("jaxseg.execution.complete.training", training)
-    with pytest.raises(UsageError, match="did not take a training step as one CUDA graph"):
-        complete(RunFolder(tmp_path / "run"), run, (run.dataset,), data_dir, tmp_path)
 
 
 def test_stopped_between_training_and_scoring(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:

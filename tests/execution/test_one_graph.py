@@ -5,14 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 
 from jaxseg import gpus
-from jaxseg.errors import UsageError
 from jaxseg.execution import one_graph
 from jaxseg.execution.one_graph import judged, settle
-from jaxseg.training.step import make_steps
 
 PIECES = {"loss": 1.25, "seconds": 0.004}
 GRAPH = {"loss": 1.251, "seconds": 0.003}
@@ -25,7 +22,7 @@ class Tried:
         self.said, self.ways = {"0": pieces, "1": graph}, list[str]()
 
     def run(self, code: str, *, patience: float, **environment: str) -> tuple[bool, str]:
-        way = environment[gpus.ONE_GRAPH]
+        way = environment[one_graph.ONE_GRAPH]
         self.ways.append(way)
         said = self.said[way]
         return (False, said) if isinstance(said, str) else (True, f"a warning\n{json.dumps(said)}")
@@ -39,17 +36,19 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("JAXSEG_CACHE", str(cache))
     monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
     monkeypatch.setattr(gpus, "visible", lambda: ("0", "1"))
-    monkeypatch.setenv(gpus.ONE_GRAPH, "")  # so that what is settled goes with the test
-    monkeypatch.delenv(gpus.ONE_GRAPH)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv(one_graph.ONE_GRAPH, "")  # so that what is settled goes with the test
+    monkeypatch.delenv(one_graph.ONE_GRAPH)
     return cache
 
 
 def settled(monkeypatch: pytest.MonkeyPatch, tried: Tried) -> str | None:
     """What a new process settles on."""
-    monkeypatch.delenv(gpus.ONE_GRAPH, raising=False)
+    monkeypatch.delenv(one_graph.ONE_GRAPH, raising=False)
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"].partition(f"{one_graph.GRAPHS}={one_graph.IN_GRAPHS}")[0])
     monkeypatch.setattr(one_graph.child, "run", tried.run)
     settle()
-    return os.environ.get(gpus.ONE_GRAPH)
+    return os.environ.get(one_graph.ONE_GRAPH)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_taken_where_it_works_is_right_and_faster(
     tried = Tried(pieces, graph)
     assert settled(monkeypatch, tried) == str(int(taken))
     assert settled(monkeypatch, tried) == str(int(taken))
-    assert tried.ways == ["0", "1", "0"][: 2 if isinstance(graph, str) else 3], "once"
+    assert tried.ways == ["0", "1", "0", "1"][: 2 if isinstance(graph, str) else 4], "once"
     (file,) = host.iterdir()
     told = json.loads(file.read_text())
     assert told["one_graph"] is taken
@@ -97,39 +96,66 @@ def test_what_may_be_otherwise_next_time_is_remembered_for_a_while(
     assert settled(monkeypatch, passing) == "1", "lasts"
 
 
-def test_pieces_count_by_their_better_time() -> None:
-    def said(seconds: float) -> tuple[bool, str]:
-        return True, json.dumps({"loss": 0.5, "seconds": seconds})
+def test_pieces_count_by_their_better_time_and_graphs_as_read_from_the_cache() -> None:
+    def taken(*seconds: float) -> bool:
+        return judged([(True, json.dumps({"loss": 0.5, "seconds": each})) for each in seconds])[0]
 
-    assert judged([said(0.004), said(0.003), said(0.0035)])[0]
-    assert not judged([said(0.004), said(0.003), said(0.003)])[0], "the first were slow while the clock rose"
+    assert taken(0.004, 0.0045, 0.0042, 0.0035)
+    assert not taken(0.004, 0.003, 0.003, 0.003), "the first were slow while the clock rose"
+    assert not taken(0.004, 0.003, 0.004, 0.004), "in pieces where it was not compiled"
 
 
-def test_a_step_that_fails_where_the_trial_did_not_is_taken_in_pieces_from_then_on(
+def test_xla_is_told_before_it_is_loaded_and_what_was_said_by_hand_stays(
     host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
-    no_matter = [
-        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
-        jax.errors.JaxRuntimeError("No execution plans support the graph"),  # cuDNN's own graphs
-        RuntimeError("capture of /data/micrographs failed"),
-    ]
-    forgotten: list[bool] = []
-    monkeypatch.setattr(make_steps, "cache_clear", lambda: forgotten.append(True), raising=False)
-    tried = Tried()
-    assert settled(monkeypatch, tried) == "1"
-    for error in no_matter:
-        with pytest.raises(type(error)), one_graph.doubted():
-            raise error
-    assert os.environ[gpus.ONE_GRAPH] == "1"
-    with pytest.raises(UsageError, match=r"CUDA_ERROR_STREAM_CAPTURE(.|\n)*repeat the command"), one_graph.doubted():
-        raise failed
-    assert os.environ[gpus.ONE_GRAPH] == "0", "for the next run of this process"
-    assert forgotten == [True]
-    assert settled(monkeypatch, tried) == "0", "for the next process"
-    with pytest.raises(jax.errors.JaxRuntimeError), one_graph.doubted():  # another matter, as steps are in pieces
-        raise failed
-    assert tried.ways == ["0", "1", "0"]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/tmp/dumped")
+    assert settled(monkeypatch, Tried()) == "1"
+    told = f"--xla_dump_to=/tmp/dumped {one_graph.GRAPHS}={one_graph.IN_GRAPHS}"
+    assert os.environ["XLA_FLAGS"] == told
+    settle()
+    assert os.environ["XLA_FLAGS"] == told, "once, as for the children of such a process"
+    monkeypatch.setenv("XLA_FLAGS", f"{one_graph.GRAPHS}=")
+    assert settled(monkeypatch, Tried()) is None
+    assert os.environ["XLA_FLAGS"] == f"{one_graph.GRAPHS}="
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert settled(monkeypatch, Tried(graph="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")) == "1", "remembered"
+    monkeypatch.setenv(one_graph.ONE_GRAPH, "0")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    settle()
+    assert os.environ["XLA_FLAGS"] == ""
+
+
+def test_this_xla_knows_what_goes_into_graphs() -> None:
+    well, said = one_graph.child.run(
+        "import jax; print(jax.jit(lambda: 3)())", patience=300, JAX_PLATFORMS="cpu", **one_graph.environment(True)
+    )
+    assert well, said
+    well, said = one_graph.child.run(
+        "import jax; print(jax.jit(lambda: 3)())", patience=300, JAX_PLATFORMS="cpu", XLA_FLAGS=f"{one_graph.GRAPHS}=NO"
+    )
+    assert not well
+
+
+@pytest.mark.parametrize(
+    ("problem", "of_graphs", "lasting"),
+    [
+        ("INTERNAL: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", True, True),
+        ("Underlying backend ran out of memory trying to instantiate command buffer with 3 nodes", True, False),
+        ("RESOURCE_EXHAUSTED: failed to capture", True, False),
+        ("RESOURCE_EXHAUSTED: out of memory", False, True),
+        ("No execution plans support the graph", False, True),  # cuDNN's own graphs
+        ("an illegal memory access was encountered", False, True),
+    ],
+)
+def test_a_step_that_fails_where_the_trial_did_not_is_taken_in_pieces_by_later_processes(
+    host: Path, problem: str, of_graphs: bool, lasting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settled(monkeypatch, Tried()) == "1"
+    assert one_graph.doubt(problem) is of_graphs
+    (file,) = host.iterdir()
+    assert json.loads(file.read_text())["lasting"] is lasting
+    assert settled(monkeypatch, Tried()) == str(int(not of_graphs))
+    assert one_graph.doubt(problem) is False or not of_graphs, "another matter, where steps are in pieces"
 
 
 def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
@@ -140,9 +166,9 @@ def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
     (file,) = host.iterdir()
     file.write_text("{")
     settled(monkeypatch, tried)
-    for seen in (("0",), ("0", "1", "2")):
+    for seen in (("0",), ("MIG-a",), ("0", "1", "2")):
         monkeypatch.setattr(gpus, "visible", lambda seen=seen: seen)
-        settled(monkeypatch, tried)  # one GPU, then several as at first
+        settled(monkeypatch, tried)  # one GPU, a part of one, then several as at first
     monkeypatch.setattr(gpus, "DRIVER", tmp_path / "driver")
     for model in ("NVIDIA A100", "NVIDIA H100", "NVIDIA H100"):
         (tmp_path / "driver/gpus/0").mkdir(parents=True, exist_ok=True)
@@ -150,15 +176,15 @@ def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
         settled(monkeypatch, tried)
     monkeypatch.setattr(gpus, "SOFTWARE", ("numpy",))  # stands for another cuDNN
     settled(monkeypatch, tried)
-    assert tried.ways == ["0", "1", "0"] * 6
-    assert len(list(host.iterdir())) == 5
+    assert tried.ways == ["0", "1", "0", "1"] * 7
+    assert len(list(host.iterdir())) == 6
 
 
 def test_what_the_user_has_chosen_stays(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.ONE_GRAPH, "0")
+    monkeypatch.setenv(one_graph.ONE_GRAPH, "0")
     monkeypatch.setattr(one_graph.child, "run", lambda *_, **__: pytest.fail("tried out"))
     settle()
-    assert os.environ[gpus.ONE_GRAPH] == "0"
+    assert os.environ[one_graph.ONE_GRAPH] == "0"
 
 
 @pytest.mark.parametrize(("platforms", "seen"), [("cpu", ("0",)), ("", ()), ("tpu", ())])
@@ -175,11 +201,13 @@ def test_nothing_is_tried_without_a_gpu(
 def test_the_trial_itself_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     """On this CPU, where both ways are the same program."""
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    ways = [one_graph.child.run(one_graph.TRIAL, patience=300, **{gpus.ONE_GRAPH: way}) for way in "01"]
+    ways = [
+        one_graph.child.run(one_graph.TRIAL, patience=300, **one_graph.environment(whole)) for whole in (False, True)
+    ]
     (well, first), (also, second) = ways
     assert well, first
     assert also, second
-    ways.append(ways[0])
+    ways += ways
     assert json.loads(first)["loss"] == json.loads(second)["loss"]
     assert json.loads(first)["seconds"] > 0
     assert "ms a step of a small net in pieces" in judged(ways)[1]

@@ -75,8 +75,8 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def finish(process: "subprocess.Popen[str]") -> str:
-    output, _ = process.communicate(timeout=60)
+def finish(process: "subprocess.Popen[str]", seconds: float = 60) -> str:
+    output, _ = process.communicate(timeout=seconds)
     return output
 
 
@@ -197,6 +197,30 @@ def test_run_of_a_killed_worker_is_done_by_another(
     assert (study / "runs" / victim / "killed").exists()
 
 
+def test_runs_of_a_broken_gpu_are_done_by_another(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    study = tmp_path / "study"
+    process = start(FAKE_GPUS="0,1", FAKE_BROKEN="1", FAKE_SECONDS="1")
+    output = finish(process, seconds=180)
+    assert process.returncode == 0, output
+    assert Counter(lines(study / "ended.txt")) == Counter(RUNS)
+    assert len(lines(study / "started.txt")) <= len(RUNS) + 2, "it waits while the other is at work"
+    assert "GPU 1 of" in output
+    assert "has failed, others get its runs first: the GPU failed: an illegal memory access" in output
+    assert not list((study / "runs").glob("*/error.txt"))
+
+
+def test_a_run_that_fails_on_every_gpu_is_told(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    study = tmp_path / "study"
+    process = start(FAKE_GPUS="0,0", FAKE_BROKEN="0")
+    output = finish(process, seconds=180)
+    assert process.returncode == 4, output
+    assert "its workers ended again and again: the GPU failed: an illegal memory access was encountered" in output
+    assert max(Counter(lines(study / "started.txt")).values()) == 3
+    assert "illegal memory access" in (study / "runs" / lines(study / "started.txt")[0] / "error.txt").read_text()
+
+
 def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(tmp_path: Path) -> None:
     run = small_study().runs()[0]
     given = Assignment(tmp_path, run, (), (), tmp_path, tmp_path, "", tmp_path, "", tmp_path)
@@ -211,8 +235,19 @@ def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(tmp_path: Pa
     assert retries(WorkerLost(0, "node"), task) == 1
     (checkpoints / "latest-00000060").mkdir()
     assert retries(RuntimeError("no block could be started"), task) == 1
-    assert why_not_run(lost).startswith("the worker was lost again and again")
-    assert why_not_run(RuntimeError("no block")) == "no worker could take it: RuntimeError: no block"
+    (tmp_path / f".handed-back-{run.run_id}").touch()
+    assert retries(lost, task) == 0.2, "it was not tried"
+    assert retries(lost, task) == 1
+
+
+def test_why_a_run_was_not_done_is_told(tmp_path: Path) -> None:
+    folder, lost = RunFolder(tmp_path), ManagerLost(b"manager", "node")
+    assert why_not_run(lost, folder).startswith("the worker was lost again and again")
+    assert why_not_run(RuntimeError("no block"), folder) == "no worker could take it: RuntimeError: no block"
+    folder.error.write_text("Traceback …\n\nthe GPU failed: an illegal address\n  remedy:   repeat\n")
+    assert why_not_run(lost, folder) == (
+        "its workers ended again and again: the GPU failed: an illegal address\n  remedy:   repeat"
+    )
 
 
 # The commands of a cluster of one node: jobs run in sessions of their own and are known by their process.
