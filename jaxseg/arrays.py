@@ -17,8 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxseg.device import backend
 from jaxseg.errors import InputError
-from jaxseg.files import disk_errors, new_folder, read_json, write_json
+from jaxseg.files import OF_CONTENT, disk_errors, new_folder, read_json, unreadable, write_json
 from jaxseg.gathering import GATHERED, Tree, gather, spread
 
 MANIFEST = "manifest.json"
@@ -71,28 +72,44 @@ def _system_errors() -> Iterator[None]:
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def load(folder: Path, like: Tree | None = None) -> tuple[Tree, dict[str, Any]]:
+def _of_system(error: BaseException | None) -> OSError | None:
+    """The system's error among those that led to this one, unless it tells of what lies there."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, OF_CONTENT):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def load(folder: Path, like: Tree | None = None, remedy: str | None = None) -> tuple[Tree, dict[str, Any]]:
     """Read a checkpoint as NumPy arrays, with what was kept about it.
 
     Args:
         folder: written by `save`.
         like: tree of shapes that the checkpoint must have.
+        remedy: of a damaged one.
 
     Raises:
+        DeviceError: JAX, without which Orbax reads nothing, cannot use its device.
+        UnreadableError: the system does not let us read it.
         InputError: missing, damaged, or of other shapes.
     """
     from jaxseg import stored
 
-    remedy = f"delete {folder} and repeat the command that wrote it"
+    backend()
+    remedy = remedy or f"delete {folder} and repeat the command that wrote it"
     manifest = read_json(folder / MANIFEST, remedy=remedy)
     try:
-        tree = stored.read((folder / "arrays").absolute())
+        with _system_errors():
+            tree = stored.read((folder / "arrays").absolute())
         if GATHERED in manifest:  # the first checkpoints have every array by itself
             tree = spread(tree, manifest[GATHERED])
         found = digest(tree)
     except MemoryError:
         raise  # no fault of the files
     except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+        if (of_system := _of_system(error)) is not None:
+            raise unreadable(folder, of_system) from error
         raise InputError(f"cannot be read: {error!r}", file=folder, remedy=remedy) from error
     if found != manifest["sha256"]:
         raise InputError("is damaged", file=folder, found=found, expected=manifest["sha256"], remedy=remedy)

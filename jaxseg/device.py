@@ -1,6 +1,7 @@
 """What depends on the kind of device that computes; decided here and nowhere else."""
 
 import functools
+import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +22,9 @@ CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 MOST_CORES = 2  # for which YNNPACK may convolve
 OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
 PAUSE = 0.001  # seconds between two training steps on a CPU, for the former to give back its memory
+
+
+ON_CPU = "python launch/doctor.py tells more; or compute on the CPU: JAX_PLATFORMS=cpu, for a sweep --gpus none"
 
 
 class Precision(NamedTuple):
@@ -49,17 +53,21 @@ def check_platform() -> None:
     with a warning where its plugin finds no driver or libraries that suit it.
     """
     first = (jax.config.jax_platforms or "").split(",")[0]  # type: ignore[attr-defined]
-    remedy = "python launch/doctor.py tells more; or compute on the CPU: JAX_PLATFORMS=cpu, for a sweep --gpus none"
-    try:
-        found = jax.default_backend()
-    except RuntimeError as error:
-        raise DeviceError(f"JAX cannot use its device: {error}", remedy=remedy) from error
-    if found != "cpu" or first == "cpu":
+    if backend() != "cpu" or first == "cpu":
         return
     if first:
-        raise DeviceError(f"JAX found no device for {first!r}, which JAX_PLATFORMS asks for", remedy=remedy)
+        raise DeviceError(f"JAX found no device for {first!r}, which JAX_PLATFORMS asks for", remedy=ON_CPU)
     if seen := gpus.visible():
-        raise DeviceError("JAX cannot use this host's GPUs", found=", ".join(seen), remedy=remedy)
+        raise DeviceError("JAX cannot use this host's GPUs", found=", ".join(seen), remedy=ON_CPU)
+
+
+def backend() -> str:
+    """What JAX computes on: "cpu", "gpu" or "tpu"; `DeviceError` where it cannot use what JAX_PLATFORMS asks for."""
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError) as error:  # the latter where the platform's plugin is not installed
+        found = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+        raise DeviceError(f"JAX cannot use its device: {error!r}", found=found, remedy=ON_CPU) from error
 
 
 def precision(compute_dtype: str) -> Precision:

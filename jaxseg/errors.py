@@ -40,6 +40,10 @@ class InputError(JaxsegError):
     exit_code = 3
 
 
+class UnreadableError(InputError):
+    """Files that the system does not let us read, which says nothing of what they hold."""
+
+
 class DeviceError(JaxsegError):
     """A GPU that cannot be used or failed at its work, which another GPU, or another process, may do."""
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError, UnreadableError, UsageError
 
 T = TypeVar("T")
+# Errors that tell of what lies there; others, such as a permission or a disk that fails, tell nothing of it.
+OF_CONTENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 def sha256(path: Path) -> str:
@@ -66,14 +68,27 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def unreadable(path: Path, error: OSError) -> UnreadableError:
+    """What is told where the system does not let us read a file."""
+    remedy = "nothing is known to be wrong with its content: see to what the system says, then repeat the command"
+    return UnreadableError(f"cannot be read: {error.strerror or error}", file=path, remedy=remedy)
+
+
 def read_json(path: Path, *, remedy: str) -> Any:
-    """Read a JSON file; `InputError` with `remedy` where it is missing or is not JSON."""
+    """Read a JSON file.
+
+    Raises:
+        UnreadableError: the system does not let us.
+        InputError: with `remedy`: it is missing or is not JSON.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError("no such file", file=path, remedy=remedy) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, *OF_CONTENT) as error:
         raise InputError(f"cannot be read as JSON: {error}", file=path, remedy=remedy) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def read_value(path: Path, make: Callable[[Any], T], *, what: str, remedy: str) -> T:

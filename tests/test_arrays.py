@@ -1,18 +1,21 @@
 """Trees of arrays on disk: the same bits back, and no damage goes unnoticed."""
 
+import errno
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
 from jaxseg import arrays
-from jaxseg.errors import InputError
+from jaxseg.errors import DeviceError, InputError, UnreadableError
 from jaxseg.files import write_json
 
 
@@ -108,6 +111,37 @@ def test_too_little_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: 
         arrays.load(tmp_path / "a")
 
 
+def of_tensorstore(folder: Path) -> None:
+    raise ValueError("PERMISSION_DENIED: Error opening local file [os_error_code='13']")
+
+
+def in_the_midst(folder: Path) -> None:
+    try:
+        raise OSError(errno.EMFILE, "Too many open files")
+    except OSError as error:
+        raise RuntimeError("Orbax gave up") from error
+
+
+@pytest.mark.parametrize(("read", "said"), [(of_tensorstore, "Permission denied"), (in_the_midst, "Too many open")])
+def test_what_the_system_does_not_let_us_read_is_not_taken_for_damage(
+    read: Callable[[Path], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays.save(tmp_path / "a", tree())
+    monkeypatch.setattr("jaxseg.stored.read", read)
+    with pytest.raises(UnreadableError, match=rf"a: cannot be read: {said}(.|\n)*repeat the command"):
+        arrays.load(tmp_path / "a")
+
+
+def test_a_device_that_cannot_be_used_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend() -> str:
+        raise AssertionError
+
+    arrays.save(tmp_path / "a", tree())
+    monkeypatch.setattr(jax, "default_backend", backend)
+    with pytest.raises(DeviceError, match="cannot use its device"):
+        arrays.load(tmp_path / "a")
+
+
 def test_a_manifest_that_names_other_parts_is_noticed(tmp_path: Path) -> None:
     arrays.save(tmp_path / "a", tree())
     manifest = tmp_path / "a" / arrays.MANIFEST
@@ -154,7 +188,7 @@ def test_a_save_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: py
     digest = arrays.save(tmp_path / "a", tree())
     original = arrays.load
 
-    def damaged(folder: Path, like: Any = None) -> Any:
+    def damaged(folder: Path, like: Any = None, remedy: str | None = None) -> Any:
         raise InputError("is damaged", file=folder)
 
     monkeypatch.setattr(arrays, "load", damaged)

@@ -1,12 +1,16 @@
 """Where prepared data lies and what its card says; cheap enough for the launcher to ask about all datasets."""
 
+import contextlib
+import errno
 import json
+import os
 from pathlib import Path
 
 from jaxseg.config import check_name
 from jaxseg.datasets.card import FILE_NAME, Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.errors import InputError, UsageError
+from jaxseg.files import OF_CONTENT, unreadable
 
 VERSION = "1.0.0"  # of the prepared form; another number keeps older data apart
 
@@ -19,24 +23,38 @@ def prepared_folder(name: str, data_dir: Path) -> Path:
 
 def is_prepared(name: str, data_dir: Path) -> bool:
     """True when the card can be read and every file that it lists has its size."""
-    folder = prepared_folder(name, data_dir)
+    with contextlib.suppress(OSError):
+        return _is_whole(prepared_folder(name, data_dir))
+    return False
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the card and the files that it lists are there, as long as they were; OSError where that is not told."""
     try:
         files = json.loads((folder / FILE_NAME).read_bytes())["files"]
-        return all((folder / file).stat().st_size == size for file, size in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = all((folder / file).stat().st_size == size for file, size in files.items())
+    except (*OF_CONTENT, ValueError, KeyError, TypeError, AttributeError):
         return False
+    for file in files:
+        if not os.access(folder / file, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder / file)
+    return whole
 
 
 def read_card(name: str, data_dir: Path) -> Card:
     """Card of a prepared dataset.
 
     Raises:
+        UnreadableError: the system does not let us read it.
         InputError: a built-in dataset is not prepared, or prepared files are missing or cut short.
         UsageError: the name is neither built in nor prepared.
     """
     folder = prepared_folder(name, data_dir)
-    if is_prepared(name, data_dir):
-        return Card.read(folder)
+    try:
+        if _is_whole(folder):
+            return Card.read(folder)
+    except OSError as error:
+        raise unreadable(folder, error) from error
     if folder.exists():
         remedy = f"delete {folder} and prepare the dataset again"
         raise InputError("is incomplete or damaged", file=folder, remedy=remedy)

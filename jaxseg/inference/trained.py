@@ -119,13 +119,15 @@ def load(path: str | Path, budget: int | None = None) -> TrainedModel:
     if budget is not None and budget not in budgets:
         raise UsageError("no such epoch budget", file=folder.path, found=budget, expected=f"one of {budgets}")
     name = BEST if budget is None else budget_name(budget, budgets[-1])
+    again = f"delete {folder.path} and repeat the command that made it, which trains the run anew"
     if not (folder.checkpoints / name).is_dir():
-        raise InputError(
-            f"has no checkpoint {name!r} yet", file=folder.path, remedy="wait for the run's end, or resume it"
-        )
+        if folder.done.exists():
+            raise InputError(f"has lost its checkpoint {name!r}", file=folder.path, remedy=again)
+        remedy = "wait for the run's end, or resume it"
+        raise InputError(f"has no checkpoint {name!r} yet", file=folder.path, remedy=remedy)
     shapes = network(run.recipe.model)
     like = {"params": shapes.params, "stats": shapes.stats}
-    tree, about = arrays.load(folder.checkpoints / name, like)
+    tree, about = arrays.load(folder.checkpoints / name, like, again)
     return TrainedModel(run, folder.read_weights(), about, tree["params"], tree["stats"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxseg import arrays
 from jaxseg.arrays import Tree
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UnreadableError
 from jaxseg.training.beside import Start
 from jaxseg.training.state import TrainState
 
@@ -62,6 +62,9 @@ class Checkpoints:
         Args:
             like: arrays or shapes.
             say: told of each damaged one, which is set aside.
+
+        Raises:
+            UnreadableError: the system does not let us read it.
         """
         self._tidy()
         found = self._latest()
@@ -70,6 +73,8 @@ class Checkpoints:
             try:
                 tree, _ = arrays.load(folder, jax.eval_shape(TrainState.to_tree, like))
                 return like.from_tree(tree)
+            except UnreadableError:
+                raise  # it may be whole
             except InputError as error:
                 aside = folder.with_name(f"damaged-{folder.name}")
                 shutil.rmtree(aside, ignore_errors=True)

@@ -1,6 +1,8 @@
 """Loading: padding, sizes, order, and damage that is noticed."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +22,7 @@ from jaxseg.datasets import (
     read_card,
     synthetic,
 )
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError, UnreadableError, UsageError
 
 NAME = "synthetic_glands_a"
 
@@ -141,6 +143,26 @@ def test_half_a_folder_is_not_prepared(data: Path, tmp_path: Path, damage: str) 
     assert not is_prepared(NAME, tmp_path)
     with pytest.raises(InputError, match=r"(?s)incomplete or damaged.*delete .* and prepare the dataset again"):
         load(NAME, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["jaxseg.json", "records"])
+def test_what_may_not_be_read_is_not_taken_for_damage(
+    data: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of another user, whose files cannot be made here by one who may read everything."""
+    folder = _copy(data, tmp_path)
+    if name == "jaxseg.json":
+        monkeypatch.setattr(Path, "read_bytes", _refused)
+    else:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not is_prepared(NAME, tmp_path)
+    with pytest.raises(UnreadableError, match=r"Permission denied(.|\n)*repeat the command") as raised:
+        load(NAME, tmp_path)
+    assert str(folder) in str(raised.value)
+
+
+def _refused(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def test_records_of_another_dataset_are_noticed(data: Path, tmp_path: Path) -> None:

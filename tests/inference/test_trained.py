@@ -75,6 +75,22 @@ def test_budgets_are_different_models(finished: RunFolder) -> None:
         jaxseg.load(finished.path, budget=7)
 
 
+def test_a_model_that_was_lost_or_damaged_is_made_anew_with_its_run(finished: RunFolder, tmp_path: Path) -> None:
+    remedy = r"(.|\n)*delete .*copy and repeat the command that made it"
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(finished.path, copy.path)
+    manifest = copy.checkpoints / "best" / arrays.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"sha256": "', '"sha256": "0'))
+    with pytest.raises(InputError, match="is damaged" + remedy):
+        jaxseg.load(copy.path)
+    shutil.rmtree(copy.checkpoints / "best")
+    with pytest.raises(InputError, match="has lost its checkpoint 'best'" + remedy):
+        jaxseg.load(copy.path)
+    copy.done.unlink()
+    with pytest.raises(InputError, match="has no checkpoint 'best' yet"):
+        jaxseg.load(copy.path)
+
+
 def test_what_is_refused(finished: RunFolder, image: np.ndarray, tmp_path: Path) -> None:
     model = jaxseg.load(finished.path)
     with pytest.raises(UsageError, match="multiples of 32"):

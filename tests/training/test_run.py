@@ -1,6 +1,7 @@
 """A run in its folder: the same bits twice, on one device or two, and after being stopped anywhere."""
 
 import dataclasses
+import errno
 import gc
 import itertools
 import json
@@ -16,7 +17,7 @@ from train import train_run
 
 from jaxseg import arrays
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError, StoppedError
+from jaxseg.errors import InputError, StoppedError, UnreadableError
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
@@ -204,6 +205,26 @@ def test_damaged_checkpoints_are_set_aside(
     assert best(place) == best(uninterrupted)
     Checkpoints(place.checkpoints).finish()
     assert sorted(folder.name for folder in place.checkpoints.iterdir()) == ["best", "epochs-000001"]
+
+
+def test_checkpoints_that_cannot_be_read_now_are_left_where_they_are(
+    tmp_path: Path, run: RunConfig, data_dir: Path, uninterrupted: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RunFolder(tmp_path)
+    with pytest.raises(StoppedError):
+        train_run(place, run, data_dir, tmp_path, stop_after(1))
+    before = sorted(place.checkpoints.iterdir())
+
+    def read(folder: Path) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxseg.stored.read", read)
+        with pytest.raises(UnreadableError, match="Stale file handle"):
+            train_run(place, run, data_dir, tmp_path)
+    assert sorted(place.checkpoints.iterdir()) == before
+    train_run(place, run, data_dir, tmp_path)
+    assert best(place) == best(uninterrupted)
 
 
 def test_budgets_keep_the_best_so_far(uninterrupted: RunFolder) -> None:
