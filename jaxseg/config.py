@@ -16,7 +16,7 @@ from jaxseg.errors import UsageError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 DEPTHS = (18, 34, 50, 101, 152)
-STUDY_FILE = "study.json"  # in a study's folder
+STUDY_FILE, REPORT_FILE = "study.json", "report.html"  # in a study's folder
 RANDOM = "random"  # the initial weights that need no file
 
 
