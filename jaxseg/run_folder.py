@@ -26,6 +26,10 @@ class RunFolder:
         return cls(study / "runs" / run.run_id)
 
     @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -64,7 +68,7 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         remedy = "give the folder of a run, such as studies/demo/runs/<run id>; a damaged one has to be made again"
-        return read_value(self.path / "config.json", RunConfig.from_json, what="a run's configuration", remedy=remedy)
+        return read_value(self.config_file, RunConfig.from_json, what="a run's configuration", remedy=remedy)
 
     def read_weights(self) -> dict[str, Any]:
         """weights.json; `InputError` where it is missing or tells no mean and standard deviation of three colours."""
@@ -84,11 +88,11 @@ class RunFolder:
         """Make the folder and write its configuration; a folder of another configuration is refused."""
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / "config.json"
-        if not file.exists():
-            write_json(file, run.to_json())
+        if not self.config_file.exists():
+            write_json(self.config_file, run.to_json())
         elif self.config() != run:
-            raise InputError("holds another run", file=file, expected=run.run_id, remedy="choose another output folder")
+            remedy = "choose another output folder"
+            raise InputError("holds another run", file=self.config_file, expected=run.run_id, remedy=remedy)
 
     def is_done(self, test_datasets: tuple[str, ...] = ()) -> bool:
         """True when the run ended and all of `test_datasets` are scored."""

@@ -11,7 +11,7 @@ from jaxseg.errors import UsageError
 from jaxseg.files import write_bytes, write_json
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.models import golden
-from jaxseg.models.unet import decoder_channels
+from jaxseg.models.architecture import decoder_channels
 from weights_convert import forward
 from weights_convert.extra import check_onnx, check_torch
 from weights_convert.mapping import UNET, Tensors, to_torch
@@ -71,7 +71,7 @@ def describe(model: TrainedModel, budget: int | None) -> dict[str, Any]:
         "budget": budget or model.run.recipe.budgets[-1],
         "depth": config.depth,
         "width": config.width,
-        "decoder": decoder_channels(config),
+        "decoder": decoder_channels(config.decoder, config.width),
         "classes": config.classes,
         "weights": model.weights,
     }

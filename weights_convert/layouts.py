@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxseg.errors import InputError
-from jaxseg.models.resnet import BLOCKS, STEM_CHANNELS, expansion
+from jaxseg.models.architecture import BLOCKS, STEM_CHANNELS, expansion
 from weights_convert.mapping import Tensors
 
 Reasons = tuple[tuple[str, str], ...]  # pattern of whole names -> why they are left out

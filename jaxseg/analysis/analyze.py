@@ -1,57 +1,19 @@
 """The whole analysis of a study: tables, figures, report. Heavy imports wait until there is something to do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record
+from jaxseg.analysis.sources import Sources, default_sources
 from jaxseg.analysis.study_file import read_study
+from jaxseg.config import REPORT_FILE
 from jaxseg.files import write_text
-
-if TYPE_CHECKING:
-    from jaxseg.analysis.feature_vectors import Model, OpenModel, TestImages
 
 Progress = Callable[[str], None]
 
 
 def _silent(message: str) -> None:
     """The default progress: none."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where models and test images come from.
-
-    Attributes:
-        open_model: run folder -> model; test_images: dataset -> its test split; prepared: whether a dataset can
-            be loaded.
-    """
-
-    open_model: "OpenModel"
-    test_images: "Callable[[str], TestImages]"
-    prepared: Callable[[str], bool]
-
-
-def default_sources(data_dir: Path) -> Sources:
-    """Models by `jaxseg.load`, images from prepared datasets in `data_dir`."""
-
-    def open_model(folder: Path) -> "Model":
-        import jaxseg
-
-        return jaxseg.load(folder)
-
-    def test_images(name: str) -> "TestImages":
-        from jaxseg import datasets
-
-        return datasets.open_dataset(name, data_dir).test
-
-    def prepared(name: str) -> bool:
-        from jaxseg import datasets
-
-        return datasets.is_prepared(name, data_dir)
-
-    return Sources(open_model, test_images, prepared)
 
 
 def analyze(
@@ -79,7 +41,7 @@ def analyze(
     study = read_study(study_folder)
     ready = [name for name in study.tested_on if features and sources.prepared(name)]
     digest = inputs_digest(study_folder, (features, *ready))
-    report = study_folder / "report.html"
+    report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
@@ -108,6 +70,6 @@ def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Pro
     for name, table in findings.tables().items():
         outputs.append(study_folder / "tables" / f"{name}.csv")
         write_text(outputs[-1], table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
-    outputs.append(study_folder / "report.html")
+    outputs.append(study_folder / REPORT_FILE)
     write_text(outputs[-1], report.render(findings, drawn))
     return outputs, complete

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from jaxseg.evaluation.metrics import dice, jaccard
+
 
 def all_foreground(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of calling every pixel foreground, one row per test dataset and subset ("all" first).
@@ -28,14 +30,15 @@ def all_foreground(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(tested_on: str, subset: str, images: pd.DataFrame) -> dict[str, object]:
-    foreground, pixels = images["foreground"].to_numpy(float), images["pixels"].to_numpy(float)
+    foreground, pixels = images["foreground"], images["pixels"]
+    counts, sums = (foreground, pixels - foreground, 0), (foreground.sum(), pixels.sum() - foreground.sum(), 0)
     return {
         "tested_on": tested_on,
         "subset": subset,
         "images": len(images),
         "foreground": foreground.sum() / pixels.sum(),
-        "dice": (2 * foreground / (foreground + pixels)).mean(),
-        "jaccard": (foreground / pixels).mean(),
-        "pooled_dice": 2 * foreground.sum() / (foreground.sum() + pixels.sum()),
-        "pooled_jaccard": foreground.sum() / pixels.sum(),
+        "dice": dice(*counts).mean(),
+        "jaccard": jaccard(*counts).mean(),
+        "pooled_dice": float(dice(*sums)),
+        "pooled_jaccard": float(jaccard(*sums)),
     }

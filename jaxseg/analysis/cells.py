@@ -21,6 +21,9 @@ class Condition(NamedTuple):
     tested_on: str
 
 
+CONDITION = list(Condition._fields)
+
+
 @dataclass(frozen=True)
 class Cell:
     """Scores (R, I) of R repeats on I images; `patients` (I,) numbers the images' patients from 0."""
@@ -52,7 +55,7 @@ def cells_of(scores: pd.DataFrame, column: str = "dice") -> dict[Condition, Cell
     """Arrange a table of scores; images and repeats ascend in every cell."""
     cells = {}
     key: Any  # the stubs know only Hashable
-    for key, rows in scores.groupby(list(Condition._fields), sort=True):
+    for key, rows in scores.groupby(CONDITION, sort=True):
         trained_on, weights, fraction, budget, tested_on = key
         condition = Condition(trained_on, weights, float(fraction), int(budget), tested_on)
         matrix = rows.pivot(index="repeat", columns="image", values=column)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from jaxseg.analysis.cells import Condition
+from jaxseg.analysis.cells import CONDITION
 from jaxseg.analysis.scores import COLUMNS, COUNTS, Results, RunState, wrong_score
 from jaxseg.errors import InputError
+from jaxseg.evaluation.metrics import dice
 
-CONDITION = list(Condition._fields)
 _IMAGE = ["budget", "tested_on", "image"]
 
 
@@ -58,8 +58,7 @@ def summarise_classes(table: pd.DataFrame) -> pd.DataFrame:
         extra=("false_positive", "sum"),
         missed=("false_negative", "sum"),
     )
-    whole = 2 * runs["hit"] + runs["extra"] + runs["missed"]
-    runs["pooled_dice"] = np.where(whole > 0, 2 * runs["hit"] / whole.where(whole > 0, 1), 1.0)
+    runs["pooled_dice"] = dice(runs["hit"], runs["extra"], runs["missed"])
     groups = runs.reset_index().groupby([*CONDITION, "class"], sort=True)
     return groups.agg(
         repeats=("repeat", "size"),

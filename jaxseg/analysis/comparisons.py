@@ -22,7 +22,6 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, Matrix, difference
 from jaxseg.analysis.resampling import (
-    Interval,
     equivalence_p,
     interval,
     least_p,
@@ -209,7 +208,6 @@ def verdict(row: Comparison) -> Verdict:
     """
     if row.p_equivalence_holm < LEVEL:
         return "equivalent"
-    interval_95 = Interval(row.low, row.high)
-    if row.p_sign_flip_holm < LEVEL and (interval_95.low > 0 or interval_95.high < 0):
+    if row.p_sign_flip_holm < LEVEL and (row.low > 0 or row.high < 0):
         return "better" if row.difference > 0 else "worse"
     return "cannot tell"

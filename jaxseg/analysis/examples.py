@@ -1,16 +1,31 @@
 """Chooses test images to show, and predicts them with every weights."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from jaxseg.analysis.comparisons import final_budget
 from jaxseg.analysis.feature_vectors import OpenModel, TestImages
-from jaxseg.analysis.figures.overlays import Example
 from jaxseg.analysis.scores import Results
 
 PLACES = {"hardest image": 0.0, "median image": 0.5, "easiest image": 1.0}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image: `pixels` (H, W, 3) uint8, `truth` (H, W) bool, and per weights the prediction (H, W) bool with
+    its scored Dice; `why` it was chosen.
+    """
+
+    image: str
+    why: str
+    pixels: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+    predictions: dict[str, NDArray[np.bool_]]
+    dice: dict[str, float]
 
 
 def chosen_images(results: Results, dataset: str) -> dict[str, str]:

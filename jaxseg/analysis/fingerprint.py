@@ -11,25 +11,13 @@ from typing import Any
 from jaxseg.config import STUDY_FILE
 from jaxseg.errors import JaxsegError
 from jaxseg.files import read_json, sha256, write_json
+from jaxseg.run_folder import RunFolder
 
 FILE_NAME = "analysis.json"
-RUN_FILES = (
-    "config.json",
-    "DONE.json",
-    "error.txt",
-    "weights.json",
-    "split.json",
-    "scores.parquet",
-    "class_scores.parquet",
-    "log.jsonl",
-)
 
 
 def inputs_digest(study: Path, choices: Iterable[object]) -> str:
-    """Digest of study.json, all runs' small files, this package's own source, and what the caller chose.
-
-    Of runs that are not done only their state counts, so that a running one does not change the digest all the time.
-    """
+    """Digest of study.json, all runs' small files, this package's own source, and what the caller chose."""
     lines = [repr(choice) for choice in choices]
     here = Path(__file__).parent
     for file in sorted(here.rglob("*")):
@@ -38,10 +26,16 @@ def inputs_digest(study: Path, choices: Iterable[object]) -> str:
     if (study / STUDY_FILE).is_file():
         lines.append(f"study {sha256(study / STUDY_FILE)}")
     for run in sorted((study / "runs").glob("*")):
-        done = (run / "DONE.json").exists()
-        wanted = RUN_FILES if done else ("config.json", "error.txt")
-        lines += [f"{run.name}/{name} {sha256(run / name)}" for name in wanted if (run / name).is_file()]
+        lines += [f"{run.name}/{file.name} {sha256(file)}" for file in _inputs(RunFolder(run)) if file.is_file()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _inputs(run: RunFolder) -> tuple[Path, ...]:
+    """Its small files; only its state where it is not done, as a running one would change the digest all the time."""
+    state = (run.config_file, run.error)
+    if not run.done.exists():
+        return state
+    return (*state, run.done, run.weights, run.split, run.scores, run.class_scores, run.log)
 
 
 def is_current(study: Path, digest: str) -> bool:

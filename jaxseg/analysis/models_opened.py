@@ -2,26 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from jaxseg.analysis.embedding import embeddings
-from jaxseg.analysis.examples import examples_of
-from jaxseg.analysis.feature_vectors import OpenModel, TestImages, chosen_runs, collect, draw_patches
-from jaxseg.analysis.figures.overlays import Example
+from jaxseg.analysis.examples import Example, examples_of
+from jaxseg.analysis.feature_vectors import chosen_runs, collect, draw_patches
 from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.similarity import similarities
+from jaxseg.analysis.sources import Sources
 from jaxseg.errors import JaxsegError
 
 Examples = dict[str, list[Example]]
-
-
-class Sources(Protocol):
-    """Where models and test images come from (see `jaxseg.analysis.analyze`)."""
-
-    @property
-    def open_model(self) -> OpenModel: ...
-    @property
-    def test_images(self) -> Callable[[str], TestImages]: ...
 
 
 def open_models(

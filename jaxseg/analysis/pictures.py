@@ -6,11 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from jaxseg.analysis import captions
+from jaxseg.analysis.examples import Example
 from jaxseg.analysis.figures import paired_differences as forest
 from jaxseg.analysis.figures.budget_curves import budget_curves
 from jaxseg.analysis.figures.learning_curves import learning_curves
 from jaxseg.analysis.figures.out_of_domain import out_of_domain_matrix
-from jaxseg.analysis.figures.overlays import Example, overlays
+from jaxseg.analysis.figures.overlays import overlays
 from jaxseg.analysis.figures.style import percent, save
 from jaxseg.analysis.figures.training_curves import training_curves
 from jaxseg.analysis.figures.umap_panels import umap_panels

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import RunConfig, Study
 from jaxseg.errors import InputError
+from jaxseg.evaluation.metrics import dice, jaccard
 from jaxseg.files import read_value
 from jaxseg.run_folder import RunFolder, runs_of
 
@@ -128,10 +129,9 @@ def _problem(table: pd.DataFrame, run: RunConfig) -> tuple[str, object, object] 
 
 def wrong_score(table: pd.DataFrame) -> tuple[str, object, object] | None:
     """The first row whose Dice or Jaccard does not follow from its counts: (problem, found, expected)."""
-    hit, extra, missed = (table[name].to_numpy(np.float64) for name in COUNTS[:3])
-    for name, double in (("dice", 2.0), ("jaccard", 1.0)):
-        whole = double * hit + extra + missed
-        expected = np.where(whole > 0, double * hit / np.where(whole > 0, whole, 1), 1.0)
+    counts = [table[name].to_numpy(np.float64) for name in COUNTS[:3]]
+    for name, score in (("dice", dice), ("jaccard", jaccard)):
+        expected = score(*counts)
         wrong = ~np.isclose(table[name].to_numpy(np.float64), expected, atol=1e-5)
         if wrong.any():
             row = int(wrong.argmax())

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from jaxseg.analysis.cells import Cells, Condition
+from jaxseg.analysis.cells import CONDITION, Cells, Condition
 from jaxseg.analysis.comparisons import final_budget
 from jaxseg.analysis.resampling import interval, resampled_means
 from jaxseg.config import Study
+from jaxseg.evaluation.metrics import dice, jaccard
 from jaxseg.seeds import generator
 
-CONDITION = list(Condition._fields)
 METRICS = ("dice", "jaccard", "pooled_dice", "pooled_jaccard")
 
 
@@ -29,11 +29,8 @@ def per_run(scores: pd.DataFrame) -> pd.DataFrame:
         extra=("false_positive", "sum"),
         missed=("false_negative", "sum"),
     ).reset_index()
-    hit, errors = result.pop("hit"), result.pop("extra") + result.pop("missed")
-    empty = (hit + errors) == 0
-    result["pooled_dice"] = np.where(empty, 1.0, 2 * hit / (2 * hit + errors).where(~empty, 1))
-    result["pooled_jaccard"] = np.where(empty, 1.0, hit / (hit + errors).where(~empty, 1))
-    return result
+    counts = [result.pop(name) for name in ("hit", "extra", "missed")]
+    return result.assign(pooled_dice=dice(*counts), pooled_jaccard=jaccard(*counts))
 
 
 def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame, classes: int = 1) -> pd.DataFrame:

@@ -1,22 +1,15 @@
 """Datasets: official files become prepared data, prepared data becomes stacks, stacks are split."""
 
-from jaxseg.datasets.catalogue import DESCRIPTIONS, describe
+from jaxseg.datasets.catalogue import describe
 from jaxseg.datasets.checks import summary
-from jaxseg.datasets.description import Description
-from jaxseg.datasets.loading import Dataset, Images, InstanceMaps, Outline, damaged, instances, load, open_dataset
+from jaxseg.datasets.loading import Dataset, damaged, instances, load, open_dataset
 from jaxseg.datasets.overlap import prepared_names, shared_with_others
-from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card, task_of
+from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.datasets.preparing import prepare, prepare_folder
-from jaxseg.datasets.split import Split, split
+from jaxseg.datasets.split import split
 
 __all__ = [
-    "DESCRIPTIONS",
     "Dataset",
-    "Description",
-    "Images",
-    "InstanceMaps",
-    "Outline",
-    "Split",
     "damaged",
     "describe",
     "instances",
@@ -31,5 +24,4 @@ __all__ = [
     "shared_with_others",
     "split",
     "summary",
-    "task_of",
 ]

@@ -1,10 +1,11 @@
 """Work done by a few threads a little ahead of who needs it, so that memory holds a few items, not all."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from jaxseg.host import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -15,7 +16,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Gener
 
     Items are taken in the caller's thread. Closing the generator cancels what has not begun.
     """
-    count = min(8, os.cpu_count() or 1)
+    count = min(8, usable_cores())
     with ThreadPoolExecutor(count) as threads:
         waiting: deque[Future[Result]] = deque()
         try:

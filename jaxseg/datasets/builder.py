@@ -17,7 +17,7 @@ from jaxseg.datasets.card import Row, digest
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.image_files import png
-from jaxseg.datasets.looks import looks
+from jaxseg.datasets.perceptual_hash import perceptual_hash
 from jaxseg.datasets.regions import connected_by_class, specks
 
 Encoded = tuple[Row, dict[str, Any]]
@@ -123,7 +123,7 @@ def _encode(example: Example, description: Description) -> Encoded:
         foreground=round(float((labels > 0).mean()), 6),
         pixels_sha256=digest(pixels),
         instances_sha256=digest(labels),
-        looks=looks(pixels),
+        looks=perceptual_hash(pixels),
         specks=specks(objects),
     )
     return row, {**texts, "image": png(pixels), **annotation}

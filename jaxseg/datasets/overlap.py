@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxseg.datasets.card import Card, Row
 from jaxseg.datasets.listing import listed
-from jaxseg.datasets.looks import alike
+from jaxseg.datasets.perceptual_hash import alike
 from jaxseg.datasets.prepared import VERSION, is_prepared, read_card
 
 

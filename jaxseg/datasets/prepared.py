@@ -71,8 +71,3 @@ def read_card(name: str, data_dir: Path) -> Card:
         file=folder,
         remedy=f"python launch/prepare.py {name}{manual} --data-dir {data_dir}",
     )
-
-
-def task_of(name: str, data_dir: Path) -> str:
-    """What the dataset annotates, from its own card, so that datasets of the user work as well."""
-    return read_card(name, data_dir).task

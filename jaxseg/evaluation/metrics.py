@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 class Counts(NamedTuple):
@@ -15,15 +16,26 @@ class Counts(NamedTuple):
 
     @property
     def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN); 1 where there is neither truth nor prediction."""
-        total = 2 * self.true_positive + self.false_positive + self.false_negative
-        return 2 * self.true_positive / total if total else 1.0
+        return float(dice(self.true_positive, self.false_positive, self.false_negative))
 
     @property
     def jaccard(self) -> float:
-        """TP / (TP + FP + FN); 1 where there is neither truth nor prediction."""
-        union = self.true_positive + self.false_positive + self.false_negative
-        return self.true_positive / union if union else 1.0
+        return float(jaccard(self.true_positive, self.false_positive, self.false_negative))
+
+
+def dice(hit: ArrayLike, extra: ArrayLike, missed: ArrayLike) -> NDArray[np.float64]:
+    """2 TP / (2 TP + FP + FN) of counts, element by element; 1 where there is neither truth nor prediction."""
+    return _share(2 * np.asarray(hit), extra, missed)
+
+
+def jaccard(hit: ArrayLike, extra: ArrayLike, missed: ArrayLike) -> NDArray[np.float64]:
+    """TP / (TP + FP + FN) of counts, element by element; 1 where there is neither truth nor prediction."""
+    return _share(np.asarray(hit), extra, missed)
+
+
+def _share(agreed: NDArray[np.number], extra: ArrayLike, missed: ArrayLike) -> NDArray[np.float64]:
+    whole = np.asarray(agreed + np.asarray(extra) + np.asarray(missed), np.float64)
+    return np.divide(agreed, whole, out=np.ones_like(whole), where=whole > 0)
 
 
 def count(predicted: np.ndarray, truth: np.ndarray) -> Counts:

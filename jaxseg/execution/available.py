@@ -22,7 +22,9 @@ def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> s
         source = DESCRIPTIONS[name].how_to_get if name in DESCRIPTIONS else ""
         return f"{error}\n  source:   {source}" if source else str(error)
     if task is not None and card.task != task:
-        return f"dataset {name} in {data_dir} is for another task\n  found:    {card.task}\n  expected: {task}"
+        problem = f"dataset {name} in {data_dir} is for another task"
+        remedy = f"set the study's task to {card.task}, or choose another dataset"
+        return str(UsageError(problem, found=card.task, expected=task, remedy=remedy))
     try:
         check_classes(name, card.classes or (card.task,), classes)
     except UsageError as error:
@@ -35,15 +37,9 @@ def weights_problem(name: str, model: ModelConfig, weights_dir: Path) -> str | N
     if name == RANDOM:
         return None
     try:
-        receipt = Receipt.read(weights_dir / name)
+        Receipt.read(weights_dir / name).check_fits(model, weights_dir / name)
     except InputError as error:
         return str(error)
-    if (receipt.depth, receipt.width) != (model.depth, model.width):
-        return (
-            f"{weights_dir / name}: are weights of another ResNet\n"
-            f"  found:    ResNet{receipt.depth}, width {receipt.width:g}\n"
-            f"  expected: ResNet{model.depth}, width {model.width:g}"
-        )
     return None
 
 

@@ -12,11 +12,8 @@ from jaxseg.execution.plan import Item, Plan
 from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.execution.speeds import Speed
 from jaxseg.host import usable_cores
+from jaxseg.models.architecture import BLOCKS, block_shapes, decoder_channels, stage_channels
 from jaxseg.run_folder import RunFolder
-
-# Repeated from jaxseg.models, which imports JAX; the tests compare every depth with the real model.
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-NARROWEST = 8
 
 # Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
 # that goes with the size of the maps, on CPUs with the root of their channels, since thin ones are slow to work on.
@@ -41,40 +38,35 @@ class Layer:
 
 def layers(model: ModelConfig) -> Iterator[Layer]:
     """All normalised convolutions of the U-Net; the head comes on top."""
-    stem = round(64 * model.width)
+    stem, *stages = stage_channels(model.depth, model.width)
     yield Layer(3, stem, 7, 2)
-    maps, inputs, expansion = [stem], stem, 4 if model.depth >= 50 else 1
-    for stage, blocks in enumerate(BLOCKS[model.depth]):
-        inner, shrink = stem * 2**stage, 4 * 2**stage
+    inputs, shrink = stem, 4  # behind the max-pool
+    for stage, (blocks, outputs) in enumerate(zip(BLOCKS[model.depth], stages, strict=True)):
         for block in range(blocks):
-            before = shrink // 2 if block == 0 and stage > 0 else shrink
-            yield from _block(inputs, inner, expansion, before, shrink)
-            inputs = inner * expansion
-        maps.append(inputs)
-    _, *skips = reversed(maps)
-    for number, channels in enumerate(model.decoder):
-        outputs, shrink = max(NARROWEST, round(channels * model.width)), 16 >> number
-        yield Layer(inputs + (skips[number] if number < len(skips) else 0), outputs, 3, shrink)
+            stride = 2 if block == 0 and stage > 0 else 1
+            yield from _block(inputs, stem * 2**stage, stride, model.depth, shrink)
+            inputs, shrink = outputs, shrink * stride
+    skips = (*reversed(stages[:-1]), stem, 0)
+    for outputs, skip in zip(decoder_channels(model.decoder, model.width), skips, strict=True):
+        shrink //= 2
+        yield Layer(inputs + skip, outputs, 3, shrink)
         yield Layer(outputs, outputs, 3, shrink)
         inputs = outputs
 
 
-def _block(inputs: int, inner: int, expansion: int, before: int, shrink: int) -> Iterator[Layer]:
-    outputs = inner * expansion
-    if expansion == 4:
-        yield Layer(inputs, inner, 1, before)
-        yield Layer(inner, inner, 3, shrink)
-        yield Layer(inner, outputs, 1, shrink)
-    else:
-        yield Layer(inputs, inner, 3, shrink)
-        yield Layer(inner, outputs, 3, shrink)
-    if before != shrink or inputs != outputs:
+def _block(inputs: int, inner: int, stride: int, depth: int, shrink: int) -> Iterator[Layer]:
+    """`shrink` is that of its input."""
+    outputs = inputs
+    for before, outputs, kernel, step in block_shapes(inputs, inner, stride, depth):
+        shrink *= step
+        yield Layer(before, outputs, kernel, shrink)
+    if stride != 1 or inputs != outputs:
         yield Layer(inputs, outputs, 1, shrink)
 
 
 def parameters(model: ModelConfig) -> int:
     """Trained numbers: kernels, scales and offsets of the normalisations, the head with its bias."""
-    head = (9 * max(NARROWEST, round(model.decoder[-1] * model.width)) + 1) * model.classes
+    head = (9 * decoder_channels(model.decoder, model.width)[-1] + 1) * model.classes
     return head + sum(layer.inputs * layer.outputs * layer.kernel**2 + 2 * layer.outputs for layer in layers(model))
 
 

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxseg.command import command
+from jaxseg.config import REPORT_FILE as FILE_NAME
 from jaxseg.config import STUDY_FILE
 from jaxseg.errors import RunsFailedError, StoppedError
 from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.start import prepare_process
 from jaxseg.run_folder import RunFolder
-
-FILE_NAME = "report.html"
 
 
 def is_current(study: Path, finished: list[RunFolder]) -> bool:

@@ -53,7 +53,7 @@ def render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]
 def _render(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array]:
     pixels = _two_wide(jnp.asarray(stack.pixels))
     _, height, width = pixels.shape
-    first, down, along = _sights(Stack(pixels, stack.sizes), placement, crop)
+    first, down, along = _sample_points(Stack(pixels, stack.sizes), placement, crop)
     below = jnp.minimum(first + width, height * width - 2)  # below the last row there is nothing, and `down` is 0
     image = jnp.asarray(placement.image)[:, None, None]
     corners = [*_pairs(pixels, image, first), *_pairs(pixels, image, below)]
@@ -71,7 +71,7 @@ def _two_wide(pixels: Array) -> Array:
 
 
 def _pairs(pixels: Array, image: Array, first: Array) -> tuple[Array, Array]:
-    """The pixels of `first`, see `_sights`, and those to the right of them, each (B, crop, crop).
+    """The pixels of `first`, see `_sample_points`, and those to the right of them, each (B, crop, crop).
 
     CPUs read two at once almost as fast as one, and faster still where a single number says where.
     """
@@ -93,7 +93,7 @@ def normalise(images: Array, mean: Array, std: Array) -> Array:
     return (images / 255 - mean) / std
 
 
-def _sights(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array, Array]:
+def _sample_points(stack: Stack, placement: Placement, crop: int) -> tuple[Array, Array, Array]:
     """What the pixels of the crops show, each (parts, B, rows, crop), the rows of a crop in `parts` parts.
 
     The pixel up and left of it, int32, counted through its image row by row, never of the stack's last column; how far

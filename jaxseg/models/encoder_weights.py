@@ -44,14 +44,7 @@ def read(weights_dir: Path, name: str, config: ModelConfig) -> EncoderWeights:
     """
     folder = weights_dir / name
     receipt = Receipt.read(folder)
-    if (receipt.depth, receipt.width) != (config.depth, config.width):
-        raise InputError(
-            "are weights of another ResNet",
-            file=folder,
-            found=f"ResNet{receipt.depth}, width {receipt.width:g}",
-            expected=f"ResNet{config.depth}, width {config.width:g}",
-            remedy="choose other weights, or set the study's model to that depth and width",
-        )
+    receipt.check_fits(config, folder)
     shapes = network(config)
     like = {"params": shapes.params["encoder"], "stats": shapes.stats["encoder"]}
     tree, _ = arrays.load(folder / ARRAYS, like)

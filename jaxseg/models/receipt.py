@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from jaxseg.config import ModelConfig
 from jaxseg.errors import InputError
 from jaxseg.files import read_value, write_json
 
@@ -76,6 +77,17 @@ class Receipt:
         if not folder.is_dir():
             raise InputError("no such weights", file=folder, remedy=remedy)
         return read_value(file, cls._from_json, what="a complete receipt", remedy=remedy)
+
+    def check_fits(self, model: ModelConfig, folder: Path) -> None:
+        """`InputError` where the weights in `folder` are of another ResNet than the model's encoder."""
+        if (self.depth, self.width) != (model.depth, model.width):
+            raise InputError(
+                "are weights of another ResNet",
+                file=folder,
+                found=f"ResNet{self.depth}, width {self.width:g}",
+                expected=f"ResNet{model.depth}, width {model.width:g}",
+                remedy="choose other weights, or set the study's model to that depth and width",
+            )
 
     @classmethod
     def _from_json(cls, value: dict[str, Any]) -> Self:

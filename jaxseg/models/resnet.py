@@ -1,25 +1,10 @@
 """ResNet 18 to 152 as torchvision lays it out (stride in the 3x3 convolution), without the classifier."""
 
-from typing import Final
-
 from flax import nnx
 from jax import Array
 
+from jaxseg.models.architecture import BLOCKS, block_shapes, expansion, stage_channels
 from jaxseg.models.layers import BatchNorm, Conv, max_pool, relu
-
-BLOCKS: Final = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-STEM_CHANNELS: Final = 64
-
-
-def expansion(depth: int) -> int:
-    """Output channels of a block relative to its inner width."""
-    return 4 if depth >= 50 else 1
-
-
-def stage_channels(depth: int, width: float) -> tuple[int, ...]:
-    """Channels after the stem and the four stages."""
-    stem = round(STEM_CHANNELS * width)
-    return (stem, *(stem * 2**stage * expansion(depth) for stage in range(4)))
 
 
 class Stem(nnx.Module):
@@ -38,10 +23,7 @@ class Block(nnx.Module):
 
     def __init__(self, inputs: int, inner: int, stride: int, depth: int) -> None:
         outputs = inner * expansion(depth)
-        if depth >= 50:
-            shapes = [(inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1)]
-        else:
-            shapes = [(inputs, inner, 3, stride), (inner, outputs, 3, 1)]
+        shapes = block_shapes(inputs, inner, stride, depth)
         self.length = len(shapes)
         for number, (before, after, size, step) in enumerate(shapes, start=1):
             setattr(self, f"conv{number}", Conv(before, after, size, step))

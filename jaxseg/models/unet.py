@@ -9,9 +9,10 @@ from jax import Array
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
+from jaxseg.models.architecture import decoder_channels, stage_channels
 from jaxseg.models.convolution import convolve, convolve_upsampled, in_dtype_of, of_inputs
 from jaxseg.models.layers import BatchNorm, Conv, relu
-from jaxseg.models.resnet import ResNet, stage_channels
+from jaxseg.models.resnet import ResNet
 
 FEATURES = (  # from the images to the logits
     "encoder/stem",
@@ -19,12 +20,6 @@ FEATURES = (  # from the images to the logits
     *(f"decoder/block{number}" for number in range(1, 6)),
 )
 HEAD = "head"
-NARROWEST = 8  # channels of a decoder block that `width` does not go below
-
-
-def decoder_channels(config: ModelConfig) -> tuple[int, ...]:
-    """Channels of the five decoder blocks at the configured width."""
-    return tuple(max(NARROWEST, round(channels * config.width)) for channels in config.decoder)
 
 
 class DecoderBlock(nnx.Module):
@@ -47,18 +42,15 @@ class Decoder(nnx.Module):
     """Five blocks, `block1` the deepest; returns the output of each."""
 
     def __init__(self, encoder: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-        deepest, *skips = reversed(encoder)
-        inputs = deepest
-        for number, channels in enumerate(outputs, start=1):
-            skip = skips[number - 1] if number <= len(skips) else 0
+        inputs, *skips = reversed(encoder)
+        for number, (skip, channels) in enumerate(zip((*skips, 0), outputs, strict=True), start=1):
             setattr(self, f"block{number}", DecoderBlock(inputs + skip, channels))
             inputs = channels
 
     def __call__(self, maps: list[Array], train: bool) -> list[Array]:
         x, *skips = reversed(maps)
         outputs = []
-        for number in range(1, 6):
-            skip = skips[number - 1] if number <= len(skips) else None
+        for number, skip in enumerate((*skips, None), start=1):
             x = getattr(self, f"block{number}")(x, skip, train)
             outputs.append(x)
         return outputs
@@ -85,7 +77,7 @@ class UNet(nnx.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         self.encoder = ResNet(config.depth, config.width)
-        widths = decoder_channels(config)
+        widths = decoder_channels(config.decoder, config.width)
         self.decoder = Decoder(stage_channels(config.depth, config.width), widths)
         self.head = Head(widths[-1], config.classes)
 

@@ -1,7 +1,6 @@
 """Unlabelled images of any sizes: found, checked, measured, and packed as one stack for the device."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
+from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.files import sha256
+from jaxseg.host import memory, usable_cores
 from jaxseg.input.render import Stack, pack
 
-SAMPLED = 5  # files that a message names
 MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they are packed
 _PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"
 _T = TypeVar("_T")
@@ -122,10 +122,9 @@ def _measure(file: Path) -> _File:
 def _refuse(files: list[Path], problem: str, expected: str, remedy: str) -> None:
     if not files:
         return
-    more = [f"and {len(files) - SAMPLED} more"] if len(files) > SAMPLED else []
     raise InputError(
         f"{len(files)} of the images {'is' if len(files) == 1 else 'are'} {problem}",
-        found="; ".join([*map(str, files[:SAMPLED]), *more]),
+        found=listed(map(str, files)),
         expected=expected,
         remedy=f"remove them, or {remedy}",
     )
@@ -133,19 +132,19 @@ def _refuse(files: list[Path], problem: str, expected: str, remedy: str) -> None
 
 def _check_memory(shape: tuple[int, int, int], folder: Path) -> None:
     needed = 7 * int(np.prod(shape, dtype=np.int64))  # 3 bytes a pixel as read, 4 as packed
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > MEMORY_SHARE * available:
+    available = MEMORY_SHARE * memory()
+    if needed > available:
         raise InputError(
             f"{shape[0]} images, padded to {shape[1]} x {shape[2]}, do not fit into memory",
             file=folder,
             found=f"{needed / 2**30:.1f} GiB",
-            expected=f"at most {MEMORY_SHARE * available / 2**30:.1f} GiB",
+            expected=f"at most {available / 2**30:.1f} GiB",
             remedy="cut the images into tiles of one size, choose fewer with --pattern, or use a larger machine",
         )
 
 
 def _in_threads(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(8, usable_cores())) as threads:
         return list(threads.map(work, items))
 
 

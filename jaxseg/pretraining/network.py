@@ -13,10 +13,11 @@ from jax import Array
 
 from jaxseg import seeds
 from jaxseg.arrays import Tree
+from jaxseg.models.architecture import stage_channels
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.layers import BatchNorm, Conv, relu
-from jaxseg.models.resnet import ResNet, stage_channels
+from jaxseg.models.resnet import ResNet
 from jaxseg.pretraining.config import PretrainConfig
 
 PROJECTOR = "projector"

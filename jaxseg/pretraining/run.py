@@ -90,12 +90,12 @@ def run_pretraining(
     images = survey(job.images, job.pattern, job.config.crop // 2)
     start = _start(job)
     about = _about(job, images, start)
-    if job.result.exists() and not (job.folder.path / "config.json").exists():
+    if job.result.exists() and not job.folder.config_file.exists():
         raise UsageError("weights of that name are there already", file=job.result, remedy="choose another --name")
     with job.folder.hold() as held:
         if not held:
             raise UsageError("another process is at this pretraining", file=job.folder.path, remedy="wait for it")
-        _remember(job.folder.path / "config.json", about)
+        _remember(job.folder.config_file, about)
         if not job.result.exists():
             state = _trained(job, images, start, should_stop, options)
             _result(job, images, start, state).write(job.weights_dir)

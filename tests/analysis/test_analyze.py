@@ -7,7 +7,8 @@ import pytest
 from fabricated_study import FakeModel, fake_images
 
 from jaxseg.analysis import embedding
-from jaxseg.analysis.analyze import Sources, analyze
+from jaxseg.analysis.analyze import analyze
+from jaxseg.analysis.sources import Sources
 from jaxseg.errors import InputError
 from jaxseg.run_folder import RunFolder
 

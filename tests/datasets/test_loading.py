@@ -188,7 +188,7 @@ def test_asking_whether_it_is_prepared_imports_nothing_heavy(data: Path) -> None
     program = (
         "import sys; from pathlib import Path; from jaxseg import datasets as d\n"
         f"data = Path({str(data)!r})\n"
-        f"assert d.is_prepared({NAME!r}, data) and d.task_of({NAME!r}, data) == 'glands'\n"
+        f"assert d.is_prepared({NAME!r}, data) and d.read_card({NAME!r}, data).task == 'glands'\n"
         "print([m for m in ('jax', 'tensorflow_datasets', 'pandas', 'matplotlib', 'skimage') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

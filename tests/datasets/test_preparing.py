@@ -21,7 +21,6 @@ from jaxseg.datasets import (
     prepare_folder,
     prepared_folder,
     read_card,
-    task_of,
 )
 from jaxseg.datasets.kumar import IDS
 from jaxseg.errors import InputError, UsageError
@@ -64,7 +63,7 @@ def test_official_numbers_are_accepted_and_one_less_is_not(tmp_path: Path, pictu
     card = read_card(name, data)
     assert card.complete
     assert {split: len(card.rows(split)) for split in ("train", "test")} == describe(name).counts
-    assert task_of(name, data) == describe(name).task
+    assert read_card(name, data).task == describe(name).task
 
     gone = next(path for path in sorted((manual / name).rglob("*")) if path.suffix in (".bmp", ".png", ".tif"))
     stem = gone.stem.removesuffix("_anno")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, jaccard_score
 
-from jaxseg.evaluation.metrics import Counts, count
+from jaxseg.evaluation.metrics import Counts, count, dice, jaccard
 
 
 def test_by_hand() -> None:
@@ -29,6 +29,14 @@ def test_nothing_to_find_and_nothing_found_is_right() -> None:
     empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
     assert (count(empty, empty).dice, count(empty, empty).jaccard) == (1, 1)
     assert (count(full, empty).dice, count(empty, full).jaccard) == (0, 0)
+
+
+def test_many_counts_at_once() -> None:
+    hit, extra, missed = np.array([[1, 0, 0], [0, 3, 4]]), np.array([[1, 0, 2], [0, 0, 4]]), np.array([2, 0, 0])
+    assert dice(hit, extra, missed) == pytest.approx(np.array([[2 / 5, 1, 0], [0, 1, 8 / 12]]))
+    assert jaccard(hit, extra, missed) == pytest.approx(np.array([[1 / 4, 1, 0], [0, 1, 4 / 8]]))
+    assert dice(5, 0, 5) == pytest.approx(2 / 3)
+    assert jaccard(5, 0, 5) == 1 / 2
 
 
 def test_other_shapes_are_refused() -> None:

@@ -1,6 +1,7 @@
 """States of runs, and why some cannot start."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_missing_data_and_weights_are_named_with_their_remedy(tmp_path: Path, lo
     assert "warwick.ac.uk" in notes
     assert f"{locations.weights / 'imagenet_v1'}: no such weights" in notes
     assert "weights_convert" in notes
-    assert "found:    ResNet50, width 1" in notes
+    assert re.search(r"found: +ResNet50, width 1\n +expected: .*\n +remedy: +choose other weights", notes)
     assert [item.run.weights for item in plan.of("ready")] == ["random"] * 3, "the maker and two runs on site_a"
     assert len(plan.of("missing")) == 4 + 6
 
@@ -102,7 +103,10 @@ def test_runs_that_need_weights_that_cannot_be_made(study: Study, tmp_path: Path
 
 def test_data_of_another_task(study: Study, tmp_path: Path, locations: Locations) -> None:
     wrong = dataclasses.replace(study, task="nuclei")
-    assert "another task" in "".join(make_plan(wrong, tmp_path / "study", locations).notes)
+    notes = "".join(make_plan(wrong, tmp_path / "study", locations).notes)
+    assert re.search(
+        r"another task\n +found: +(\w+)\n +expected: +nuclei\n +remedy: +set the study's task to \1,", notes
+    )
 
 
 def test_weights_from_weights_come_in_order(tmp_path: Path, locations: Locations) -> None:

@@ -15,8 +15,9 @@ import torch
 from torch_unet import TorchUNet
 
 from jaxseg.config import ModelConfig
+from jaxseg.models.architecture import decoder_channels
 from jaxseg.models.golden import RUN_ONCE
-from jaxseg.models.unet import decoder_channels, network
+from jaxseg.models.unet import network
 from weights_convert.mapping import UNET, to_flax, to_torch
 
 NARROW = [ModelConfig(depth=18, width=1 / 16), ModelConfig(depth=50, width=1 / 16)]
@@ -29,7 +30,9 @@ def _float32() -> Any:
 
 
 def torch_model(config: ModelConfig, seed: int = 1) -> TorchUNet:
-    model = TorchUNet(config.depth, round(64 * config.width), decoder_channels(config), config.classes)
+    model = TorchUNet(
+        config.depth, round(64 * config.width), decoder_channels(config.decoder, config.width), config.classes
+    )
     fabricated.randomised(model, seed)
     return model
 

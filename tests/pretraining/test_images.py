@@ -84,7 +84,9 @@ def test_no_images(image_folder: Path, pattern: str) -> None:
 
 
 def test_images_beyond_memory_are_refused(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = survey(image_folder, "**/*", 32)
-    monkeypatch.setattr(images, "MEMORY_SHARE", 1e-12)
+    found = survey(image_folder, "**/*", 32)  # 7 bytes for each of 10 x 64 x 50 pixels
+    monkeypatch.setattr(images, "memory", lambda: 400_000)
+    found.stack()
+    monkeypatch.setattr(images, "memory", lambda: 300_000)
     with pytest.raises(InputError, match="tiles of one size"):
         found.stack()

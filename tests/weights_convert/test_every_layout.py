@@ -15,9 +15,10 @@ from torch_unet import TorchUNet
 
 from jaxseg.config import ModelConfig
 from jaxseg.models import encoder_weights
+from jaxseg.models.architecture import decoder_channels
 from jaxseg.models.golden import RUN_ONCE
 from jaxseg.models.receipt import Receipt
-from jaxseg.models.unet import decoder_channels, network
+from jaxseg.models.unet import network
 from weights_convert.convert import Origin, convert
 from weights_convert.mapping import ENCODER, UNET, to_flax, to_torch
 
@@ -39,7 +40,7 @@ def converted(file: LayoutFile, state: fabricated.State, folder: Path) -> Path:
 
 def pair(folder: Path, state: fabricated.State) -> tuple[TorchUNet, Any, Any]:
     """PyTorch's U-Net with the encoder that the file was made of, and ours with the one that was converted."""
-    theirs = TorchUNet(CONFIG.depth, fabricated.NARROW, decoder_channels(CONFIG))
+    theirs = TorchUNet(CONFIG.depth, fabricated.NARROW, decoder_channels(CONFIG.decoder, CONFIG.width))
     fabricated.randomised(theirs, seed=1)
     theirs.encoder.load_state_dict(state, strict=True)
     shapes = network(CONFIG)

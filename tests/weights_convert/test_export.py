@@ -21,7 +21,8 @@ from jaxseg import arrays
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import write_json
-from jaxseg.models.unet import decoder_channels, network
+from jaxseg.models.architecture import decoder_channels
+from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
 from weights_convert import forward, onnx_graph, state_dict
 from weights_convert.export import export
@@ -35,7 +36,7 @@ FORMATS = (".pth", ".safetensors", ".onnx")
 
 def trained(model: ModelConfig, seed: int) -> fabricated.State:
     """What a model of that configuration might have learned, by PyTorch's names."""
-    module = TorchUNet(model.depth, fabricated.NARROW, decoder_channels(model), model.classes)
+    module = TorchUNet(model.depth, fabricated.NARROW, decoder_channels(model.decoder, model.width), model.classes)
     return dict(fabricated.randomised(module, seed).state_dict())
 
 
@@ -74,7 +75,9 @@ def predict(file: Path, model: ModelConfig, images: np.ndarray) -> np.ndarray:
     if file.suffix == ".onnx":
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         return session.run(["logits"], {"images": inputs})[0].transpose(0, 2, 3, 1)
-    module = TorchUNet(model.depth, fabricated.NARROW, decoder_channels(model), model.classes).eval()
+    module = TorchUNet(
+        model.depth, fabricated.NARROW, decoder_channels(model.decoder, model.width), model.classes
+    ).eval()
     module.load_state_dict(load(file), strict=True)
     with torch.no_grad():
         return module(torch.from_numpy(inputs))[0].permute(0, 2, 3, 1).numpy()
@@ -98,7 +101,7 @@ def test_exports_predict_the_same_at_other_extents(model: ModelConfig, tmp_path:
         assert about["weights"]["mean"] == [0.5] * 3
         assert about["run"] == run.name
         assert (about["depth"], about["width"], about["classes"]) == (model.depth, model.width, model.classes)
-        assert tuple(about["decoder"]) == decoder_channels(model)
+        assert tuple(about["decoder"]) == decoder_channels(model.decoder, model.width)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -1,7 +1,6 @@
 """Test images with the outlines of the annotation and of every weights' prediction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib.patheffects as effects
 import numpy as np
@@ -10,25 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from jaxseg.analysis.examples import Example
 from jaxseg.analysis.figures.style import clear_ticks, drawing, legend_below, panels
 
 TRUTH = "#FFFFFF"
 PREDICTION = "#F0E442"  # Okabe & Ito's yellow: bright on the blues, purples and pinks of stained tissue
 HALO = "#111111"
-
-
-@dataclass(frozen=True)
-class Example:
-    """One test image: `pixels` (H, W, 3) uint8, `truth` (H, W) bool, and per weights the prediction (H, W) bool with
-    its scored Dice; `why` it was chosen.
-    """
-
-    image: str
-    why: str
-    pixels: NDArray[np.uint8]
-    truth: NDArray[np.bool_]
-    predictions: dict[str, NDArray[np.bool_]]
-    dice: dict[str, float]
 
 
 def overlays(examples: Sequence[Example]) -> Figure:

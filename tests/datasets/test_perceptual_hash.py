@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxseg.datasets import synthetic
-from jaxseg.datasets.looks import alike, looks
+from jaxseg.datasets.perceptual_hash import alike, perceptual_hash
 
 
 def _jpeg(pixels: np.ndarray) -> np.ndarray:
@@ -46,11 +46,11 @@ def _some(name: str) -> list:
 
 @pytest.mark.parametrize("change", COPIES)
 def test_copies_are_found_and_strangers_are_not(images: list[np.ndarray], change: str) -> None:
-    originals = [looks(image) for image in images]
-    copies = [looks(COPIES[change](image)) for image in images]
+    originals = [perceptual_hash(image) for image in images]
+    copies = [perceptual_hash(COPIES[change](image)) for image in images]
     assert sorted(alike(copies, originals)) == [(k, k) for k in range(len(images))]
 
 
 def test_nothing_is_like_nothing(images: list[np.ndarray]) -> None:
-    assert list(alike([], [looks(images[0])])) == []
-    assert list(alike([looks(images[0])], [])) == []
+    assert list(alike([], [perceptual_hash(images[0])])) == []
+    assert list(alike([perceptual_hash(images[0])], [])) == []

@@ -20,8 +20,8 @@ _AT_ONCE = 256  # rows that are compared together
 Bits = npt.NDArray[np.bool_]
 
 
-def looks(pixels: npt.NDArray[np.uint8]) -> str:
-    """Hash of an RGB image (H, W, 3): 256 bits in hex, the first (the mean) always 0."""
+def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> str:
+    """Of an RGB image (H, W, 3): 256 bits in hex, the first (the mean) always 0."""
     from scipy import fft
 
     grey = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
