@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from jaxseg.errors import UsageError
-from jaxseg.models.architecture import BLOCKS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-DEPTHS = tuple(BLOCKS)
+DEPTHS = (18, 34, 50, 101, 152)
 STUDY_FILE, REPORT_FILE = "study.json", "report.html"  # in a study's folder
 RANDOM = "random"  # the initial weights that need no file
 

@@ -4,6 +4,8 @@ import importlib
 
 from jaxseg.errors import UsageError
 
+REMEDY = 'in the folder of the project: pip install -c constraints.txt -e ".[convert]"'
+
 
 def check_torch(purpose: str) -> None:
     """`UsageError` that names the extra to install, where PyTorch is missing."""
@@ -20,6 +22,4 @@ def _check(module: str, needed: str, purpose: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(
-            f"{needed} needed to {purpose}", found=str(error), remedy='pip install "jaxseg[convert]"'
-        ) from error
+        raise UsageError(f"{needed} needed to {purpose}", found=str(error), remedy=REMEDY) from error

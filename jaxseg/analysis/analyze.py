@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record
+from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record, opened_before
 from jaxseg.analysis.sources import Sources, default_sources
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import REPORT_FILE
+from jaxseg.errors import InputError
 from jaxseg.files import write_text
 
 Progress = Callable[[str], None]
@@ -31,23 +32,39 @@ def analyze(
     Args:
         data_dir: where prepared datasets lie; needed for features and pictures only.
         features: also open models, for UMAP, similarity and pictures of test images.
-        progress: is told in a few words what is being done.
+        progress: is told in a few words what is being done, and of datasets that are not prepared.
 
     Raises:
-        InputError: no study there, no finished run, or damaged scores (the message names the file).
+        InputError: no study there, no finished run, damaged scores (the message names the file), or a dataset of which
+            the last analysis had features is not prepared.
     """
     study_folder = study_folder.absolute()
     sources = sources or default_sources(data_dir)
     study = read_study(study_folder)
     ready = [name for name in study.tested_on if features and sources.prepared(name)]
+    if features:
+        _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
     digest = inputs_digest(study_folder, (features, *ready))
     report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
     outputs, complete = _write(study_folder, sources, ready, progress)
-    keep_record(study_folder, digest if complete else None, outputs)
+    keep_record(study_folder, digest if complete else None, outputs, ready)
     return report
+
+
+def _check_prepared(study_folder: Path, missing: list[str], data_dir: Path, progress: Progress) -> None:
+    """Features and pictures that an analysis has are not given up because the data lie elsewhere."""
+    names = ", ".join(missing)
+    if lost := sorted(set(missing) & set(opened_before(study_folder))):
+        raise InputError(
+            f"the report would lose features and pictures: not prepared there: {', '.join(lost)}",
+            file=data_dir,
+            remedy="say where they are prepared: --data-dir; or --no-features makes the report without them",
+        )
+    if missing:
+        progress(f"no features and pictures of datasets that are not prepared in {data_dir}: {names}")
 
 
 def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Progress) -> tuple[list[Path], bool]:

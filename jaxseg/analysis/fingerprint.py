@@ -47,17 +47,31 @@ def is_current(study: Path, digest: str) -> bool:
     return bool(files) and all(file.is_file() and sha256(file) == expected for file, expected in files.items())
 
 
-def keep_record(study: Path, digest: str | None, outputs: Iterable[Path]) -> None:
+def keep_record(study: Path, digest: str | None, outputs: Iterable[Path], opened: Iterable[str] = ()) -> None:
     """Write down what went in and came out, and remove what only an earlier analysis had written.
 
-    Without a digest the next analysis starts afresh.
+    Args:
+        digest: of what went in; without one the next analysis starts afresh.
+        outputs: what was written.
+        opened: datasets whose images were there for features and pictures.
     """
     digests = {str(file.relative_to(study)): sha256(file) for file in sorted(outputs)}
     for name in set(_record(study).get("outputs", {})) - set(digests):
         file = (study / name).resolve()
         if file.is_relative_to(study.resolve()):
             file.unlink(missing_ok=True)
-    write_json(study / FILE_NAME, {"inputs": digest, "outputs": digests})
+    write_json(study / FILE_NAME, {"inputs": digest, "outputs": digests, "opened": sorted(opened)})
+
+
+def opened_before(study: Path) -> list[str]:
+    """Datasets whose images the last analysis had for features and pictures."""
+    return [str(name) for name in _record(study).get("opened", [])]
+
+
+def is_incomplete(study: Path) -> bool:
+    """Whether the last analysis could not open a model or dataset, so that the next one starts afresh."""
+    record = _record(study)
+    return bool(record) and record.get("inputs") is None
 
 
 def _record(study: Path) -> dict[str, Any]:

@@ -88,18 +88,26 @@ def _notes(table: pd.DataFrame) -> dict[str, int]:
 def _recommendations(findings: Findings) -> list[dict[str, Any]]:
     study = findings.results.study
     images = provenance.images_per_fraction(findings.results)
-    return [
-        {
-            "dataset": item.trained_on,
-            "fraction": item.fraction,
-            "images": images.get((item.trained_on, item.fraction)),
-            "kind": item.answer if item.answer in ("tied", "no data", "unfinished") else "clear",
-            "dice": item.dice,
-            "answer": sentences.answer(item, study.weights[0]),
-            "helps": sentences.what_helps(item),
-        }
-        for item in findings.recommendations
-    ]
+    whole = findings.baseline[findings.baseline["subset"] == "all"].set_index("tested_on")["dice"]
+    cards = []
+    for item in findings.recommendations:
+        # with several classes Dice is a mean over them, which the answer "foreground" has none of
+        trivial = whole.get(item.trained_on, math.nan) if study.recipe.model.classes == 1 else math.nan
+        caution = sentences.caution(item, trivial)
+        sure = item.runner_up and not caution and item.answer not in ("tied", "no data", "unfinished")
+        cards.append(
+            {
+                "dataset": item.trained_on,
+                "fraction": item.fraction,
+                "images": images.get((item.trained_on, item.fraction)),
+                "kind": "clear" if sure else item.answer if item.answer == "tied" else "unfinished",
+                "dice": item.dice,
+                "answer": sentences.answer(item, study.weights[0]),
+                "caution": caution,
+                "helps": sentences.what_helps(item),
+            }
+        )
+    return cards
 
 
 def _final(findings: Findings) -> list[dict[str, Any]]:

@@ -26,11 +26,11 @@ def answer(item: Recommendation, reference: str) -> str:
         return "No run has finished here yet."
     if item.answer == "unfinished":
         return "No answer yet: the study is unfinished, and its weights share too few finished repeats here."
+    if not item.runner_up:
+        return f"Nothing to choose from: {item.leader} alone has been studied here{_missing(item)}."
     if item.answer != "tied":
-        text = f"Start from {item.leader}"
-        if item.runner_up:
-            text += f": {points(item.over_runner_up)} over the next best, {item.runner_up}"
-        return text + _missing(item) + "."
+        gain = f"{points(item.over_runner_up)} over the next best, {item.runner_up}"
+        return f"Start from {item.leader}: {gain}{_missing(item)}."
     names = ", ".join(item.tied_with[:-1]) + (" and " if len(item.tied_with) > 1 else "") + item.tied_with[-1]
     if item.tie == "equivalent":
         text = f"Tied: {item.leader} is equivalent to {names}, within {100 * MARGIN:g} Dice point"
@@ -39,6 +39,14 @@ def answer(item: Recommendation, reference: str) -> str:
     if item.leader != reference:
         text += f"; against {reference}: {points(item.over_reference)}"
     return text + _missing(item) + "."
+
+
+def caution(item: Recommendation, all_foreground: float) -> str:
+    """Where even the leader is no better than calling every pixel foreground; empty where it is, or that is NaN."""
+    if not item.leader or not item.dice <= all_foreground:
+        return ""
+    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {all_foreground:.3f}"
+    return f"No model has learned the task here ({trivial}): train longer before comparing."
 
 
 def _missing(item: Recommendation) -> str:

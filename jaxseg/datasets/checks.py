@@ -114,9 +114,10 @@ def _line(split: str, subset: str, rows: Sequence[Row]) -> str:
     where = split if split == subset else f"{split} ({subset})"
     heights, widths = [row.height for row in rows], [row.width for row in rows]
     foreground = sum(row.foreground for row in rows) / len(rows)
-    patients = len({row.patient for row in rows})
+    by_themselves = all(row.patient == row.id for row in rows)  # as where patients are not told
+    patients = "each taken for a patient" if by_themselves else f"{len({row.patient for row in rows})} patients"
     return (
-        f"{where}: {len(rows)} images, {patients} patients, height {_span(heights)}, width {_span(widths)}, "
+        f"{where}: {len(rows)} images, {patients}, height {_span(heights)}, width {_span(widths)}, "
         f"{sum(row.objects for row in rows)} objects, foreground {foreground:.3f}"
     )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxseg.analysis.fingerprint import is_incomplete
 from jaxseg.command import command
 from jaxseg.config import REPORT_FILE as FILE_NAME
 from jaxseg.config import STUDY_FILE
@@ -19,10 +20,10 @@ from jaxseg.run_folder import RunFolder
 
 
 def is_current(study: Path, finished: list[RunFolder]) -> bool:
-    """True when the report is younger than the youngest finished run, and than the study's configuration."""
+    """True when the report is younger than the youngest finished run and the study's configuration, and complete."""
     report, written = study / FILE_NAME, [folder.done for folder in finished] + [study / STUDY_FILE]
     youngest = max((file.stat().st_mtime_ns for file in written if file.exists()), default=0)
-    return report.is_file() and report.stat().st_mtime_ns >= youngest
+    return report.is_file() and report.stat().st_mtime_ns >= youngest and not is_incomplete(study)
 
 
 def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, should_stop: Callable[[], bool]) -> Path:

@@ -74,6 +74,20 @@ def test_without_features_no_model_is_opened(small_study):
     assert "No model was opened" in (made.folder / "report.html").read_text()
 
 
+def test_features_are_not_given_up_because_the_data_lie_elsewhere(small_study):
+    made = small_study()
+    run(made)
+    first = snapshot(made.folder)
+    elsewhere = Sources(FakeModel, fake_images, lambda name: name != "tissue_a")
+    with pytest.raises(InputError, match=r"nowhere: .*features and pictures.*tissue_a\n.*--data-dir.*--no-features"):
+        run(made, sources=elsewhere)
+    assert snapshot(made.folder) == first
+    run(made, features=False)
+    said: list[str] = []
+    run(made, sources=elsewhere, progress=said.append)
+    assert "no features and pictures of datasets that are not prepared in nowhere: tissue_a" in said
+
+
 def test_a_partly_finished_study(small_study):
     made = small_study(weights=("random", "imagenet", "pathology"))
     for number, run_config in enumerate(made.study.runs()):

@@ -1,7 +1,7 @@
 import dataclasses
 
 from jaxseg.analysis.recommendation import Gain, Recommendation
-from jaxseg.analysis.sentences import answer, points, signed, what_helps
+from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps
 
 BASE = Recommendation("a", 0.1, "x", "x", 0.8, runner_up="y", over_runner_up=Gain(0.021, 0.004, 0.039))
 
@@ -22,6 +22,19 @@ def test_answers():
     )
     assert answer(Recommendation("a", 0.1), "x") == "No run has finished here yet."
     assert answer(Recommendation("a", 0.1, "unfinished"), "x").startswith("No answer yet: the study is unfinished")
+
+
+def test_one_kind_of_weights_is_no_answer():
+    alone = Recommendation("a", 0.1, "x", "x", 0.8)
+    assert answer(alone, "x") == "Nothing to choose from: x alone has been studied here."
+    others = dataclasses.replace(alone, missing=("y", "z"))
+    assert answer(others, "x").endswith("x alone has been studied here (no finished run of y, z).")
+
+
+def test_models_that_have_learned_nothing_are_told():
+    told = caution(BASE, 0.85)
+    assert told.startswith("No model has learned the task here (Dice 0.800, and calling every pixel foreground gives")
+    assert caution(BASE, 0.79) == caution(BASE, float("nan")) == caution(Recommendation("a", 0.1), 0.9) == ""
 
 
 def test_what_helps_says_which_step_was_measured():

@@ -43,4 +43,6 @@ def test_summary_shows_numbers_and_warnings() -> None:
     text = summary(card)
     assert "train: 2 images, 2 patients, height 10 … 12, width 20, 4 objects, foreground 0.300" in text
     assert "test (testA): 1 images" in text
+    alone = summary(dataclasses.replace(card, images=tuple(_changed(0, patient=ROWS[0].id)[:1])))
+    assert "train: 1 images, each taken for a patient, height" in alone
     assert "warning: odd" in text

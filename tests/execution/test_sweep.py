@@ -14,6 +14,7 @@ from jaxseg.config import Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution.lease import hold_study
 from jaxseg.execution.plan import stored_study
+from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
 
@@ -118,6 +119,17 @@ def test_lost_report_is_written_again_without_workers(study: Study, tmp_path: Pa
     assert not (folder / "report.html").exists()
     sweep(study, folder, locations, open_none).run()
     assert (folder / "report.html").exists()
+
+
+def test_a_report_that_lacks_features_is_made_again(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    write_json(folder / "analysis.json", {"inputs": None, "outputs": {}})  # as where a model could not be opened
+    sweep(study, folder, locations, open_none).run()
+    assert len(lines(folder / "analysed.txt")) == 2
+    write_json(folder / "analysis.json", {"inputs": "0", "outputs": {}})
+    sweep(study, folder, locations, open_none).run()
+    assert len(lines(folder / "analysed.txt")) == 2
 
 
 def test_an_edited_study_is_analysed_anew_where_nothing_is_left_to_train(

@@ -52,7 +52,7 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
 def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Path) -> None:
     config = ROOT / "configs" / "demo.py"
     done, half, *_ = load_study(config).runs()
-    write_json(RunFolder.of(tmp_path / "demo", done).done, {"test_datasets": []})
+    write_json(RunFolder.of(tmp_path / "demo", done).done, {"images_per_second": 1.0, "test_datasets": []})
     RunFolder.of(tmp_path / "demo", half).checkpoints.mkdir(parents=True)
     result = sweep(environment, tmp_path, str(config), "--out", "demo", "--status")
     assert result.returncode == 0, result.stderr

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from jaxseg.models.architecture import block_shapes, decoder_channels, stage_channels
+from jaxseg.config import DEPTHS
+from jaxseg.models.architecture import BLOCKS, block_shapes, decoder_channels, stage_channels
 
 
 def test_widths_by_hand() -> None:
@@ -11,6 +12,10 @@ def test_widths_by_hand() -> None:
     assert stage_channels(18, 1 / 8) == (8, 8, 16, 32, 64)
     assert decoder_channels((256, 128, 64, 32, 16), 1.0) == (256, 128, 64, 32, 16)
     assert decoder_channels((256, 128, 64, 32, 16), 1 / 8) == (32, 16, 8, 8, 8), "never below eight"
+
+
+def test_a_configuration_may_ask_for_what_there_is() -> None:
+    assert tuple(BLOCKS) == DEPTHS
 
 
 def test_the_stride_stands_in_the_3x3_convolution() -> None:
