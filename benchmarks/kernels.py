@@ -88,10 +88,11 @@ def _compiled(flags: Flags, devices: list) -> str:
     from benchmarks.ours import IMAGES, plan_of
     from jaxseg.config import ModelConfig
     from jaxseg.input.feed import shapes, stacked
+    from jaxseg.input.statistics import Statistics
     from jaxseg.models.unet import network
     from jaxseg.training.mesh import DATA, replicated
     from jaxseg.training.state import TrainState
-    from jaxseg.training.step import Statistics, make_steps
+    from jaxseg.training.step import make_steps
 
     mesh = Mesh(np.array(devices), (DATA,))
     whole = replicated(mesh)

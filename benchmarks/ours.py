@@ -18,12 +18,13 @@ from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack, render
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
 from jaxseg.training.beside import beside
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
+from jaxseg.training.step import make_steps, steps_per_dispatch
 
 IMAGES = 16  # in the stack that crops are cut from
 STREAM = ("benchmark",)

@@ -47,6 +47,8 @@ class UnreadableError(InputError):
 class DeviceError(JaxsegError):
     """A GPU that cannot be used or failed at its work, which another GPU, or another process, may do."""
 
+    exit_code = 4
+
 
 class RunsFailedError(JaxsegError):
     """Some runs of a study failed; the message names them."""

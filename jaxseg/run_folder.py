@@ -14,6 +14,13 @@ from jaxseg.config import RunConfig
 from jaxseg.errors import InputError
 from jaxseg.files import disk_errors, read_value, write_json
 
+BEST = "best"  # checkpoint of the best model of the whole run
+
+
+def budget_name(epochs: int, last: int) -> str:
+    """Checkpoint of the best model within an epoch budget, of which the last is the whole run."""
+    return BEST if epochs == last else f"epochs-{epochs:06d}"
+
 
 @dataclass(frozen=True)
 class RunFolder:

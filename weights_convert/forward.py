@@ -21,6 +21,6 @@ def unet(config: ModelConfig, tree: Tree, images: np.ndarray) -> np.ndarray:
 @functools.cache
 def _unet(config: ModelConfig) -> Callable[[Tree, Tree, np.ndarray], jax.Array]:
     def apply(params: Tree, stats: Tree, x: jax.Array) -> jax.Array:
-        return network(config).apply(params, stats, x, train=False)[0]
+        return network(config).apply(params, stats, x, train=False)[0][0]
 
     return jax.jit(apply, compiler_options=RUN_ONCE)

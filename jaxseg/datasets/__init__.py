@@ -2,7 +2,7 @@
 
 from jaxseg.datasets.catalogue import describe
 from jaxseg.datasets.checks import summary
-from jaxseg.datasets.loading import Dataset, damaged, instances, load, open_dataset
+from jaxseg.datasets.loading import Dataset, damaged, instances, load, open_dataset, open_once
 from jaxseg.datasets.overlap import prepared_names, shared_with_others
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.datasets.preparing import prepare, prepare_folder
@@ -16,6 +16,7 @@ __all__ = [
     "is_prepared",
     "load",
     "open_dataset",
+    "open_once",
     "prepare",
     "prepare_folder",
     "prepared_folder",

@@ -119,6 +119,12 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
     return Dataset(read_card(name, data_dir), prepared_folder(name, data_dir))
 
 
+@functools.lru_cache(maxsize=4)
+def open_once(name: str, data_dir: Path) -> Dataset:
+    """The same, kept for all who ask in this process, so that each of its splits is decoded once."""
+    return open_dataset(name, data_dir)
+
+
 def load(name: str, data_dir: Path) -> Dataset:
     """A prepared dataset, decoded; `InputError` or `UsageError` where there is none or it is damaged."""
     dataset = open_dataset(name, data_dir)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from jaxseg.datasets.classes import check_classes
+from jaxseg.datasets.loading import open_once
 from jaxseg.errors import InputError, UsageError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import write_json
 from jaxseg.inference.sliding_window import Group, SlidingWindow, in_groups, is_one_group
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.run import load_dataset
 
 
 def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
@@ -115,7 +115,7 @@ def score(
 def _scored(
     model: TrainedModel, budget: int, name: str, data_dir: Path, *, crop: int | None = None, stride: int | None = None
 ) -> Iterator[Scored]:
-    run, dataset = model.run, load_dataset(name, data_dir)
+    run, dataset = model.run, open_once(name, data_dir)
     recipe, images = run.recipe, dataset.test
     check_classes(name, dataset.classes, recipe.model.classes)
     crop, stride = recipe.crop if crop is None else crop, recipe.stride if stride is None else stride
@@ -138,7 +138,7 @@ def _scored(
 
 
 def _test_images(name: str, data_dir: Path, crop: int) -> Iterable[Group]:
-    images = load_dataset(name, data_dir).test
+    images = open_once(name, data_dir).test
     least_side = crop if images.sizes.min() < crop else 0  # so that windows of several sizes may share what is kept
     if not is_one_group(images.pixels, least_side):
         return in_groups(images.pixels, images.sizes, least_side)
@@ -148,7 +148,7 @@ def _test_images(name: str, data_dir: Path, crop: int) -> Iterable[Group]:
 @functools.lru_cache(maxsize=4)  # as many datasets as stay loaded
 def _kept_test_images(name: str, data_dir: Path, least_side: int) -> tuple[Group, ...]:
     """On the device for the next run of a warm worker; 192 MB at most."""
-    images = load_dataset(name, data_dir).test
+    images = open_once(name, data_dir).test
     return tuple(in_groups(images.pixels, images.sizes, least_side))
 
 

@@ -16,8 +16,8 @@ from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import write_json
 from jaxseg.host import usable_cores
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
-from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import Checkpoints, Models, budget_name
+from jaxseg.run_folder import RunFolder, budget_name
+from jaxseg.training.checkpoints import Checkpoints, Models
 from jaxseg.training.journal import median_speed
 from jaxseg.training.run import TrainOptions, training
 

@@ -15,11 +15,12 @@ from jaxseg.execution.start import prepare_process
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
+from jaxseg.input.statistics import Statistics
 from jaxseg.input.transfer import to_devices
 from jaxseg.models.initial import initial
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import fresh
-from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
+from jaxseg.training.step import make_steps, steps_per_dispatch
 
 MODEL, CROP, IMAGES = ModelConfig(18, 1 / 8), 64, 2  # every kind of layer, compiled in seconds
 CROPS_A_DEVICE = 2

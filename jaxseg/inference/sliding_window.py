@@ -20,11 +20,11 @@ from jaxseg.errors import UsageError
 from jaxseg.inference.likeliest import likeliest
 from jaxseg.input.placement import starts, windows
 from jaxseg.input.render import normalise
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.folding import fold, folded, folded_network
+from jaxseg.models.logits import probabilities
 from jaxseg.models.rounding import rounded
 from jaxseg.program import Program
-from jaxseg.training.losses import probabilities
-from jaxseg.training.step import Statistics
 
 BATCH = 16  # windows at once, at most
 SIDE_MULTIPLE = 64  # of the sides of groups, so that there are few sizes to compile for
@@ -222,7 +222,7 @@ def _predictor(config: ModelConfig, compute_dtype: str) -> Program[[Tree, Array,
     def predict(params: Tree, windows: Array, weights: Array, statistics: Statistics) -> Array:
         net = folded_network(config)  # a tenth of a second, where this is traced
         images = normalise(windows.astype(jnp.float32), *statistics)
-        logits, _, _ = net.apply(params, {}, images.astype(numbers.maps), train=False)
+        (logits, _), _ = net.apply(params, {}, images.astype(numbers.maps), train=False)
         return probabilities(logits) * weights[:, None, None, None]
 
     return Program(predict, (config, compute_dtype), lambda *_: 0, numbers)

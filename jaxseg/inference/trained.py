@@ -20,14 +20,12 @@ from jaxseg.files import read_json
 from jaxseg.inference.likeliest import foreground
 from jaxseg.inference.sliding_window import SlidingWindow, for_inference, in_groups, stacked
 from jaxseg.input.render import normalise
+from jaxseg.input.statistics import Statistics, statistics_of
 from jaxseg.models import golden
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
 from jaxseg.models.unet import FEATURES, network
-from jaxseg.run_folder import RunFolder
-from jaxseg.training.checkpoints import BEST, budget_name
-from jaxseg.training.run import statistics_of
-from jaxseg.training.step import Statistics
+from jaxseg.run_folder import BEST, RunFolder, budget_name
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _forward(config: ModelConfig) -> Callable[..., tuple[Array, dict[str, Array]
 
     def forward(params: Tree, stats: Tree, images: Array, statistics: Statistics) -> tuple[Array, dict[str, Array]]:
         inputs = normalise(images.astype(jnp.float32), *statistics)
-        logits, features, _ = net.apply(params, stats, inputs, train=False)
+        (logits, features), _ = net.apply(params, stats, inputs, train=False)
         return logits, features
 
     return compiled(forward)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
@@ -30,6 +31,13 @@ class Crops(NamedTuple):
 
 
 Source = Stack | Crops
+
+
+def cut(source: Source, placement: Placement, crop: int) -> tuple[Array, Array]:
+    """Images float32 (B, crop, crop, 3) in 0..255 and masks int32 (B, crop, crop), within a compiled function."""
+    if isinstance(source, Crops):
+        return jnp.asarray(source.images), jnp.asarray(source.masks)
+    return render(source, placement, crop)
 
 
 def stacked(placements: Sequence[Placement]) -> Placement:

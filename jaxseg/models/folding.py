@@ -9,8 +9,9 @@ from jax import Array, lax
 
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
+from jaxseg.models.functional import Network, split
 from jaxseg.models.layers import EPSILON, BatchNorm
-from jaxseg.models.unet import Network, UNet, split
+from jaxseg.models.unet import UNet
 
 CONV, NORM = "conv", "bn"  # `bn1` follows `conv1`, `downsample_bn` follows `downsample_conv`
 

@@ -27,14 +27,15 @@ def initial(config: ModelConfig, encoder: EncoderWeights | None, stream: tuple[o
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: _draw(path, leaf.shape, stream), {name: shapes.params[name] for name in drawn}
     )
-    stats = jax.tree_util.tree_map_with_path(_fresh_statistics, shapes.stats)
+    stats = jax.tree_util.tree_map_with_path(fresh_statistics, shapes.stats)
     if encoder is not None:
         params["encoder"] = jax.tree.map(np.copy, encoder.params)
         stats["encoder"] = jax.tree.map(np.copy, encoder.stats)
     return params, stats
 
 
-def _fresh_statistics(path: Any, leaf: Any) -> np.ndarray:
+def fresh_statistics(path: Any, leaf: Any) -> np.ndarray:
+    """Running statistics before the first batch, float32: variances 1, means 0."""
     return (np.ones if path[-1].key == "var" else np.zeros)(leaf.shape, np.float32)
 
 

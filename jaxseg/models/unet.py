@@ -1,16 +1,15 @@
 """U-Net on a ResNet encoder, in the layout of the common PyTorch U-Net so that trained models go back to it."""
 
 import functools
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.models.architecture import decoder_channels, stage_channels
 from jaxseg.models.convolution import convolve, convolve_upsampled, in_dtype_of, of_inputs
+from jaxseg.models.functional import Network, split
 from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet
 
@@ -87,32 +86,7 @@ class UNet(nnx.Module):
         return self.head(outputs[-1]), dict(zip(FEATURES, [*maps, *outputs], strict=True))
 
 
-@dataclass(frozen=True)
-class Network:
-    """A U-Net split once into structure and shapes, for plain functions over dicts of arrays.
-
-    `params` and `stats` are trees of shapes; `apply` takes trees of arrays of these shapes.
-    """
-
-    graphdef: nnx.GraphDef
-    params: Tree
-    stats: Tree
-
-    def apply(self, params: Tree, stats: Tree, images: Array, *, train: bool) -> tuple[Array, dict[str, Array], Tree]:
-        """Logits, features, and the running statistics after this batch (unchanged unless `train`)."""
-        model = nnx.merge(self.graphdef, params, stats, copy=True)
-        logits, features = model(images, train)
-        return logits, features, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
-
-
 @functools.cache
 def network(config: ModelConfig) -> Network:
-    """The network of a configuration; shapes only, no device memory."""
+    """The network of a configuration, whose `apply` gives (logits, features); shapes only, no device memory."""
     return split(nnx.eval_shape(lambda: UNet(config)))
-
-
-def split(model: UNet) -> Network:
-    """Structure and shapes of a model."""
-    graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat)
-    params, stats = map(nnx.to_pure_dict, states)
-    return Network(graphdef, params, stats)

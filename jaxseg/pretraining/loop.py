@@ -14,6 +14,7 @@ import jax
 from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed
+from jaxseg.input.statistics import Statistics
 from jaxseg.pretraining.loss import TwinsLoss
 from jaxseg.pretraining.step import TwinsSteps
 from jaxseg.pretraining.views import Pair
@@ -21,7 +22,6 @@ from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
 from jaxseg.training.progress import OnStep
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -15,7 +14,8 @@ from jaxseg import seeds
 from jaxseg.arrays import Tree
 from jaxseg.models.architecture import stage_channels
 from jaxseg.models.encoder_weights import EncoderWeights
-from jaxseg.models.initial import initial
+from jaxseg.models.functional import Network, split
+from jaxseg.models.initial import fresh_statistics, initial
 from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet
 from jaxseg.pretraining.config import PretrainConfig
@@ -46,32 +46,15 @@ class TwinsModel(nnx.Module):
         self.encoder = ResNet(config.depth, config.width)
         self.projector = Projector(stage_channels(config.depth, config.width)[-1], config.projector)
 
-    def __call__(self, images: Array, train: bool = True) -> Array:
+    def __call__(self, images: Array, train: bool) -> Array:
         deepest = self.encoder(images, train)[-1].astype(jnp.float32)
         return self.projector(deepest.mean((1, 2), keepdims=True), train)[:, 0, 0]
 
 
-@dataclass(frozen=True)
-class TwinsNetwork:
-    """Structure and shapes; `apply` takes trees of arrays of the shapes of `params` and `stats`."""
-
-    graphdef: nnx.GraphDef
-    params: Tree
-    stats: Tree
-
-    def apply(self, params: Tree, stats: Tree, images: Array) -> tuple[Array, Tree]:
-        """Features (B, D), and the running statistics after this batch."""
-        model = nnx.merge(self.graphdef, params, stats, copy=True)
-        features = model(images)
-        return features, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
-
-
 @functools.cache
-def twins_network(config: PretrainConfig) -> TwinsNetwork:
-    """The network of a configuration; shapes only, no device memory."""
-    graphdef, *states = nnx.split(nnx.eval_shape(lambda: TwinsModel(config)), nnx.Param, nnx.BatchStat)
-    params, stats = map(nnx.to_pure_dict, states)
-    return TwinsNetwork(graphdef, params, stats)
+def twins_network(config: PretrainConfig) -> Network:
+    """The network of a configuration, whose `apply` gives features (B, D); shapes only, no device memory."""
+    return split(nnx.eval_shape(lambda: TwinsModel(config)))
 
 
 def initial_values(config: PretrainConfig, start: EncoderWeights | None) -> tuple[Tree, Tree]:
@@ -79,7 +62,7 @@ def initial_values(config: PretrainConfig, start: EncoderWeights | None) -> tupl
     params, stats = initial(config.model, start, config.stream)
     shapes = twins_network(config)
     projector = jax.tree_util.tree_map_with_path(functools.partial(_draw, config), shapes.params[PROJECTOR])
-    running = jax.tree_util.tree_map_with_path(_fresh, shapes.stats[PROJECTOR])
+    running = jax.tree_util.tree_map_with_path(fresh_statistics, shapes.stats[PROJECTOR])
     return (
         {"encoder": params["encoder"], PROJECTOR: projector},
         {"encoder": stats["encoder"], PROJECTOR: running},
@@ -93,7 +76,3 @@ def _draw(config: PretrainConfig, path: Any, leaf: Any) -> np.ndarray:
         return np.full(leaf.shape, float(name.endswith("scale")), np.float32)
     limit = 1 / math.sqrt(leaf.shape[-2])
     return seeds.generator(PROJECTOR, *config.stream, name).uniform(-limit, limit, leaf.shape).astype(np.float32)
-
-
-def _fresh(path: Any, leaf: Any) -> np.ndarray:
-    return np.full(leaf.shape, float(path[-1].key == "var"), np.float32)

@@ -18,6 +18,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import steps_of
+from jaxseg.input.statistics import Statistics
 from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -36,7 +37,6 @@ from jaxseg.training.journal import Journal
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.run import TrainOptions
 from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import Statistics
 
 LEAST_GAP = 10  # steps between two lines of the log, where an epoch is shorter
 CITATION = (

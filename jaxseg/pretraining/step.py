@@ -17,9 +17,10 @@ from jax.sharding import Mesh
 from jaxseg import seeds
 from jaxseg.arrays import Tree
 from jaxseg.device import compiled, precision
-from jaxseg.input.feed import Crops, Source
+from jaxseg.input.feed import Source, cut
 from jaxseg.input.placement import Placement
-from jaxseg.input.render import normalise, render
+from jaxseg.input.render import normalise
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.rounding import rounded
 from jaxseg.pretraining.augment import Augmentation, augment
 from jaxseg.pretraining.config import PretrainConfig
@@ -28,7 +29,6 @@ from jaxseg.pretraining.network import twins_network
 from jaxseg.training.mesh import replicated
 from jaxseg.training.packing import Packed
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics
 
 FINAL_SHARE = 0.001  # of the peak learning rate, at the last step
 
@@ -65,7 +65,7 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
     def train(state: TrainState, first: View, second: View, statistics: Statistics) -> tuple[TrainState, TwinsLoss]:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
         images = [
-            normalise(augment(_cut(view, config.crop), key, strength), *statistics).astype(numbers.maps)
+            normalise(augment(cut(*view, config.crop)[0], key, strength), *statistics).astype(numbers.maps)
             for view, key in zip((first, second), keys, strict=True)
         ]
 
@@ -74,8 +74,8 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
             # one view after the other, as in the paper: each is normalised by its own batch statistics
             if numbers.mixed:
                 params = {**params, "encoder": rounded(params["encoder"], numbers)}
-            one, stats = net.apply(params, state.stats.tree(), images[0])
-            two, stats = net.apply(params, stats, images[1])
+            one, stats = net.apply(params, state.stats.tree(), images[0], train=True)
+            two, stats = net.apply(params, stats, images[1], train=True)
             loss = twins_loss(one, two, config.redundancy)
             return loss.value, (loss, stats)
 
@@ -90,8 +90,3 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
         train=compiled(train, numbers, gradients=True, out_shardings=whole, donate_argnums=0),
         restart=compiled(restart, out_shardings=whole, donate_argnums=0),
     )
-
-
-def _cut(view: View, crop: int) -> Array:
-    source, placement = view
-    return jnp.asarray(source.images) if isinstance(source, Crops) else render(source, placement, crop)[0]

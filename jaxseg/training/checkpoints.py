@@ -12,19 +12,14 @@ import numpy as np
 from jaxseg import arrays
 from jaxseg.arrays import Tree
 from jaxseg.errors import InputError, UnreadableError
+from jaxseg.run_folder import BEST
 from jaxseg.training.beside import Start
 from jaxseg.training.state import TrainState
 
 KEPT = 2  # so that one damaged checkpoint does not lose the run
-BEST = "best"
 
 T = TypeVar("T")
 Models = dict[str, tuple[Tree, dict[str, Any]]]  # by name of the checkpoint: the model, and what is kept about it
-
-
-def budget_name(epochs: int, last: int) -> str:
-    """Folder of the best model within an epoch budget; the whole run's is called "best"."""
-    return BEST if epochs == last else f"epochs-{epochs:06d}"
 
 
 @dataclass(frozen=True)

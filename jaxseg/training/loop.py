@@ -18,12 +18,14 @@ from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed, stacked
 from jaxseg.input.plan import Plan
+from jaxseg.input.statistics import Statistics
 from jaxseg.input.transfer import to_devices
-from jaxseg.training.checkpoints import Checkpoints, budget_name
+from jaxseg.run_folder import budget_name
+from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
 from jaxseg.training.schedule import Schedule
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics, Steps
+from jaxseg.training.step import Steps
 from jaxseg.training.validation import Grid, validate
 
 

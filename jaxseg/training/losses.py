@@ -1,7 +1,6 @@
 """Cross-entropy plus soft Dice from mergeable sums, so that a loss over many batches is exact.
 
-The model gives one logit a foreground class; background has the fixed logit 0. With one class this is the binary
-cross-entropy of a sigmoid, with more a softmax.
+With one class the cross-entropy is the binary one of a sigmoid, with more that of a softmax (`jaxseg.models.logits`).
 """
 
 import operator
@@ -10,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from jaxseg.models.logits import probabilities, with_background
 
 SMOOTH = 1.0  # pixels; a batch without foreground and without prediction has Dice 1, not 0/0
 
@@ -35,13 +36,6 @@ class LossSums(NamedTuple):
         return LossSums(*map(operator.add, self, other))
 
 
-def probabilities(logits: Array) -> Array:
-    """Foreground classes' probabilities (..., C) from their logits."""
-    if logits.shape[-1] == 1:
-        return jax.nn.sigmoid(logits)
-    return jax.nn.softmax(_with_background(logits))[..., 1:]
-
-
 def loss_sums(logits: Array, masks: Array, weights: Array) -> LossSums:
     """Sums of a batch.
 
@@ -51,7 +45,7 @@ def loss_sums(logits: Array, masks: Array, weights: Array) -> LossSums:
         weights: float32 (B,), 0 for crops that only fill up the batch.
     """
     classes = logits.shape[-1]
-    everything = _with_background(logits)
+    everything = with_background(logits)
     truth = jax.nn.one_hot(masks, classes + 1)
     cross_entropy = jax.nn.logsumexp(everything, -1) - (everything * truth).sum(-1)
     soft, actual = probabilities(logits), truth[..., 1:]
@@ -72,7 +66,3 @@ def hard_dice(sums: LossSums) -> Array:
     """Dice of the likeliest class, pooled over pixels, averaged over classes."""
     dice = (2 * sums.hard_overlap + SMOOTH) / (sums.hard_predicted + sums.actual + SMOOTH)
     return dice.mean()
-
-
-def _with_background(logits: Array) -> Array:
-    return jnp.concatenate([jnp.zeros_like(logits[..., :1]), logits], -1)

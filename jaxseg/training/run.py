@@ -17,11 +17,13 @@ from jax.sharding import Mesh, NamedSharding
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
 from jaxseg.datasets.classes import check_classes
+from jaxseg.datasets.loading import Outline
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import Feed, Place, lies_on_devices, make_feed, placed, shapes, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
+from jaxseg.input.statistics import IMAGENET_MEAN, IMAGENET_STD, statistics_of
 from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -36,10 +38,9 @@ from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.processes import agreed, differing, from_first, leads
 from jaxseg.training.schedule import make_schedule
 from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import Statistics, make_steps, steps_per_dispatch
+from jaxseg.training.step import make_steps, steps_per_dispatch
 from jaxseg.training.validation import make_grid
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, for random weights too
 NEEDED_LATER = ("grain", "jaxseg.stored")  # not before the first step, and imported while XLA compiles it
 
 
@@ -103,32 +104,25 @@ def _train(
         folder.create(run)
     recipe = run.recipe
     mesh = make_mesh(recipe.batch, options.devices)
-    dataset = load_dataset(run.dataset, data_dir)
-    images = dataset.outline("train")
-    check_classes(run.dataset, dataset.classes, recipe.model.classes)
-    split = _split(folder, run, dataset)
-    encoder = read_encoder(run, weights_dir)
-    weights = _remember_weights(folder, run.weights, encoder)
-    numbers = {image: number for number, image in enumerate(images.ids)}
-    chosen = np.array([numbers[image] for image in split["train"]])
-    held_out = np.array([numbers[image] for image in split["validation"]])
+    given = _read(folder, run, data_dir, weights_dir)
+    images = given.images
     whole, parts = replicated(mesh), sharded(mesh)
     resident = lies_on_devices(images.padded, options.stack)
     dispatch = (options.dispatch or steps_per_dispatch()) if resident else 1
-    _check_same(run=run.to_json(), data=split, weights=weights, stack=resident, dispatch=dispatch)
+    _check_same(run=run.to_json(), data=given.split, weights=given.weights, stack=resident, dispatch=dispatch)
     steps = make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh)
+    chosen = given.numbers("train")
     plan = Plan(chosen, images.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat))
-    statistics = to_devices(statistics_of(weights), whole)
+    statistics = to_devices(statistics_of(given.weights), whole)
     learning_rate: Array = to_devices(np.float32(recipe.learning_rate), whole)  # type: ignore[assignment]
     schedule = make_schedule(recipe, len(chosen))
-    dataset.read_one("train")
     source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
     placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
     like = _shapes(recipe.model, whole)
     with beside("compile") as start:
         start(lambda: steps.train.prepare(like, source, placement, statistics, learning_rate))
         feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
-        state = _begin(checkpoints, run, encoder, like, whole, options)
+        state = _begin(checkpoints, run, given.encoder, like, whole, options)
         for library in NEEDED_LATER:
             importlib.import_module(library)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
@@ -137,7 +131,7 @@ def _train(
             Collaborators(
                 plan=plan,
                 feed=feed,
-                grid=make_grid(held_out, images.sizes, recipe.crop, recipe.batch),
+                grid=make_grid(given.numbers("validation"), images.sizes, recipe.crop, recipe.batch),
                 steps=steps,
                 schedule=schedule,
                 statistics=statistics,
@@ -152,28 +146,49 @@ def _train(
         )
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a run is given.
+
+    Attributes:
+        images: the training set, nothing of it decoded.
+        split: content of split.json; weights: of weights.json.
+        encoder: converted weights; None for random ones.
+    """
+
+    images: Outline
+    split: dict[str, Any]
+    weights: dict[str, Any]
+    encoder: EncoderWeights | None
+
+    def numbers(self, part: str) -> np.ndarray:
+        """Which of the images are in a part of the split, "train" or "validation"."""
+        numbers = {image: number for number, image in enumerate(self.images.ids)}
+        return np.array([numbers[image] for image in self.split[part]])
+
+
+def _read(folder: RunFolder, run: RunConfig, data_dir: Path, weights_dir: Path) -> _Given:
+    """Read and check data and weights, and keep in the folder which they are."""
+    dataset = datasets.open_once(run.dataset, data_dir)
+    check_classes(run.dataset, dataset.classes, run.recipe.model.classes)
+    split = _split(folder, run, dataset)
+    encoder = read_encoder(run, weights_dir)
+    weights = _remember_weights(folder, run.weights, encoder)
+    dataset.read_one("train")
+    return _Given(dataset.outline("train"), split, weights, encoder)
+
+
 @functools.cache
 def _shapes(model: ModelConfig, sharding: NamedSharding) -> TrainState:
     net = network(model)
     return TrainState.shapes(net.params, net.stats, sharding)
 
 
-@functools.lru_cache(maxsize=4)
-def load_dataset(name: str, data_dir: Path) -> datasets.Dataset:
-    """A prepared dataset, each of its splits decoded once per process."""
-    return datasets.open_dataset(name, data_dir)
-
-
 @functools.lru_cache(maxsize=1)
 def _feed(name: str, data_dir: Path, crop: int, mesh: Mesh, place: Place) -> Feed:
-    images = load_dataset(name, data_dir).train
+    images = datasets.open_once(name, data_dir).train
     stack = pack(images.pixels, images.masks, images.sizes)
     return make_feed(stack, crop, replicated(mesh), sharded(mesh), place)
-
-
-def statistics_of(weights: dict[str, Any]) -> Statistics:
-    """The statistics that go with the initial weights, from a run's weights.json."""
-    return Statistics(np.asarray(weights["mean"], np.float32), np.asarray(weights["std"], np.float32))  # type: ignore[arg-type]
 
 
 def read_encoder(run: RunConfig, weights_dir: Path) -> EncoderWeights | None:

@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.device import FLOAT32, Precision, on_cpu, precision
-from jaxseg.input.feed import Crops, Source
+from jaxseg.input.feed import Source, cut
 from jaxseg.input.placement import Placement
-from jaxseg.input.render import normalise, render
+from jaxseg.input.render import normalise
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
 from jaxseg.program import Program
@@ -29,13 +30,6 @@ STEPS_PER_DISPATCH = 10  # on accelerators, where starting a step from Python ca
 def steps_per_dispatch() -> int:
     """How many steps are handed to the device at once: one on CPUs, where XLA's loops are slow."""
     return 1 if on_cpu() else STEPS_PER_DISPATCH
-
-
-class Statistics(NamedTuple):
-    """What images in 0..1 are normalised with, float32 (3,) each; it belongs to the initial weights."""
-
-    mean: Array
-    std: Array
 
 
 class Steps(NamedTuple):
@@ -71,11 +65,11 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
         learning_rate: Array,
     ) -> tuple[TrainState, Array]:
         """One step from `state`; `params` are the state's, as the network shall compute with them."""
-        images, masks = _cut(source, placement, crop)
+        images, masks = cut(source, placement, crop)
         inputs = normalise(images, *statistics).astype(numbers.maps)
 
         def objective(params: Packed) -> tuple[Array, Tree]:
-            logits, _, stats = net.apply(computed(params.tree()), state.stats.tree(), inputs, train=True)
+            (logits, _), stats = net.apply(computed(params.tree()), state.stats.tree(), inputs, train=True)
             ones = jnp.ones(len(inputs), jnp.float32)
             return loss(loss_sums(logits, masks, ones)), stats
 
@@ -100,9 +94,9 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     def measure(
         params: Packed, stats: Packed, source: Source, placement: Placement, weights: Array, statistics: Statistics
     ) -> LossSums:
-        images, masks = _cut(source, placement, crop)
+        images, masks = cut(source, placement, crop)
         inputs = normalise(images, *statistics).astype(numbers.maps)
-        logits, _, _ = net.apply(computed(params.tree()), stats.tree(), inputs, train=False)
+        (logits, _), _ = net.apply(computed(params.tree()), stats.tree(), inputs, train=False)
         return loss_sums(logits, masks, weights)
 
     def judge(state: TrainState, validation_loss: Array) -> TrainState:
@@ -119,9 +113,3 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
         measure=program(measure, lambda *_: LossSums._make(LossSums._fields), numbers),
         judge=program(judge, lambda state, _: state, donate_argnums=0),
     )
-
-
-def _cut(source: Source, placement: Placement, crop: int) -> tuple[Array, Array]:
-    if isinstance(source, Crops):
-        return jnp.asarray(source.images), jnp.asarray(source.masks)
-    return render(source, placement, crop)

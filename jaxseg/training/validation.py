@@ -9,10 +9,11 @@ import numpy as np
 from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.input.feed import Feed
 from jaxseg.input.placement import Placement, upright, windows
+from jaxseg.input.statistics import Statistics
 from jaxseg.input.transfer import to_devices
 from jaxseg.training.losses import LossSums, hard_dice, loss
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Statistics, Steps
+from jaxseg.training.step import Steps
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from jaxseg.config import ModelConfig
 from jaxseg.errors import UsageError
 from jaxseg.inference import sliding_window
 from jaxseg.inference.sliding_window import SlidingWindow, batch_size, for_inference, in_groups, stacked
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
-from jaxseg.training.step import Statistics
 
 CROP, STRIDE = 64, 32
 MODEL = ModelConfig(depth=18, width=1 / 16)
@@ -38,7 +38,7 @@ def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
     short = [(0, max(CROP - side, 0)) for side in (height, width)]
     padded = np.pad(image, (*short, (0, 0)), mode="reflect").astype(np.float32)
     total, count = (np.zeros(padded.shape[:2]) for _ in range(2))
-    apply = jax.jit(lambda x: network(MODEL).apply(params, stats, x, train=False)[0])
+    apply = jax.jit(lambda x: network(MODEL).apply(params, stats, x, train=False)[0][0])
     for top in corners(height):
         for left in corners(width):
             place = np.s_[top : top + CROP, left : left + CROP]

@@ -90,10 +90,10 @@ def test_a_network_loses_less_by_it_than_in_bfloat16_throughout() -> None:
     config = ModelConfig(50, 1 / 16)
     params, stats = jax.device_put(initial(config, None, ("bfloat16",)))
     images, net = drawn(2, 128, 128, 3, seed=0), network(config)
-    exact, _, _ = net.apply(params, stats, images, train=True)
-    whole, _, _ = net.apply(params, stats, images.astype(jnp.bfloat16), train=True)
+    (exact, _), _ = net.apply(params, stats, images, train=True)
+    (whole, _), _ = net.apply(params, stats, images.astype(jnp.bfloat16), train=True)
     mixed = rounded(params, device.precision("bfloat16"))
-    found, features, running = net.apply(mixed, stats, images, train=True)
+    (found, features), running = net.apply(mixed, stats, images, train=True)
     assert 0 < jnp.abs(found - exact).mean() < 0.9 * jnp.abs(whole - exact).mean()
     assert {leaf.dtype for leaf in jax.tree.leaves((found, features, running))} == {np.dtype(np.float32)}
 

@@ -26,8 +26,8 @@ def trained(config: ModelConfig) -> tuple[Tree, Tree]:
 def test_predicts_the_same(config: ModelConfig) -> None:
     params, stats = trained(config)
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    expected, features, _ = network(config).apply(params, stats, images, train=False)
-    found, folded_features, nothing = folded_network(config).apply(fold(params, stats), {}, images, train=False)
+    (expected, features), _ = network(config).apply(params, stats, images, train=False)
+    (found, folded_features), nothing = folded_network(config).apply(fold(params, stats), {}, images, train=False)
     scale = float(jnp.abs(expected).max())
     np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
     for name, feature in features.items():

@@ -71,7 +71,7 @@ def check_maps(config: ModelConfig, tmp_path: Any) -> None:
         expected_logits, expected = model(nchw(images))
     params, stats = flax_trees(model, config, tmp_path)
     apply = jax.jit(functools.partial(network(config).apply, train=False), compiler_options=RUN_ONCE)
-    logits, features, after = apply(params, stats, images)
+    (logits, features), after = apply(params, stats, images)
     assert features.keys() == expected.keys()
     for name in expected:
         assert features[name].shape == nhwc(expected[name]).shape, name
@@ -92,7 +92,7 @@ def test_maps_and_logits_of_the_full_resnet50(tmp_path: Any) -> None:
 @functools.cache
 def compiled_loss(config: ModelConfig) -> Any:
     def loss(params: Any, stats: Any, images: Any, masks: Any) -> Any:
-        logits, _, stats = network(config).apply(params, stats, images, train=True)
+        (logits, _), stats = network(config).apply(params, stats, images, train=True)
         return optax.sigmoid_binary_cross_entropy(logits, masks).mean(), stats
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=RUN_ONCE)
@@ -188,7 +188,7 @@ def test_batch_statistics_of_bfloat16_stay_float32() -> None:
     shapes = network(config)
     zeros = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), (shapes.params, shapes.stats))
     images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.bfloat16)
-    logits, features, stats = jax.eval_shape(functools.partial(shapes.apply, train=True), *zeros, images)
+    (logits, features), stats = jax.eval_shape(functools.partial(shapes.apply, train=True), *zeros, images)
     assert logits.dtype == jnp.float32
     assert {x.dtype for x in features.values()} == {np.dtype(jnp.bfloat16)}
     assert {x.dtype for x in jax.tree.leaves(stats)} == {np.dtype(np.float32)}

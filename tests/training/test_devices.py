@@ -16,10 +16,11 @@ from jaxseg.config import ModelConfig
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan
 from jaxseg.input.render import pack
+from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import Statistics, make_steps
+from jaxseg.training.step import make_steps
 
 CONFIG, CROP, BATCH, IMAGES = ModelConfig(18, 1 / 16), 64, 4, 3
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from jaxseg.training.losses import hard_dice, loss, loss_sums, probabilities
+from jaxseg.models.logits import probabilities
+from jaxseg.training.losses import hard_dice, loss, loss_sums
 
 draw = np.random.default_rng(0)
 

@@ -73,7 +73,7 @@ def forward() -> Any:
 @functools.cache
 def loss_and_gradients() -> Any:
     def loss(params: Any, stats: Any, images: Any, masks: Any) -> Any:
-        logits, _, stats = network(CONFIG).apply(params, stats, images, train=True)
+        (logits, _), stats = network(CONFIG).apply(params, stats, images, train=True)
         return optax.sigmoid_binary_cross_entropy(logits, masks).mean(), stats
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=RUN_ONCE)
@@ -135,7 +135,7 @@ def check_maps(theirs: TorchUNet, params: Any, stats: Any) -> None:
     images, _ = batch(11)
     with torch.no_grad():
         logits, maps = theirs(nchw(images))
-    found_logits, found, _ = forward()(params, stats, images)
+    (found_logits, found), _ = forward()(params, stats, images)
     assert found.keys() == maps.keys()
     for name, x in maps.items():
         assert difference(found[name], x.permute(0, 2, 3, 1)) <= 1e-5, name

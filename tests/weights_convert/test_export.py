@@ -180,7 +180,7 @@ def test_wrong_use(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError, match=r"config\.json: no such file"):
         export(tmp_path / "none", tmp_path / "model.pth")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UsageError, match=r"onnxruntime are needed(.|\n)*jaxseg\[convert\]"):
+    with pytest.raises(UsageError, match=r"onnxruntime are needed(.|\n)*\[convert\]"):
         export(run, tmp_path / "model.onnx")
 
 
