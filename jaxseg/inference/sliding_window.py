@@ -228,7 +228,7 @@ def _predictor(config: ModelConfig, compute_dtype: str) -> Program[[Tree, Array,
     return Program(predict, (config, compute_dtype), lambda *_: 0, numbers)
 
 
-def stacked(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def padded_stack(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (h, w, 3) of any sizes as one padded (N, H, W, 3) with their sizes (N, 2)."""
     sizes = np.array([image.shape[:2] for image in images], np.int32)
     padded = np.zeros((len(images), *sizes.max(0), 3), np.uint8)

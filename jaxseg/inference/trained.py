@@ -18,7 +18,7 @@ from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
 from jaxseg.inference.likeliest import foreground
-from jaxseg.inference.sliding_window import SlidingWindow, for_inference, in_groups, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, for_inference, in_groups, padded_stack
 from jaxseg.input.render import normalise
 from jaxseg.input.statistics import Statistics, statistics_of
 from jaxseg.models import golden
@@ -80,7 +80,7 @@ class TrainedModel:
         window = SlidingWindow(
             recipe.model, recipe.crop, recipe.stride if stride is None else stride, recipe.compute_dtype
         )
-        groups = in_groups(*stacked(images), recipe.crop) if images else ()
+        groups = in_groups(*padded_stack(images), recipe.crop) if images else ()
         return list(window(self.folded, groups, self.statistics))
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:

@@ -80,7 +80,7 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
             return loss.value, (loss, stats)
 
         gradient, (loss, stats) = jax.grad(objective, has_aux=True)(state.params)
-        return state.moved(gradient, Packed.of(stats), jnp.stack(loss), rate(state.step + 1)), loss
+        return state.apply_gradients(gradient, Packed.of(stats), jnp.stack(loss), rate(state.step + 1)), loss
 
     def restart(state: TrainState) -> TrainState:
         return dataclasses.replace(state, loss_sum=jnp.zeros_like(state.loss_sum))

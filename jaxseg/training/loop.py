@@ -94,7 +94,7 @@ def train(state: TrainState, use: Collaborators) -> TrainState:
 
 
 def _validated(state: TrainState, step: int, pace: _Pace, use: Collaborators) -> tuple[TrainState, dict[str, Any]]:
-    """Measure, log, judge, and save the best so far where an epoch budget ends."""
+    """Measure, log, keep the best so far, and save it where an epoch budget ends."""
     speed = pace.steps * use.schedule.batch / (time.perf_counter() - pace.since)
     training_loss = float(jax.device_get(state.loss_sum)) / (step - use.schedule.before(step))
     value, dice = validate(use.steps, state, use.feed, use.grid, use.statistics)
@@ -103,7 +103,7 @@ def _validated(state: TrainState, step: int, pace: _Pace, use: Collaborators) ->
             f"training diverged: the validation loss is {value} at step {step}",
             remedy="lower the recipe's learning_rate; see log.jsonl for the losses before",
         )
-    state = use.steps.judge(state, to_devices(np.float32(value), state.step.sharding))  # type: ignore[arg-type]
+    state = use.steps.keep_best(state, to_devices(np.float32(value), state.step.sharding))  # type: ignore[arg-type]
     line = {
         "steps": use.schedule.total,
         "epoch": use.schedule.epoch(step),

@@ -66,7 +66,7 @@ class TrainState:
         made = jax.eval_shape(lambda *trees: cls.create(*map(Packed.of, trees)), params, stats)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), made)
 
-    def moved(self, gradient: Packed, stats: Packed, loss: Array, learning_rate: Array) -> Self:
+    def apply_gradients(self, gradient: Packed, stats: Packed, loss: Array, learning_rate: Array) -> Self:
         """One step of Adam."""
         moved = jax.tree.map(
             functools.partial(_moved, self.step, learning_rate), gradient, self.params, self.first, self.second
@@ -82,7 +82,7 @@ class TrainState:
             loss_sum=self.loss_sum + loss,
         )
 
-    def judged(self, validation_loss: Array) -> Self:
+    def keep_best(self, validation_loss: Array) -> Self:
         """Keep the parameters if this validation loss is the least so far; the training loss starts anew."""
         better = validation_loss < self.best_loss
 

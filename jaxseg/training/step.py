@@ -1,4 +1,4 @@
-"""The compiled functions of a run: train a step, measure a batch, judge. One set of shapes serves a whole dataset."""
+"""The compiled functions of a run: take a step, measure a batch, keep the best. One set of shapes serves a dataset."""
 
 import functools
 from collections.abc import Callable
@@ -33,18 +33,18 @@ def steps_per_dispatch() -> int:
 
 
 class Steps(NamedTuple):
-    """Compiled functions; `train` and `judge` consume the state that they are given.
+    """Compiled functions; `train` and `keep_best` consume the state that they are given.
 
     Attributes:
         train: (state, source, placement, statistics, learning_rate) -> (state, loss); a placement of several steps,
             (K, B, ...), takes them all and gives the last loss.
         measure: (params, stats, source, placement, weights, statistics) -> LossSums
-        judge: (state, validation loss) -> state
+        keep_best: (state, validation loss) -> state
     """
 
     train: Program[[TrainState, Source, Placement, Statistics, Array], tuple[TrainState, Array]]
     measure: Program[..., LossSums]
-    judge: Program[[TrainState, Array], TrainState]
+    keep_best: Program[[TrainState, Array], TrainState]
 
 
 @functools.cache
@@ -74,7 +74,7 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
             return loss(loss_sums(logits, masks, ones)), stats
 
         (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        return state.moved(gradient, Packed.of(stats), value, learning_rate), value
+        return state.apply_gradients(gradient, Packed.of(stats), value, learning_rate), value
 
     def train(
         state: TrainState, source: Source, placement: Placement, statistics: Statistics, learning_rate: Array
@@ -99,8 +99,8 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
         (logits, _), _ = net.apply(computed(params.tree()), stats.tree(), inputs, train=False)
         return loss_sums(logits, masks, weights)
 
-    def judge(state: TrainState, validation_loss: Array) -> TrainState:
-        return state.judged(validation_loss)
+    def keep_best(state: TrainState, validation_loss: Array) -> TrainState:
+        return state.keep_best(validation_loss)
 
     def program(
         function: Callable[..., Any], result: Callable[..., Any], numbers: Precision = FLOAT32, **options: Any
@@ -111,5 +111,5 @@ def make_steps(config: ModelConfig, crop: int, compute_dtype: str, mesh: Mesh) -
     return Steps(
         train=program(train, lambda state, *_: (state, 0), numbers, gradients=True, donate_argnums=0),
         measure=program(measure, lambda *_: LossSums._make(LossSums._fields), numbers),
-        judge=program(judge, lambda state, _: state, donate_argnums=0),
+        keep_best=program(keep_best, lambda state, _: state, donate_argnums=0),
     )

@@ -11,7 +11,7 @@ import pytest
 from jaxseg.config import ModelConfig
 from jaxseg.errors import UsageError
 from jaxseg.inference import sliding_window
-from jaxseg.inference.sliding_window import SlidingWindow, batch_size, for_inference, in_groups, stacked
+from jaxseg.inference.sliding_window import SlidingWindow, batch_size, for_inference, in_groups, padded_stack
 from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
 from jaxseg.models.unet import network
@@ -52,7 +52,7 @@ def one_by_one(image: np.ndarray, params: dict, stats: dict) -> np.ndarray:
 def test_any_size_is_the_mean_of_its_windows(images: list[np.ndarray]) -> None:
     params, stats = initial(MODEL, None, ("window",))
     window, ready = SlidingWindow(MODEL, CROP, STRIDE), for_inference(params, stats, "auto")
-    found = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    found = list(window(ready, in_groups(*padded_stack(images), CROP), STATISTICS))
     for image, probability in zip(images, found, strict=True):
         assert probability.shape == (*image.shape[:2], 1)
         np.testing.assert_allclose(probability[..., 0], one_by_one(image, params, stats), atol=1e-5)
@@ -76,7 +76,7 @@ def compilations() -> Iterator[list[str]]:
 
 def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None:
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
-    window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), stacked(images)
+    window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), padded_stack(images)
     list(window(ready, in_groups(padded, sizes, CROP), STATISTICS))
     with compilations() as compiled:
         smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
@@ -88,9 +88,9 @@ def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None
 def test_a_group_of_another_size_compiles_no_network(images: list[np.ndarray]) -> None:
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    (before,) = window(ready, in_groups(*stacked([images[1][:96, :64]]), CROP), STATISTICS)
+    (before,) = window(ready, in_groups(*padded_stack([images[1][:96, :64]]), CROP), STATISTICS)
     with compilations() as compiled:  # two windows again
-        (after,) = window(ready, in_groups(*stacked([images[1][:64, :81]]), CROP), STATISTICS)
+        (after,) = window(ready, in_groups(*padded_stack([images[1][:64, :81]]), CROP), STATISTICS)
     assert set(compiled) <= {"jit(_added)", "jit(_cut)", "jit(_mean)", "jit(broadcast_in_dim)"}
     assert len(compiled) == len(set(compiled)), "each at most once: another test may have had some already"
     np.testing.assert_allclose(after[:32, :17], before[:32, :17], atol=1e-6)  # the first window of both alone
@@ -100,9 +100,9 @@ def test_classes_are_the_likeliest(images: list[np.ndarray]) -> None:
     config = dataclasses.replace(MODEL, classes=3)
     ready = for_inference(*initial(config, None, ("window",)), "auto")
     window = SlidingWindow(config, CROP, STRIDE)
-    likely = window(ready, in_groups(*stacked(images), CROP), STATISTICS)
+    likely = window(ready, in_groups(*padded_stack(images), CROP), STATISTICS)
     for probabilities, found in zip(
-        likely, window.classes(ready, in_groups(*stacked(images), CROP), STATISTICS), strict=True
+        likely, window.classes(ready, in_groups(*padded_stack(images), CROP), STATISTICS), strict=True
     ):
         all_four = np.dstack([1 - probabilities.sum(-1), probabilities])
         assert found.dtype == np.uint8
@@ -113,10 +113,10 @@ def test_classes_are_the_likeliest(images: list[np.ndarray]) -> None:
 def test_accelerators_compute_full_batches_alone(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    expected = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    expected = list(window(ready, in_groups(*padded_stack(images), CROP), STATISTICS))
     monkeypatch.setattr("jaxseg.inference.sliding_window.on_cpu", lambda: False)
     assert {batch_size(windows) for windows in (1, 9, 17, 100)} == {16}
-    for one, other in zip(window(ready, in_groups(*stacked(images), CROP), STATISTICS), expected, strict=True):
+    for one, other in zip(window(ready, in_groups(*padded_stack(images), CROP), STATISTICS), expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
 
     def predicted(dtype: str) -> np.ndarray:
         window = SlidingWindow(MODEL, CROP, STRIDE, dtype)
-        return next(window(for_inference(*start, dtype), in_groups(*stacked(images[:1]), CROP), STATISTICS))
+        return next(window(for_inference(*start, dtype), in_groups(*padded_stack(images[:1]), CROP), STATISTICS))
 
     fine, coarse = predicted("float32"), predicted("bfloat16")
     assert 0 < np.abs(coarse - fine).max() < 2e-2
@@ -134,9 +134,9 @@ def test_bfloat16_gives_nearly_the_same(images: list[np.ndarray]) -> None:
 def test_groups_of_images_give_the_same(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
     window = SlidingWindow(MODEL, CROP, STRIDE)
-    together = list(window(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    together = list(window(ready, in_groups(*padded_stack(images), CROP), STATISTICS))
     monkeypatch.setattr("jaxseg.inference.sliding_window.GROUP_PIXELS", 1)
-    for one, other in zip(together, window(ready, in_groups(*stacked(images), CROP), STATISTICS), strict=True):
+    for one, other in zip(together, window(ready, in_groups(*padded_stack(images), CROP), STATISTICS), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -152,7 +152,7 @@ def test_batches_are_handed_over_one_at_a_time(images: list[np.ndarray], monkeyp
         )
     monkeypatch.setattr(sliding_window, "BATCH", 4)
     ready = for_inference(*initial(MODEL, None, ("window",)), "auto")
-    list(SlidingWindow(MODEL, CROP, STRIDE)(ready, in_groups(*stacked(images), CROP), STATISTICS))
+    list(SlidingWindow(MODEL, CROP, STRIDE)(ready, in_groups(*padded_stack(images), CROP), STATISTICS))
     assert len(seen) > 2
     assert seen == ["_added", "one_at_a_time"] * (len(seen) // 2)
 

@@ -79,7 +79,7 @@ def test_the_compiler_is_told_which_function_computes_gradients(monkeypatch: pyt
 
     monkeypatch.setattr(program, "compiled", noted)
     make_steps.__wrapped__(CONFIG, CROP, "float32", make_mesh(BATCH, 1))
-    assert told == {"train": True, "measure": False, "judge": False}
+    assert told == {"train": True, "measure": False, "keep_best": False}
 
 
 def test_the_first_steps_in_bfloat16() -> None:
