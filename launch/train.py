@@ -10,6 +10,7 @@ or, without a scheduler, on each host:
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -66,6 +67,9 @@ class Flags:
     def __post_init__(self) -> None:
         if not self.distributed and (self.coordinator, self.processes, self.process_id) != (None, None, None):
             raise UsageError("--coordinator, --processes and --process-id go with --distributed", remedy="add it")
+        if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
+            remedy = "name the first process's host and a port that is free there"
+            raise UsageError("bad value for --coordinator", found=self.coordinator, expected="HOST:PORT", remedy=remedy)
 
 
 def main() -> None:

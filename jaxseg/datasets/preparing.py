@@ -24,7 +24,7 @@ from jaxseg.datasets.folder import Masks, folder_description, folder_examples, o
 from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, new_folder
+from jaxseg.files import disk_errors, new_folder, read_errors
 
 _SCRATCH = "scratch"  # where TFDS works, within the folder aside
 
@@ -43,7 +43,7 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
     description = describe(name)
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, read_errors(manual_dir or data_dir):
         examples = (
             _official(stack, description, _manual(description, manual_dir))
             if name in READERS
@@ -81,7 +81,7 @@ def prepare_folder(
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, read_errors(source):
         if is_archive(source):
             source = own_root(stack.enter_context(unpacked([source])))
         if masks == "classes" and classes is None:

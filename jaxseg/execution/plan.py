@@ -9,7 +9,7 @@ from typing import Literal
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
 from jaxseg.errors import UsageError
 from jaxseg.execution import available
-from jaxseg.files import read_value
+from jaxseg.files import check_may_be_folder, read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
 
@@ -174,7 +174,9 @@ def check_same_study(study: Study, folder: Path) -> None:
     A study may grow or shrink in datasets, weights, fractions and repeats: what is there stays valid, because a run's
     id is a digest of all that it depends on. So a folder is refused only when the study there has another name or
     none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report.
+    `InputError` where it cannot become a folder.
     """
+    check_may_be_folder(folder)
     former = stored_study(folder)
     if former is None or former == study:
         return

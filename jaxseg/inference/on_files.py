@@ -12,7 +12,7 @@ from skimage.segmentation import find_boundaries
 
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, write_bytes
+from jaxseg.files import disk_errors, read_errors, write_bytes
 from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
 
@@ -90,12 +90,11 @@ def _outlined(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if not path.exists():
-            raise InputError("no such image or folder", file=path, remedy="check the path")
-        if path.is_dir():
-            yield from _images_of(path)
-        else:
-            yield path
+        with read_errors(path):
+            if not path.exists():
+                raise InputError("no such image or folder", file=path, remedy="check the path")
+            found = _images_of(path) if path.is_dir() else [path]
+        yield from found
 
 
 def _images_of(folder: Path) -> list[Path]:

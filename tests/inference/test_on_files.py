@@ -56,6 +56,17 @@ def test_an_empty_folder_is_refused(finished: RunFolder, tmp_path: Path) -> None
         predict_files(finished.path, [tmp_path / "empty"], tmp_path / "out")
 
 
+def test_a_folder_that_may_not_be_read_is_named(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read whatever its mode is
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot be read"):
+        predict_files(finished.path, [tmp_path], tmp_path / "out")
+
+
 def test_annotations_and_earlier_results_in_a_folder_are_no_images(
     finished: RunFolder, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text(f"raise AssertionError('{name} was imported')\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("JAXSEG_")}
-    return {**kept, "PYTHONPATH": str(tmp_path / "forbidden"), "JAXSEG_CACHE": str(tmp_path / "cache")}
+    path = os.pathsep.join([str(tmp_path / "forbidden"), str(ROOT)])
+    return {**kept, "PYTHONPATH": path, "JAXSEG_CACHE": str(tmp_path / "cache")}
 
 
 def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -84,3 +85,13 @@ def test_wrong_use_is_exit_code_2(
     result = sweep(environment, tmp_path, *arguments)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--status"]])
+def test_a_file_in_the_way_of_the_study_is_told(
+    environment: dict[str, str], tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result = sweep(environment, tmp_path, str(ROOT / "configs" / "demo.py"), "--out", "file/demo", *options)
+    assert result.returncode == 3
+    assert f"error: {tmp_path / 'file'}: is a file" in result.stderr

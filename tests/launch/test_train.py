@@ -57,3 +57,15 @@ def test_processes_that_would_be_refused_do_not_wait_for_each_other(
     assert ended.value.code == 2
     assert "nope" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("coordinator", ["localhost", "localhost:", ":1234", "localhost:http"])
+def test_a_coordinator_needs_a_port(
+    coordinator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dataset", "nothing", "--distributed", "--processes", "1", "--process-id", "0"]
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *options, "--coordinator", coordinator])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert f"found:    {coordinator}\n  expected: HOST:PORT" in capsys.readouterr().err
