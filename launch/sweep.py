@@ -53,6 +53,9 @@ class Flags:
                 "what a node of the cluster has is not known here",
                 remedy="--gpus 0,1,2,3 for nodes of four GPUs, or --gpus none --workers 8",
             )
+        if self.executor != "slurm" and self.slurm != pool.Slurm():
+            remedy = "add --executor slurm, or leave them out"
+            raise UsageError("--slurm options are for a cluster", found=f"--executor {self.executor}", remedy=remedy)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from jaxseg.errors import UsageError
 from jaxseg.execution import available
 from jaxseg.files import check_may_be_folder, read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import RunFolder, runs_of
 
 State = Literal["done", "partial", "ready", "waiting", "missing", "failed"]
 STATES: tuple[State, ...] = ("done", "partial", "ready", "waiting", "failed", "missing")
@@ -173,12 +173,12 @@ def check_same_study(study: Study, folder: Path) -> None:
 
     A study may grow or shrink in datasets, weights, fractions and repeats: what is there stays valid, because a run's
     id is a digest of all that it depends on. So a folder is refused only when the study there has another name or
-    none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report.
-    `InputError` where it cannot become a folder.
+    none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report; and
+    not where no run has begun there. `InputError` where it cannot become a folder.
     """
     check_may_be_folder(folder)
     former = stored_study(folder)
-    if former is None or former == study:
+    if former is None or former == study or not runs_of(folder):
         return
     remedy = "choose another folder with --out"
     if former.name != study.name:

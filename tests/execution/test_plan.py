@@ -135,6 +135,8 @@ def test_folder_of_another_study_is_refused_a_grown_one_is_not(study: Study, tmp
     check_same_study(study, tmp_path)
     write_json(tmp_path / "study.json", study.to_json())
     check_same_study(study, tmp_path)
+    check_same_study(dataclasses.replace(study, name="other"), tmp_path)  # no run has begun
+    RunFolder.of(tmp_path, study.runs()[0]).create(study.runs()[0])
     check_same_study(small_study(repeats=3, fractions=(0.5, 0.75, 1.0)), tmp_path)
     with pytest.raises(UsageError, match="holds another study"):
         check_same_study(dataclasses.replace(study, name="other"), tmp_path)

@@ -76,6 +76,7 @@ def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: 
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--no-such-option"), "no-such-option"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm"), "--gpus 0,1,2,3 for nodes"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm", "--gpus", "none"), "--workers 8"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--slurm.partition", "gpu"), "add --executor slurm"),
         ((str(ROOT / "configs" / "demo.py"),), "--out"),
     ],
 )
