@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
-from jaxseg.errors import UsageError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import available
 from jaxseg.files import check_may_be_folder, read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
@@ -65,6 +65,13 @@ class Plan:
     def to_come(self) -> list[Item]:
         """All that is not done, also what cannot start yet."""
         return [item for item in self.items if item.state != "done"]
+
+
+def check_can_start(plan: Plan) -> None:
+    """`InputError` where runs are left and none of them can start; the plan's notes tell why."""
+    if plan.to_come and not plan.startable:
+        problem = f"none of the {len(plan.to_come)} runs that are left can start: data or weights are missing or bad"
+        raise InputError(problem, remedy="see what is listed as missing")
 
 
 def study_weights(folder: Path) -> Path:

@@ -55,7 +55,9 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, 
     """
     for option, number in (("--runs-per-gpu", runs_per_gpu), ("--workers", workers)):
         if number is not None and number < 1:
-            raise UsageError(f"bad value for {option}", found=number, expected="at least 1", remedy="or leave it out")
+            raise UsageError(
+                f"bad value for {option}", found=number, expected="at least 1", remedy="choose more, or leave it out"
+            )
     if found := visible_gpus() if gpus is None else _listed(gpus):
         if workers is not None:
             raise UsageError("--workers is for CPUs", found=workers, remedy="use --runs-per-gpu, or --gpus none")

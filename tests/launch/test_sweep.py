@@ -36,7 +36,8 @@ def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subproces
 def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> None:
     config = str(ROOT / "configs" / "paper_glands.py")
     result = sweep(environment, tmp_path, config, "--out", "studies/glands", "--dry-run")
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3
+    assert "error: none of the 250 runs that are left can start" in result.stderr
     lines = result.stdout.splitlines()
     assert lines.count("250 runs") == 1
     assert sum(line.startswith(("glas-", "crag-")) for line in lines) == 250
@@ -47,6 +48,7 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
     disk = float(re.search(r"disk: +([\d.]+) GB", result.stdout).group(1))  # type: ignore[union-attr]
     assert disk == pytest.approx(250 * 5 * 32.6e6 * 4 / 1e9, rel=0.02)
     assert re.search(r"on one GPU, [\d.]+ GPU hours \(estimate for an H100, not measured here\)", result.stdout)
+    assert "        of training alone: start, scoring and report come on top" in lines
     assert not (tmp_path / "studies").exists(), "a dry run writes nothing"
 
 
