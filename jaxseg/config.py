@@ -22,7 +22,7 @@ RANDOM = "random"  # the initial weights that need no file
 
 def check_name(kind: str, name: str) -> None:
     """Names become parts of run ids and folders: lower case, digits, underscores."""
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UsageError(
             f"not a usable name of {kind}",
             found=repr(name),
@@ -30,11 +30,19 @@ def check_name(kind: str, name: str) -> None:
         )
 
 
+def check_new_weights(name: str) -> None:
+    """Whether weights that are made can be called so: "random" needs no file, so one would never be read."""
+    check_name("weights", name)
+    if name == RANDOM:
+        raise UsageError("the name stands for weights that are drawn", found=name, remedy="choose another name")
+
+
 def _require(condition: bool, name: str, found: object, expected: str) -> None:
     if not condition:
         raise UsageError(f"bad value for {name}", found=repr(found), expected=expected)
 
 
+BRACKETS = "in brackets with a comma after each"
 Kind = type[int] | type[float]
 
 
@@ -48,8 +56,17 @@ def _series(value: object, kind: Kind, *names: str) -> None:
     """The same for fields of several numbers."""
     for name in names:
         found = getattr(value, name)
-        _require(isinstance(found, tuple | list), name, found, "several numbers in brackets, such as (1, 2)")
+        _require(isinstance(found, tuple | list), name, found, f"numbers {BRACKETS}, such as (1,) or (1, 2)")
         object.__setattr__(value, name, tuple(_number(kind, name, each) for each in found))
+
+
+def _several(value: object, kind: type, example: str, *names: str) -> None:
+    """Refuse one where several are wanted: without its comma, ("glas",) is a text, which is taken letter by letter."""
+    for name in names:
+        found = getattr(value, name)
+        fits = isinstance(found, tuple | list) and all(isinstance(each, kind) for each in found)
+        _require(fits, name, found, f"values {BRACKETS}, such as {example}")
+        object.__setattr__(value, name, tuple(found))
 
 
 def _number(kind: Kind, name: str, found: Any) -> float:
@@ -209,7 +226,7 @@ class TrainedWeights:
     run: RunConfig
 
     def __post_init__(self) -> None:
-        check_name("weights", self.name)
+        check_new_weights(self.name)
 
 
 @dataclass(frozen=True)
@@ -243,6 +260,8 @@ class Study:
 
     def __post_init__(self) -> None:
         check_name("study", self.name)
+        _several(self, str, '("glas",) or ("glas", "crag")', "datasets", "weights", "test_datasets")
+        _several(self, TrainedWeights, "(TrainedWeights(…),)", "trained_weights")
         _series(self, float, "fractions")
         _numbers(self, int, "repeats")
         for kind, values in (

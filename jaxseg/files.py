@@ -26,21 +26,43 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full" and "read-only" into errors that say what to do."""
+    """Turn "disk full", "read-only" and "a file is in the way" into errors that say what to do."""
     try:
         yield
     except OSError as error:
+        again = "then repeat the command; a training that was begun resumes"
         remedies = {
-            errno.ENOSPC: "free some space or choose another folder, then repeat the command: it resumes",
-            errno.EDQUOT: "your quota is used up: free some space, then repeat the command: it resumes",
+            errno.ENOSPC: f"free some space or choose another folder, {again}",
+            errno.EDQUOT: f"your quota is used up: free some space, {again}",
             errno.EROFS: "choose a folder that can be written",
             errno.EACCES: "choose a folder that you may write to",
+            errno.EEXIST: "a file is in the way: choose another folder, or move the file away",
+            errno.ENOTDIR: "a part of this path is a file: choose another folder, or move the file away",
+            errno.EISDIR: "a folder is in the way: choose another name",
         }
         if error.errno not in remedies:
             raise
         raise InputError(
             f"cannot be written: {os.strerror(error.errno)}", file=path, remedy=remedies[error.errno]
         ) from error
+
+
+def check_may_be_folder(path: Path) -> None:
+    """`InputError` where a file is in the way of a folder that is not there yet; told without making it."""
+    with disk_errors(path):
+        nearest = next(above for above in (path, *path.absolute().parents) if above.exists())
+    if not nearest.is_dir():
+        remedy = "choose another folder, or move the file away"
+        raise InputError("is a file", file=nearest, expected=f"a folder, for {path}", remedy=remedy)
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn "permission denied" into an error that says of which file or folder, `path` where the system does not."""
+    try:
+        yield
+    except PermissionError as error:
+        raise unreadable(Path(error.filename or path), error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "class_scores.parquet"
 
     @property
+    def ablation(self) -> Path:
+        """CSV, scores with windows of other sizes and strides; only where they were asked for."""
+        return self.path / "ablation.csv"
+
+    @property
     def split(self) -> Path:
         return self.path / "split.json"
 

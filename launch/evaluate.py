@@ -43,7 +43,7 @@ def main() -> None:
     score_more(folder, flags.datasets, data_dir)
     print(summarise(folder))
     if flags.ablation:
-        print(ablate(folder, data_dir))
+        print(f"{ablate(folder, data_dir).round(4).to_string(index=False)}\n{folder.ablation}")
 
 
 if __name__ == "__main__":

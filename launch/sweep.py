@@ -13,7 +13,7 @@ from jaxseg.config import Locations, load_study
 from jaxseg.errors import UsageError
 from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
-from jaxseg.execution.plan import check_same_study, make_plan
+from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
 from jaxseg.execution.resources import check_plugin, choose
 from jaxseg.execution.sweep import Sweep
 
@@ -53,6 +53,9 @@ class Flags:
                 "what a node of the cluster has is not known here",
                 remedy="--gpus 0,1,2,3 for nodes of four GPUs, or --gpus none --workers 8",
             )
+        if self.executor != "slurm" and self.slurm != pool.Slurm():
+            remedy = "add --executor slurm, or leave them out"
+            raise UsageError("--slurm options are for a cluster", found=f"--executor {self.executor}", remedy=remedy)
 
 
 def main() -> None:
@@ -69,6 +72,7 @@ def main() -> None:
             listing.print_status(plan, Console())
         else:
             listing.print_plan(plan, resources, Console())
+            check_can_start(plan)
         return
     check_plugin(resources)
     slurm = flags.slurm if flags.executor == "slurm" else None

@@ -10,6 +10,7 @@ or, without a scheduler, on each host:
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -66,6 +67,9 @@ class Flags:
     def __post_init__(self) -> None:
         if not self.distributed and (self.coordinator, self.processes, self.process_id) != (None, None, None):
             raise UsageError("--coordinator, --processes and --process-id go with --distributed", remedy="add it")
+        if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
+            remedy = "name the first process's host and a port that is free there"
+            raise UsageError("bad value for --coordinator", found=self.coordinator, expected="HOST:PORT", remedy=remedy)
 
 
 def main() -> None:
@@ -76,13 +80,15 @@ def main() -> None:
     run = RunConfig(flags.dataset, flags.weights, flags.fraction, flags.repeat, flags.recipe)
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise
-    from jaxseg.execution.single import run_single
+    from jaxseg.execution.single import check_ready, run_single
     from jaxseg.training.processes import devices_in_all, join, leads
     from jaxseg.training.run import TrainOptions
     from jaxseg.training.together import train_together
 
     options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds)
+    test = flags.test or (flags.dataset,)
     if flags.distributed:
+        check_ready(run, flags.out, places, test)  # in each process: none then waits for one that was refused
         join(flags.coordinator, flags.processes, flags.process_id)
     should_stop = StopRequest()
     if flags.distributed:
@@ -90,7 +96,7 @@ def main() -> None:
             print(devices_in_all(), flush=True)
         train_together(run, RunFolder.of(flags.out, run), places, should_stop, options)
     if leads():
-        folder = run_single(run, flags.out, places, flags.test or (flags.dataset,), should_stop, options)
+        folder = run_single(run, flags.out, places, test, should_stop, options)
         print(f"{folder.path}\n{summarise(folder)}")
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from jaxseg.errors import UsageError
+
 Triple = tuple[float, float, float]
 
 
@@ -55,6 +57,9 @@ def verify(
     from weights_convert.verify import summary, verify_against
     from weights_convert.verify import verify as run
 
+    if not folders:
+        remedy = "give folders of converted weights: python -m weights_convert verify WEIGHTS_DIR/NAME"
+        raise UsageError("nothing to verify", remedy=remedy)
     for folder in folders:
         print(summary(run(folder)))
         if against:

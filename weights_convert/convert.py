@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxseg import arrays
 from jaxseg.arrays import Tree
-from jaxseg.config import ModelConfig, check_name
+from jaxseg.config import ModelConfig, check_new_weights
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import sha256
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -73,8 +73,11 @@ def convert(file: Path, out: Path, origin: Origin, name: str | None = None) -> P
 
     Raises:
         InputError: the file is damaged, unknown, incomplete, not the source's, or the frameworks disagree.
-        UsageError: neither a source nor statistics are given, or both; or the name is taken by other weights.
+        UsageError: neither a source nor statistics are given, or both; or the name cannot be one of weights that are
+            made, or is taken by other weights.
     """
+    if name is not None:
+        check_new_weights(name)
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(sha256, file) if file.is_file() else None
         converted = load(file)
@@ -84,7 +87,6 @@ def convert(file: Path, out: Path, origin: Origin, name: str | None = None) -> P
     if name is None and source.name == OWN:
         raise UsageError("weights of your own need a name", file=file, remedy="add --name NAME")
     name = name or source.name
-    check_name("weights", name)
     _refuse_other(out / name, _identity(source, found, digest, arrays.digest(mapped.tree)))
     agreement = measure(found.tensors, mapped.tree, found.depth, found.width, file)
     prefix = found.layout.prefix
@@ -133,7 +135,9 @@ def identify(file: Path, digest: str, found: Recognised, origin: Origin) -> Sour
             )
         return _own(file, origin, origin.mean, origin.std)
     if origin.mean is not None or origin.std is not None:
-        raise UsageError("--source and --mean/--std exclude each other", found=origin, remedy="give one of them")
+        raise UsageError(
+            "--source and --mean/--std exclude each other", found=_options(origin), remedy="give one of them"
+        )
     source = sources.named(origin.source)
     if published and published.name != source.name:
         raise InputError(
@@ -146,6 +150,12 @@ def identify(file: Path, digest: str, found: Recognised, origin: Origin) -> Sour
     if not origin.allow_other_file:
         _refuse_unpublished(file, digest, found, source)
     return source
+
+
+def _options(origin: Origin) -> str:
+    """As they were typed."""
+    given = {"--source": origin.source and [origin.source], "--mean": origin.mean, "--std": origin.std}
+    return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in given.items() if values)
 
 
 def _own(file: Path, origin: Origin, mean: Statistics, std: Statistics) -> Source:

@@ -24,7 +24,7 @@ from jaxseg.datasets.folder import Masks, folder_description, folder_examples, o
 from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, new_folder
+from jaxseg.files import disk_errors, new_folder, read_errors
 
 _SCRATCH = "scratch"  # where TFDS works, within the folder aside
 
@@ -43,7 +43,7 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
     description = describe(name)
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, read_errors(manual_dir or data_dir):
         examples = (
             _official(stack, description, _manual(description, manual_dir))
             if name in READERS
@@ -81,7 +81,7 @@ def prepare_folder(
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, read_errors(source):
         if is_archive(source):
             source = own_root(stack.enter_context(unpacked([source])))
         if masks == "classes" and classes is None:
@@ -130,20 +130,23 @@ def _instead(manual_dir: Path | None) -> str:
 def _held(name: str, data_dir: Path) -> Iterator[bool]:
     """Hold the dataset's place, waiting for another process that prepares it; yields True where it is prepared.
 
-    The lock dies with its holder, so what lies aside while we hold it was left by a process that was killed.
+    The lock dies with its holder, so what lies aside while we hold it was left by a process that was killed. It lies
+    beside the dataset's folder, of which nothing stays where the dataset is refused.
     """
     folder = prepared_folder(name, data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise InputError("is a file", file=data_dir, expected="a folder", remedy="choose another --data-dir")
     with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         for left in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
         yield is_prepared(name, data_dir)
     finally:
+        with contextlib.suppress(OSError):  # it is not empty, as it should be
+            folder.parent.rmdir()
         os.close(descriptor)
 
 

@@ -22,7 +22,7 @@ def ablate(folder: RunFolder, data_dir: Path) -> pd.DataFrame:
         means = {"dice": scores.dice.mean(), "jaccard": scores.jaccard.mean(), "images": len(scores)}
         rows.append({"reading": reading, "window": crop, "stride": stride, **means})
     table = pd.DataFrame(rows)
-    write_text(folder.path / "ablation.csv", table.to_csv(index=False))
+    write_text(folder.ablation, table.to_csv(index=False))
     return table
 
 

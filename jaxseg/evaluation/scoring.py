@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.datasets.classes import check_classes
+from jaxseg.datasets.fitting import check_fits
 from jaxseg.datasets.loading import open_once
 from jaxseg.errors import InputError, UsageError
 from jaxseg.evaluation.metrics import count
@@ -54,8 +55,13 @@ def write_scores(folder: RunFolder, scores: "list[Scored]") -> None:
 
 
 def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
-    """Score a finished run on further datasets and note them in DONE.json."""
-    folder.config()
+    """Score a finished run on further datasets and note them in DONE.json.
+
+    Raises:
+        InputError: the run has not ended, or a dataset is not prepared.
+        UsageError: no such dataset, one that does not fit the run (see `check_fits`), or another process is at it.
+    """
+    run = folder.config()
     if not folder.done.exists():
         remedy = "finish the run first: repeat the command that began it"
         raise InputError("has not ended", file=folder.path, remedy=remedy)
@@ -63,6 +69,7 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     missing = [name for name in test_datasets if name not in done["test_datasets"]]
     if not missing:
         return
+    check_fits(run, missing, data_dir)
     with folder.hold() as held:
         if not held:
             raise UsageError("another process is at this run", file=folder.path, remedy="wait for it")

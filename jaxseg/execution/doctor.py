@@ -141,6 +141,9 @@ def _machine() -> Iterator[Finding]:
 
 def _folder(out: Path) -> Iterator[Finding]:
     above = next(path for path in (out, *out.parents) if path.exists())
+    if not above.is_dir():
+        yield Finding(f"writing to {out}", False, f"{above} is a file", "choose another --out")
+        return
     free = shutil.disk_usage(above).free
     well = free >= LEAST_DISK
     yield Finding(f"disk at {above}", well, f"{free / 1e9:.1f} GB free", "free some; --dry-run tells a study's need")

@@ -11,6 +11,8 @@ from jaxseg.execution.resources import Resources
 from jaxseg.host import usable_cores
 from jaxseg.run_folder import RunFolder
 
+TRAINING_ALONE = "of training alone: start, scoring and report come on top"
+
 
 def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
     """All runs, the line `N runs`, what is missing and how to get it, disk and time."""
@@ -58,7 +60,7 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     if time is None:
         _say(console, "time:   unknown until the data are prepared")
         return
-    for label, line in zip(["time:", *[""] * 2], _times(time, resources), strict=False):
+    for label, line in zip(["time:", *[""] * 3], [*_times(time, resources), TRAINING_ALONE], strict=False):
         _say(console, f"{label:<7} {line}")
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
-from jaxseg.errors import UsageError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import available
-from jaxseg.files import read_value
+from jaxseg.files import check_may_be_folder, read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import RunFolder, runs_of
 
 State = Literal["done", "partial", "ready", "waiting", "missing", "failed"]
 STATES: tuple[State, ...] = ("done", "partial", "ready", "waiting", "failed", "missing")
@@ -65,6 +65,13 @@ class Plan:
     def to_come(self) -> list[Item]:
         """All that is not done, also what cannot start yet."""
         return [item for item in self.items if item.state != "done"]
+
+
+def check_can_start(plan: Plan) -> None:
+    """`InputError` where runs are left and none of them can start; the plan's notes tell why."""
+    if plan.to_come and not plan.startable:
+        problem = f"none of the {len(plan.to_come)} runs that are left can start: data or weights are missing or bad"
+        raise InputError(problem, remedy="see what is listed as missing")
 
 
 def study_weights(folder: Path) -> Path:
@@ -173,10 +180,12 @@ def check_same_study(study: Study, folder: Path) -> None:
 
     A study may grow or shrink in datasets, weights, fractions and repeats: what is there stays valid, because a run's
     id is a digest of all that it depends on. So a folder is refused only when the study there has another name or
-    none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report.
+    none of its runs is in this one (another recipe changes all ids), which would mix two studies in one report; and
+    not where no run has begun there. `InputError` where it cannot become a folder.
     """
+    check_may_be_folder(folder)
     former = stored_study(folder)
-    if former is None or former == study:
+    if former is None or former == study or not runs_of(folder):
         return
     remedy = "choose another folder with --out"
     if former.name != study.name:

@@ -53,8 +53,11 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, 
         workers: runs at once on a CPU; None takes as many as end the study soonest.
         runs: of the study; run_bytes: main memory that one of them needs on a CPU.
     """
-    if runs_per_gpu < 1 or (workers is not None and workers < 1):
-        raise UsageError("too few workers", found=(runs_per_gpu, workers), expected="at least 1")
+    for option, number in (("--runs-per-gpu", runs_per_gpu), ("--workers", workers)):
+        if number is not None and number < 1:
+            raise UsageError(
+                f"bad value for {option}", found=number, expected="at least 1", remedy="choose more, or leave it out"
+            )
     if found := visible_gpus() if gpus is None else _listed(gpus):
         if workers is not None:
             raise UsageError("--workers is for CPUs", found=workers, remedy="use --runs-per-gpu, or --gpus none")

@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxseg.config import Locations, RunConfig
+from jaxseg.config import RANDOM, Locations, RunConfig
+from jaxseg.datasets.fitting import check_fits
 from jaxseg.errors import UsageError
 from jaxseg.execution.complete import complete
+from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
+from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.progress import live_view
 from jaxseg.training.run import TrainOptions
 
@@ -23,8 +26,10 @@ def run_single(
     """Complete `run` in `<out>/runs/<run id>` and return its folder.
 
     Raises:
+        InputError, UsageError: see `check_ready`; nothing has been written then.
         UsageError: another process holds the run.
     """
+    check_ready(run, out, places, test_datasets)
     folder = RunFolder.of(out, run)
     with folder.hold() as held:
         if not held:
@@ -33,3 +38,20 @@ def run_single(
             options = dataclasses.replace(options, on_step=on_step)
             complete(folder, run, test_datasets, places.data, places.weights, should_stop, options)
     return folder
+
+
+def check_ready(run: RunConfig, out: Path, places: Locations, test_datasets: tuple[str, ...]) -> None:
+    """Refuse data and weights that what is left of the run cannot use; a finished run needs none.
+
+    Raises:
+        InputError: they are not there, damaged, or weights of another ResNet.
+        UsageError: no such dataset, or one that does not fit the run.
+    """
+    folder = RunFolder.of(out, run)
+    scored = folder.read_done()["test_datasets"] if folder.done.exists() else ()
+    trained = Checkpoints(folder.checkpoints).ended
+    needed = [name for name in test_datasets if name not in scored]
+    check_fits(run, needed if trained else [run.dataset, *needed], places.data)
+    if not trained and run.weights != RANDOM:
+        weights = places.weights / run.weights
+        Receipt.read(weights).check_fits(run.recipe.model, weights)

@@ -70,8 +70,7 @@ class Sweep:
         compile_cache.check()
         with hold_study(self.folder) as lease:
             plan = make_plan(self.study, self.folder, self.locations)  # another sweep may have ended meanwhile
-            self._write_study()
-            outcomes = self._work(plan, lease) if plan.startable else {}
+            outcomes = self._work(plan, lease)
             self._analyse(lease)
         return self._close(plan, outcomes)
 
@@ -80,11 +79,15 @@ class Sweep:
             write_json(self.folder / STUDY_FILE, self.study.to_json())
 
     def _work(self, plan: Plan, lease: Lease) -> dict[str, Outcome]:
+        if not plan.startable:
+            self._write_study()
+            return {}
         marks = self.folder / FOLDER / "running"
         shutil.rmtree(marks, ignore_errors=True)  # of a sweep that was killed
         for note in plan.notes:
             self.say(f"missing: {note}")
         with self.open_pool(lease) as pool:
+            self._write_study()  # not before there are workers: a start that fails leaves the folder to other recipes
             progress = _progress(plan, marks)
             with view_for(self.console, progress) as view:
                 outcomes = _Loop(self, plan, lease, pool, progress, view).run()

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from rich.progress import track
 from skimage.segmentation import find_boundaries
 
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, write_bytes
+from jaxseg.files import disk_errors, read_errors, write_bytes
 from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
 
 # What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
-COMPANIONS = ("_anno", "_probability", "_mask", "_overlay")
+RESULTS = ("probability", "mask", "overlay")
+COMPANIONS = ("_anno", *(f"_{name}" for name in RESULTS))
+SOFTWARE = ("Software", "jaxseg predict")  # text in each PNG written here, by which the next prediction knows it
 # Of the Okabe-Ito palette, told apart by colour-blind readers: bluish green, which is seen on pink and purple, first.
 OUTLINES = ((0, 158, 115), (240, 228, 66), (86, 180, 233), (230, 159, 0), (213, 94, 0), (0, 114, 178))
 
@@ -28,16 +31,18 @@ def predict_files(
 
     Of a folder all images but annotations and results of others there (see `COMPANIONS`). A mask is 255 where the
     probability reaches the threshold (.5 where none is given); of a model of several classes it holds 0 for background
-    and 1, 2, … for them, the likeliest one, as in scoring.
+    and 1, 2, … for them, the likeliest one, as in scoring. Of the files below `out` only such results are replaced.
 
     Raises:
         InputError: no such run or image, or an image that cannot be read; those before it are written.
-        UsageError: two images would give results of the same name; a threshold for a model of several classes.
+        UsageError: two images would give results of the same name, or one would replace a file of the user's; a
+            threshold for a model of several classes.
     """
     if threshold is not None and not 0 < threshold < 1:
         raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
     files = list(_files(images))
     _check_names(files)
+    _check_replaced(files, out)
     model = load(run, budget)
     classes = model.run.recipe.model.classes
     if threshold is not None and classes > 1:
@@ -57,14 +62,22 @@ def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float |
     (of_classes,) = model.probabilities([image])
     probability = foreground(of_classes)
     classes = likeliest(of_classes) if threshold is None else (probability >= threshold).astype(np.uint8)
-    for name, pixels in (
-        ("probability", np.round(255 * probability).astype(np.uint8)),
-        ("mask", classes if of_classes.shape[-1] > 1 else 255 * classes),
-        ("overlay", _outlined(image, classes)),
-    ):
+    results = (
+        np.round(255 * probability).astype(np.uint8),
+        classes if of_classes.shape[-1] > 1 else 255 * classes,
+        _outlined(image, classes),
+    )
+    written_here = PngInfo()
+    written_here.add_text(*SOFTWARE)
+    for target, pixels in zip(_targets(file, out), results, strict=True):
         stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        write_bytes(out / f"{file.stem}_{name}.png", stream.getvalue())
+        Image.fromarray(pixels).save(stream, "PNG", pnginfo=written_here)
+        write_bytes(target, stream.getvalue())
+
+
+def _targets(file: Path, out: Path) -> list[Path]:
+    """Where the results of an image go, in the order of `RESULTS`."""
+    return [out / f"{file.stem}_{name}.png" for name in RESULTS]
 
 
 def _outlined(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -77,12 +90,11 @@ def _outlined(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if not path.exists():
-            raise InputError("no such image or folder", file=path, remedy="check the path")
-        if path.is_dir():
-            yield from _images_of(path)
-        else:
-            yield path
+        with read_errors(path):
+            if not path.exists():
+                raise InputError("no such image or folder", file=path, remedy="check the path")
+            found = _images_of(path) if path.is_dir() else [path]
+        yield from found
 
 
 def _images_of(folder: Path) -> list[Path]:
@@ -109,3 +121,25 @@ def _check_names(files: list[Path]) -> None:
                 remedy="predict them into different folders",
             )
         seen[file.stem] = file
+
+
+def _check_replaced(files: list[Path], out: Path) -> None:
+    """Annotations are often called as results are, and lie where they go: nothing but results is replaced."""
+    inputs = {file.resolve() for file in files}
+    targets = [target for file in files for target in _targets(file, out) if target.exists()]
+    if theirs := [target for target in targets if target.resolve() in inputs or not _written_here(target)]:
+        raise UsageError(
+            "would be replaced by a result",
+            file=theirs[0],
+            found=f"{len(theirs)} files of the results' names that predict did not write, or is to read",
+            remedy="choose another folder with --out, or move these files away",
+        )
+
+
+def _written_here(file: Path) -> bool:
+    key, value = SOFTWARE
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            return image.info.get(key) == value
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxseg.config import ModelConfig
+from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.files import read_value, write_json
 
@@ -70,12 +71,13 @@ class Receipt:
     def read(cls, folder: Path) -> Self:
         """Read `<folder>/receipt.json`; `InputError` where it is missing or incomplete."""
         remedy = (
-            "python -m weights_convert list says where to get the file; then: "
-            f"python -m weights_convert convert FILE --source {folder.name} --out {folder.parent}"
+            "python -m weights_convert list names the known sources and says where to get their files; then: "
+            f"python -m weights_convert convert FILE --source SOURCE --name {folder.name} --out {folder.parent}"
         )
         file = folder / FILE_NAME
         if not folder.is_dir():
-            raise InputError("no such weights", file=folder, remedy=remedy)
+            there = listed(sorted(path.parent.name for path in folder.parent.glob(f"[a-z0-9]*/{FILE_NAME}")))
+            raise InputError("no such weights", file=folder, found=f"there are: {there or 'none'}", remedy=remedy)
         return read_value(file, cls._from_json, what="a complete receipt", remedy=remedy)
 
     def check_fits(self, model: ModelConfig, folder: Path) -> None:

@@ -90,6 +90,33 @@ def test_values_of_another_kind_are_refused_by_name(make: Callable[[], object], 
         make()
 
 
+@pytest.mark.parametrize(
+    ("named", "value"),
+    [
+        ("weights", "random"),
+        ("datasets", ("glas")),
+        ("datasets", ("glas", 3)),
+        ("test_datasets", "crag"),
+        ("trained_weights", study("demo").trained_weights[0]),
+    ],
+)
+def test_one_value_where_several_are_wanted_is_refused_by_name(named: str, value: object) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for {named}\n(.|\n)*expected: values in brackets with a comma"):
+        dataclasses.replace(study("demo"), **{named: value})  # type: ignore[arg-type]
+
+
+def test_square_brackets_will_do() -> None:
+    demo = study("demo")
+    assert dataclasses.replace(demo, datasets=list(demo.datasets), weights=list(demo.weights)) == demo  # type: ignore[arg-type]
+
+
+def test_names_that_cannot_be_used() -> None:
+    with pytest.raises(UsageError, match=r"not a usable name of dataset\n.*\('glas',\)"):
+        RunConfig(("glas",))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"stands for weights that are drawn\n.*random"):
+        dataclasses.replace(study("demo").trained_weights[0], name="random")
+
+
 def test_runs_are_tested_where_they_are_compared() -> None:
     own = dataclasses.replace(study("demo"), datasets=("glas",), test_datasets=("crag",))
     assert own.tested_on == ("glas", "crag")

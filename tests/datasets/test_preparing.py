@@ -86,7 +86,7 @@ def _own(pictures, source: Path, count: int = 6) -> dict:
 
 
 def _left_overs(data: Path, name: str) -> list[str]:
-    return [path.name for path in (data / name).iterdir() if path.name != ".lock"]
+    return [path.name for path in (data / name).glob("*")]
 
 
 def test_prepared_pixels_and_instances_equal_their_sources(tmp_path: Path, pictures) -> None:

@@ -251,7 +251,7 @@ def test_bad_input_is_refused_by_name_and_nothing_is_left(tmp_path: Path, pictur
     with pytest.raises(InputError, match=rf"(?s){named}.*remedy: +\w"):
         _prepare(kind, root, data)
     assert not any(is_prepared(name, data) for name in ("glas", "crag", "kumar", "cpm17", "tnbc", "mylab"))
-    assert [path for path in data.rglob("*") if path.is_file() and path.name != ".lock"] == []
+    assert [path for path in data.rglob("*") if path.suffix != ".lock"] == [], "no empty folder either"
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in BAD.values()}))
@@ -259,3 +259,17 @@ def test_the_same_trees_undamaged_are_prepared(tmp_path: Path, pictures, kind: s
     """So that the refusals above are of the damage and of nothing else."""
     _fill(pictures, tmp_path / "root", kind)
     assert is_prepared(_prepare(kind, tmp_path / "root", tmp_path / "data"), tmp_path / "data")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "mine" / folder).mkdir(parents=True)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read whatever its mode is
+    with pytest.raises(InputError, match=r"mine/images: cannot be read: Permission denied(.|\n)*remedy"):
+        prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
+    with pytest.raises(InputError, match="mine: cannot be read"):
+        prepare("glas", tmp_path / "data", manual_dir=tmp_path / "mine")

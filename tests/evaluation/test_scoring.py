@@ -10,7 +10,7 @@ import pytest
 
 import jaxseg
 from jaxseg import datasets
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.evaluation import scoring
 from jaxseg.evaluation.ablation import ablate
 from jaxseg.evaluation.scoring import score, score_more
@@ -82,6 +82,16 @@ def test_a_next_run_finds_the_test_images_on_the_device(
 def test_an_unprepared_dataset_is_named(finished: RunFolder, data_dir: Path) -> None:
     with pytest.raises(InputError, match="glas"):
         score_more(finished, ("glas",), data_dir)
+
+
+def test_a_dataset_of_another_task_is_refused(finished: RunFolder, data_dir: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(data_dir, data)
+    datasets.prepare("synthetic_glands_a", data)
+    before = finished.done.read_bytes(), finished.scores.read_bytes()
+    with pytest.raises(UsageError, match="another task"):
+        score_more(finished, ("synthetic_glands_a",), data)
+    assert (finished.done.read_bytes(), finished.scores.read_bytes()) == before
 
 
 def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_path: Path) -> None:

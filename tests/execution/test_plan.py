@@ -10,8 +10,8 @@ from fake_program import receipt
 from studies import prepare, small_study
 
 from jaxseg.config import Locations, RunConfig, Study, TrainedWeights
-from jaxseg.errors import UsageError
-from jaxseg.execution.plan import check_same_study, make_plan, study_weights
+from jaxseg.errors import InputError, UsageError
+from jaxseg.execution.plan import check_can_start, check_same_study, make_plan, study_weights
 from jaxseg.files import write_json, write_text
 from jaxseg.run_folder import RunFolder
 
@@ -101,6 +101,17 @@ def test_runs_that_need_weights_that_cannot_be_made(study: Study, tmp_path: Path
     assert len(plan.of("ready")) == 2
 
 
+def test_a_plan_of_which_nothing_can_start_is_told(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    check_can_start(make_plan(study, folder, locations))
+    shutil.rmtree(locations.data / "cells")
+    check_can_start(make_plan(study, folder, locations))  # of which three runs of five cannot
+    for run in study.runs()[::2]:
+        finish(folder, run, ("site_a", "site_b"))
+    with pytest.raises(InputError, match="none of the 3 runs that are left can start"):
+        check_can_start(make_plan(study, folder, locations))
+
+
 def test_data_of_another_task(study: Study, tmp_path: Path, locations: Locations) -> None:
     wrong = dataclasses.replace(study, task="nuclei")
     notes = "".join(make_plan(wrong, tmp_path / "study", locations).notes)
@@ -135,6 +146,8 @@ def test_folder_of_another_study_is_refused_a_grown_one_is_not(study: Study, tmp
     check_same_study(study, tmp_path)
     write_json(tmp_path / "study.json", study.to_json())
     check_same_study(study, tmp_path)
+    check_same_study(dataclasses.replace(study, name="other"), tmp_path)  # no run has begun
+    RunFolder.of(tmp_path, study.runs()[0]).create(study.runs()[0])
     check_same_study(small_study(repeats=3, fractions=(0.5, 0.75, 1.0)), tmp_path)
     with pytest.raises(UsageError, match="holds another study"):
         check_same_study(dataclasses.replace(study, name="other"), tmp_path)

@@ -129,6 +129,13 @@ def test_a_worker_whose_gpu_is_not_there_does_not_train_on_the_cpu(platforms: st
 
 
 @pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize(("name", "value"), [("--workers", 0), ("--runs-per-gpu", -1)])
+def test_too_few_are_told_by_option_and_value(name: str, value: int) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for {name}\n +found: +{value}\n"):
+        chosen(**{name[2:].replace("-", "_"): value})  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize(
     "options",
     [("0,0", 1, None), ("a", 1, None), ("", 1, None), ("0", 0, None), ("0", 1, 2), (None, 2, None), (None, 1, 0)],

@@ -1,18 +1,20 @@
 """What a sweep does with its runs, with workers in this process."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import open_none, sweep
+from conftest import InlinePool, open_none, sweep
 from studies import small_study
 
 from jaxseg.config import Locations, Study
-from jaxseg.errors import InputError, RunsFailedError, StoppedError
-from jaxseg.execution.lease import hold_study
+from jaxseg.errors import InputError, RunsFailedError, StoppedError, UsageError
+from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import stored_study
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
@@ -167,6 +169,21 @@ def test_open_cache_is_refused_before_anything_starts(
     monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "open"))
     with pytest.raises(InputError, match="chmod 700"):
         sweep(study, tmp_path / "study", locations, open_none).run()
+
+
+def test_a_start_that_fails_leaves_the_folder_to_another_recipe(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    @contextlib.contextmanager
+    def open_nothing(lease: Lease) -> Iterator[InlinePool]:
+        raise UsageError("no sbatch on this host")
+        yield InlinePool()
+
+    folder = tmp_path / "study"
+    with pytest.raises(UsageError, match="sbatch"):
+        sweep(study, folder, locations, open_nothing).run()
+    assert stored_study(folder) is None
+    sweep(small_study(recipe=dataclasses.replace(study.recipe, batch=5)), folder, locations).run()
 
 
 def test_study_held_by_another_sweep(

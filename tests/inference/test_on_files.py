@@ -56,6 +56,17 @@ def test_an_empty_folder_is_refused(finished: RunFolder, tmp_path: Path) -> None
         predict_files(finished.path, [tmp_path / "empty"], tmp_path / "out")
 
 
+def test_a_folder_that_may_not_be_read_is_named(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read whatever its mode is
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot be read"):
+        predict_files(finished.path, [tmp_path], tmp_path / "out")
+
+
 def test_annotations_and_earlier_results_in_a_folder_are_no_images(
     finished: RunFolder, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,3 +89,28 @@ def test_an_annotation_given_by_name_is_predicted(finished: RunFolder, image: Pa
     annotation.write_bytes(image.read_bytes())
     predict_files(finished.path, [annotation], tmp_path / "out")
     assert (tmp_path / "out/tile_anno_mask.png").exists()
+
+
+@pytest.mark.parametrize("companion", ["tile_mask.png", "tile_overlay.png"])
+def test_a_file_that_is_no_result_is_not_replaced(finished: RunFolder, image: Path, companion: str) -> None:
+    theirs = image.with_name(companion)
+    theirs.write_bytes(image.read_bytes())
+    before = {file.name: file.read_bytes() for file in image.parent.iterdir()}
+    with pytest.raises(
+        UsageError, match=f"{companion}: would be replaced by a result(.|\n)*found: +1 files(.|\n)*--out"
+    ):
+        predict_files(finished.path, [image.parent], image.parent)
+    assert {file.name: file.read_bytes() for file in image.parent.iterdir()} == before
+
+
+def test_a_result_that_is_to_be_predicted_itself_is_not_replaced(finished: RunFolder, image: Path) -> None:
+    predict_files(finished.path, [image], image.parent)
+    with pytest.raises(UsageError, match=r"tile_mask\.png: would be replaced"):
+        predict_files(finished.path, [image, image.with_name("tile_mask.png")], image.parent)
+
+
+def test_repeating_replaces_former_results(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    predict_files(finished.path, [image], tmp_path / "out", threshold=0.001)
+    former = (tmp_path / "out/tile_mask.png").read_bytes()
+    predict_files(finished.path, [image], tmp_path / "out", threshold=0.999)
+    assert (tmp_path / "out/tile_mask.png").read_bytes() != former

@@ -109,6 +109,14 @@ def test_damaged_data_weights_and_cache(places: Locations, tmp_path: Path) -> No
     assert "chmod 700" in named(findings, "compilation cache").remedy
 
 
+def test_a_file_where_studies_would_go(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (finding,) = doctor._folder(tmp_path / "file" / "studies")
+    assert not finding.well
+    assert finding.found == f"{tmp_path / 'file'} is a file"
+    assert "--out" in finding.remedy
+
+
 def test_prepared_images_are_decoded_measured_and_compared(places: Locations) -> None:
     from jaxseg.datasets import prepare
 

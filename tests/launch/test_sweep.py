@@ -24,7 +24,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text(f"raise AssertionError('{name} was imported')\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("JAXSEG_")}
-    return {**kept, "PYTHONPATH": str(tmp_path / "forbidden"), "JAXSEG_CACHE": str(tmp_path / "cache")}
+    path = os.pathsep.join([str(tmp_path / "forbidden"), str(ROOT)])
+    return {**kept, "PYTHONPATH": path, "JAXSEG_CACHE": str(tmp_path / "cache")}
 
 
 def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -35,7 +36,8 @@ def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subproces
 def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> None:
     config = str(ROOT / "configs" / "paper_glands.py")
     result = sweep(environment, tmp_path, config, "--out", "studies/glands", "--dry-run")
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3
+    assert "error: none of the 250 runs that are left can start" in result.stderr
     lines = result.stdout.splitlines()
     assert lines.count("250 runs") == 1
     assert sum(line.startswith(("glas-", "crag-")) for line in lines) == 250
@@ -46,6 +48,7 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
     disk = float(re.search(r"disk: +([\d.]+) GB", result.stdout).group(1))  # type: ignore[union-attr]
     assert disk == pytest.approx(250 * 5 * 32.6e6 * 4 / 1e9, rel=0.02)
     assert re.search(r"on one GPU, [\d.]+ GPU hours \(estimate for an H100, not measured here\)", result.stdout)
+    assert "        of training alone: start, scoring and report come on top" in lines
     assert not (tmp_path / "studies").exists(), "a dry run writes nothing"
 
 
@@ -75,6 +78,9 @@ def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: 
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--no-such-option"), "no-such-option"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm"), "--gpus 0,1,2,3 for nodes"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm", "--gpus", "none"), "--workers 8"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--slurm.partition", "gpu"), "add --executor slurm"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--workers", "0"), "--workers\n  found:    0"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--runs-per-gpu", "-1"), "--runs-per-gpu\n  found:    -1"),
         ((str(ROOT / "configs" / "demo.py"),), "--out"),
     ],
 )
@@ -84,3 +90,13 @@ def test_wrong_use_is_exit_code_2(
     result = sweep(environment, tmp_path, *arguments)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--status"]])
+def test_a_file_in_the_way_of_the_study_is_told(
+    environment: dict[str, str], tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result = sweep(environment, tmp_path, str(ROOT / "configs" / "demo.py"), "--out", "file/demo", *options)
+    assert result.returncode == 3
+    assert f"error: {tmp_path / 'file'}: is a file" in result.stderr

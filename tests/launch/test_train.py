@@ -41,3 +41,31 @@ def test_processes_that_compile_together_do_not_settle_how_a_gpu_takes_a_step(
     with pytest.raises(SystemExit):
         runpy.run_path(str(PROGRAM), run_name="__main__")
     assert said == ["error: told 0"]
+
+
+def test_processes_that_would_be_refused_do_not_wait_for_each_other(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JAXSEG_ONE_GRAPH", "0")
+    monkeypatch.setattr("jaxseg.execution.start.prepare_process", lambda recipe: None)
+    monkeypatch.setattr("jaxseg.training.processes.join", lambda *_: pytest.fail("joined other processes"))
+    monkeypatch.setattr("jaxseg.command.StopRequest", lambda: lambda: False)
+    options = ["--dataset", "synthetic_nuclei_a", "--test", "nope", "--distributed"]
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *options, "--out", str(tmp_path), "--data-dir", str(data_dir)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert "nope" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("coordinator", ["localhost", "localhost:", ":1234", "localhost:http"])
+def test_a_coordinator_needs_a_port(
+    coordinator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dataset", "nothing", "--distributed", "--processes", "1", "--process-id", "0"]
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *options, "--coordinator", coordinator])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert f"found:    {coordinator}\n  expected: HOST:PORT" in capsys.readouterr().err

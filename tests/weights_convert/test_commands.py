@@ -10,7 +10,7 @@ import fabricated
 import pytest
 from safetensors.torch import save_file
 
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from weights_convert.cli import main
 from weights_convert.sources import SOURCES
 
@@ -68,6 +68,20 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert bad.returncode == 3
     assert bad.stderr.startswith(f"error: {tmp_path / 'a.pth'}: is not a file of weights: it is empty")
     assert command("convert", "--nonsense").returncode == 2
+
+
+def test_options_that_cannot_be_used_are_told_as_they_were_typed(resnet18: Path, tmp_path: Path) -> None:
+    convert = ["convert", str(resnet18), "--out", str(tmp_path / "weights")]
+    with pytest.raises(UsageError, match=r"found: +--source dino --mean 0\.7 0\.5 0\.6 --std 0\.2 0\.3 0\.2\n"):
+        main([*convert, "--source", "dino", *STATISTICS])
+    with pytest.raises(UsageError, match=r"stands for weights that are drawn\n +found: +random\n +remedy"):
+        main([*convert, "--name", "random", *STATISTICS])
+    assert not (tmp_path / "weights").exists()
+
+
+def test_verify_asks_what_to_verify() -> None:
+    with pytest.raises(UsageError, match=r"nothing to verify\n.*verify WEIGHTS_DIR/NAME"):
+        main(["verify"])
 
 
 def test_verify_needs_no_pytorch(state: Any, tmp_path: Path) -> None:

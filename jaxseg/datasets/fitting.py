@@ -1,0 +1,38 @@
+"""Whether prepared datasets fit a run, told from their cards alone: before anything is trained or scored."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from jaxseg.config import RunConfig
+from jaxseg.datasets.catalogue import DESCRIPTIONS
+from jaxseg.datasets.classes import check_classes
+from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
+from jaxseg.errors import UsageError
+
+
+def check_fits(run: RunConfig, names: Iterable[str], data_dir: Path) -> None:
+    """Refuse datasets that the run cannot be trained or scored on.
+
+    Raises:
+        InputError: one is not prepared, or damaged.
+        UsageError: no such dataset, one for another task than the run's own, or of another number of classes.
+    """
+    task = _task(run.dataset, data_dir)
+    for name in names:
+        card = read_card(name, data_dir)
+        if task is not None and card.task != task:
+            raise UsageError(
+                f"dataset {name} is for another task than {run.dataset}, which the run is trained on",
+                file=prepared_folder(name, data_dir),
+                found=card.task,
+                expected=task,
+                remedy="score the run on datasets of its own task",
+            )
+        check_classes(name, card.classes or (card.task,), run.recipe.model.classes)
+
+
+def _task(name: str, data_dir: Path) -> str | None:
+    """None where a dataset of the user's is not at hand, as where a run was brought from another machine."""
+    if is_prepared(name, data_dir):
+        return read_card(name, data_dir).task
+    return DESCRIPTIONS[name].task if name in DESCRIPTIONS else None
