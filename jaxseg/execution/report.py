@@ -10,8 +10,7 @@ from pathlib import Path
 
 from jaxseg.analysis.fingerprint import is_incomplete
 from jaxseg.command import command
-from jaxseg.config import REPORT_FILE as FILE_NAME
-from jaxseg.config import STUDY_FILE
+from jaxseg.config import REPORT_FILE, STUDY_FILE
 from jaxseg.errors import RunsFailedError, StoppedError
 from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
@@ -21,7 +20,7 @@ from jaxseg.run_folder import RunFolder
 
 def is_current(study: Path, finished: list[RunFolder]) -> bool:
     """True when the report is younger than the youngest finished run and the study's configuration, and complete."""
-    report, written = study / FILE_NAME, [folder.done for folder in finished] + [study / STUDY_FILE]
+    report, written = study / REPORT_FILE, [folder.done for folder in finished] + [study / STUDY_FILE]
     youngest = max((file.stat().st_mtime_ns for file in written if file.exists()), default=0)
     return report.is_file() and report.stat().st_mtime_ns >= youngest and not is_incomplete(study)
 
@@ -55,7 +54,7 @@ def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, sh
             found=f"exit code {child.returncode}",
             remedy=f"see above, then: python launch/analyze.py {study}",
         )
-    return study / FILE_NAME
+    return study / REPORT_FILE
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxseg.config import STUDY_FILE, Locations, Study
+from jaxseg.config import REPORT_FILE, STUDY_FILE, Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, failing_gpus, report
 from jaxseg.execution.estimate import crops_of
@@ -129,8 +129,8 @@ class Sweep:
         if not bad:
             for folder in (self.folder / FOLDER, parsl_folder(self.folder)):
                 shutil.rmtree(folder, ignore_errors=True)
-        if (self.folder / report.FILE_NAME).exists():
-            self.say(f"report: {self.folder / report.FILE_NAME}")
+        if (self.folder / REPORT_FILE).exists():
+            self.say(f"report: {self.folder / REPORT_FILE}")
         if not bad and not missing:
             return self.say(f"{len(plan.items)} runs done")
         if not outcomes and not plan.of("done"):
