@@ -16,6 +16,7 @@ from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
 from jaxseg.execution.resources import check_plugin, choose
 from jaxseg.execution.sweep import Sweep
+from jaxseg.logs import tell_disk_errors_once
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def main() -> None:
             check_can_start(plan)
         return
     check_plugin(resources)
+    tell_disk_errors_once()
     slurm = flags.slurm if flags.executor == "slurm" else None
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)
     Sweep(study, folder, locations, open_pool, resources.gpus, StopRequest(), flags.report).run()

@@ -9,13 +9,14 @@ from jaxseg.execution.footprint import first_step_bytes
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.heap import keep_freed_memory
 from jaxseg.host import usable_cores
+from jaxseg.logs import tell_disk_errors_once
 
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
 GARBAGE = 100_000, 50, 100
 
 
 def prepare_process(recipe: Recipe | None = None) -> None:
-    """Turn the compilation cache on, keep freed memory on CPUs, and look for garbage less often.
+    """Turn the compilation cache on, keep freed memory on CPUs, look for garbage and tell of a full disk less often.
 
     Args:
         recipe: of the run that the process will begin with, if it trains. On CPUs a core that imports leave idle
@@ -28,6 +29,7 @@ def prepare_process(recipe: Recipe | None = None) -> None:
     if computes_on_cpu():
         keep_freed_memory()
     look_for_garbage_rarely()
+    tell_disk_errors_once()
     if recipe is not None:
         one_graph.settle()
     if recipe is not None and computes_on_cpu() and usable_cores() > 1:
