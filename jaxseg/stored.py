@@ -1,5 +1,6 @@
 """Trees of arrays in Orbax' format. A module of its own because Orbax takes a third of a second to import."""
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,12 @@ import orbax.checkpoint as orbax
 from orbax.checkpoint import v1 as ocp
 
 from jaxseg.gathering import Tree
+
+SYSTEM_ERROR = "os_error_code="  # quoted in TensorStore's errors
+
+# Orbax logs what its threads raise, with the traceback of each, and raises it again: of a full disk that would bury the
+# command's own error under hundreds of lines.
+logging.getLogger("absl").addFilter(lambda record: SYSTEM_ERROR not in record.getMessage())
 
 # One operation of Orbax' at a time in a process. Orbax numbers them by one counter for all threads, and what writes the
 # arrays waits for the folder of whichever number is the last: while another thread begins to read, it does not wait,

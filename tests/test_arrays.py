@@ -1,6 +1,8 @@
 """Trees of arrays on disk: the same bits back, and no damage goes unnoticed."""
 
 import errno
+import importlib
+import logging
 import shutil
 import sys
 import threading
@@ -109,6 +111,17 @@ def test_too_little_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("jaxseg.stored.read", full)
     with pytest.raises(MemoryError):
         arrays.load(tmp_path / "a")
+
+
+def test_what_orbax_logs_of_a_full_disk_does_not_bury_our_own_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    importlib.import_module("jaxseg.stored")  # and Orbax, which logs to this one
+    log = logging.getLogger("absl")
+    monkeypatch.setattr(log, "propagate", True)
+    log.error("a thread raised an exception: %s", "RESOURCE_EXHAUSTED [os_error_code='28']")
+    log.error("a thread raised an exception: %s", "something else")
+    assert [record.getMessage() for record in caplog.records] == ["a thread raised an exception: something else"]
 
 
 def of_tensorstore(folder: Path) -> None:

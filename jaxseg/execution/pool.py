@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import shlex
@@ -133,6 +134,7 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
 
     from jaxseg.execution.blocks import FailedBlocks
 
+    logging.raiseExceptions = False  # on a full disk Python would print a traceback for each line that Parsl logs
     retries, failed_blocks = Retries(), FailedBlocks()
     executor = _executor(study, resources, slurm, lease, failed_blocks)
     with disk_errors(study), signals_held_back():
