@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.machine import this_machine
 from benchmarks.record import Case
 from benchmarks.turns import Contender
-from jaxseg.processor import multiplies_bfloat16
+from jaxseg.compute.processor import multiplies_bfloat16
 
 
 def contenders(work: str, setting: Mapping[str, Any], one_core: bool = False) -> list[Contender]:

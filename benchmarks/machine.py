@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from jaxseg import gpus, processor
+from jaxseg.compute import gpus, processor
 from jaxseg.execution.one_graph import ONE_GRAPH
 
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX

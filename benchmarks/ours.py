@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks import material
 from benchmarks.turns import Turn
+from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.config import ModelConfig, Recipe, RunConfig
-from jaxseg.device import PAUSE, one_at_a_time
 from jaxseg.inference.trained import TrainedModel
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan

@@ -14,9 +14,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from benchmarks.failures import Failures
+from jaxseg.compute.heap import keep_freed_memory
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.execution.start import look_for_garbage_rarely
-from jaxseg.heap import keep_freed_memory
 
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it

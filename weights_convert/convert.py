@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxseg import arrays
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig, check_new_weights
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import sha256
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import FILE_NAME, Receipt
 from jaxseg.models.unet import network
+from jaxseg.storage import arrays
+from jaxseg.storage.arrays import Tree
 from weights_convert import sources
 from weights_convert.layouts import Recognised, recognise
 from weights_convert.mapping import ENCODER, Mapped, to_flax

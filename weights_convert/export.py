@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg import arrays
 from jaxseg.errors import UsageError
 from jaxseg.files import write_bytes, write_json
 from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.models import golden
 from jaxseg.models.architecture import decoder_channels
+from jaxseg.storage import arrays
 from weights_convert import forward
 from weights_convert.extra import check_onnx, check_torch
 from weights_convert.mapping import UNET, Tensors, to_torch

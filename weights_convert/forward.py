@@ -6,10 +6,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.models.golden import RUN_ONCE
 from jaxseg.models.unet import network
+from jaxseg.storage.arrays import Tree
 
 
 def unet(config: ModelConfig, tree: Tree, images: np.ndarray) -> np.ndarray:

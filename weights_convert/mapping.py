@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.arrays import Tree, shapes
 from jaxseg.errors import InputError
+from jaxseg.storage.arrays import Tree, shapes
 
 Tensors = Mapping[str, np.ndarray]
 

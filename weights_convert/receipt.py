@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxseg.arrays import Tree
 from jaxseg.errors import InputError
 from jaxseg.models import golden
 from jaxseg.models.golden import Golden
+from jaxseg.storage.arrays import Tree
 from weights_convert.extra import check_torch
 from weights_convert.mapping import Tensors
 

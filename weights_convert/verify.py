@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxseg import arrays
 from jaxseg.config import ModelConfig
 from jaxseg.errors import InputError
 from jaxseg.files import sha256
 from jaxseg.models import encoder_weights
 from jaxseg.models.receipt import Receipt
+from jaxseg.storage import arrays
 from weights_convert import receipt as comparison
 from weights_convert.convert import load
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from jaxseg.host import usable_cores
+from jaxseg.compute.host import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

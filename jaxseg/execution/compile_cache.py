@@ -8,11 +8,11 @@ import time
 import zlib
 from pathlib import Path
 
-from jaxseg import processor
+from jaxseg.compute import processor
+from jaxseg.compute.host import usable_cores
 from jaxseg.errors import InputError
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.files import disk_errors, write_text
-from jaxseg.host import usable_cores
 
 LEAST_SECONDS = 0.02  # of compiling; what takes less is not worth a file
 CHECKED = "checked.txt"  # entries that were found whole, with sizes and times

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import jax
 
+from jaxseg.compute.host import usable_cores
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
 from jaxseg.evaluation.scoring import missing_scores, write_scores
 from jaxseg.execution import failing_gpus, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import write_json
-from jaxseg.host import usable_cores
 from jaxseg.inference.trained import TrainedModel, keep_encoder, load
 from jaxseg.run_folder import RunFolder, budget_name
 from jaxseg.training.checkpoints import Checkpoints, Models

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxseg import processor
+from jaxseg.compute import processor
+from jaxseg.compute.host import memory, usable_cores
 from jaxseg.config import Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
@@ -20,7 +21,6 @@ from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
 from jaxseg.execution import child, compile_cache
-from jaxseg.host import memory, usable_cores
 from jaxseg.models.receipt import Receipt
 
 PYTHON = (3, 11)

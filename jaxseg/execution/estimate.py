@@ -5,13 +5,13 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from jaxseg.compute.host import usable_cores
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.execution import speeds
 from jaxseg.execution.available import training_images
 from jaxseg.execution.plan import Item, Plan
 from jaxseg.execution.resources import SCALING, Resources
 from jaxseg.execution.speeds import Speed
-from jaxseg.host import usable_cores
 from jaxseg.models.architecture import BLOCKS, block_shapes, decoder_channels, stage_channels
 from jaxseg.run_folder import RunFolder
 

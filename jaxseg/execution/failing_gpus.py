@@ -29,7 +29,7 @@ FAILING, WORKING, HANDED_BACK = ".failing-*", ".working-*", ".handed-back-*"  # 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Errors of the device as `DeviceError`, that it cannot be used too; on CPUs, where they tell of us, they pass."""
-    from jaxseg.device import check_platform, on_cpu  # which import JAX
+    from jaxseg.compute.device import check_platform, on_cpu  # which import JAX
 
     check_platform()
     try:

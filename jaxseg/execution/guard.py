@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxseg.compute.gpus import JOB_GPUS
 from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.processes import adopt_orphans, end_descendants
-from jaxseg.gpus import JOB_GPUS
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 1.0  # seconds between two looks at the lease

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
+from jaxseg.compute.host import usable_cores
 from jaxseg.execution.estimate import Time, disk_needed, parameters, time_needed
 from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources
-from jaxseg.host import usable_cores
 from jaxseg.run_folder import RunFolder
 
 TRAINING_ALONE = "of training alone: start, scoring and report come on top"

@@ -21,12 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxseg import gpus
+from jaxseg.compute import gpus
+from jaxseg.compute.lock import turn
 from jaxseg.errors import InputError
 from jaxseg.execution import child, compile_cache
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.files import write_json
-from jaxseg.turn import turn
 
 ONE_GRAPH = "JAXSEG_ONE_GRAPH"  # variable of the environment: "1" or "0" where it is settled, by a trial or by hand
 XLA_FLAGS = "XLA_FLAGS"

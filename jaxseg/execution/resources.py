@@ -3,10 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from jaxseg.compute.gpus import has_plugin, is_name
+from jaxseg.compute.gpus import visible as visible_gpus
+from jaxseg.compute.host import memory, usable_cores
 from jaxseg.errors import UsageError
-from jaxseg.gpus import has_plugin, is_name
-from jaxseg.gpus import visible as visible_gpus
-from jaxseg.host import memory, usable_cores
 
 SCALING = 0.7  # a run on k cores is k ** SCALING times as fast as on one: 1.5 to 1.9 on two (benchmarks/placement.py)
 MEMORY_SHARE = 0.8  # of the main memory, for runs

@@ -2,13 +2,13 @@
 
 import gc
 
-from jaxseg import first_touch
+from jaxseg.compute import first_touch
+from jaxseg.compute.heap import keep_freed_memory
+from jaxseg.compute.host import usable_cores
 from jaxseg.config import Recipe
 from jaxseg.execution import compile_cache, one_graph
 from jaxseg.execution.footprint import first_step_bytes
 from jaxseg.execution.resources import computes_on_cpu
-from jaxseg.heap import keep_freed_memory
-from jaxseg.host import usable_cores
 
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
 GARBAGE = 100_000, 50, 100

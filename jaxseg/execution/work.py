@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from jaxseg.compute.gpus import JOB_GPUS, of_worker
 from jaxseg.config import RunConfig
 from jaxseg.errors import DeviceError, InputError, JaxsegError, StoppedError
 from jaxseg.execution.failing_gpus import Marks
@@ -20,7 +21,6 @@ from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.plan import study_weights
 from jaxseg.execution.start import prepare_process
 from jaxseg.files import write_text
-from jaxseg.gpus import JOB_GPUS, of_worker
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxseg.arrays import Tree
+from jaxseg.compute.device import on_cpu, one_at_a_time, precision
+from jaxseg.compute.program import Program
 from jaxseg.config import ModelConfig
-from jaxseg.device import on_cpu, one_at_a_time, precision
 from jaxseg.errors import UsageError
 from jaxseg.inference.likeliest import likeliest
 from jaxseg.input.placement import starts, windows
@@ -24,7 +24,7 @@ from jaxseg.input.statistics import Statistics
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.logits import probabilities
 from jaxseg.models.rounding import rounded
-from jaxseg.program import Program
+from jaxseg.storage.arrays import Tree
 
 BATCH = 16  # windows at once, at most
 SIDE_MULTIPLE = 64  # of the sides of groups, so that there are few sizes to compile for

@@ -11,10 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxseg import arrays
-from jaxseg.arrays import Tree
+from jaxseg.compute.device import compiled
 from jaxseg.config import ModelConfig, RunConfig
-from jaxseg.device import compiled
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json
 from jaxseg.inference.likeliest import foreground
@@ -26,6 +24,8 @@ from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.receipt import Receipt
 from jaxseg.models.unet import FEATURES, network
 from jaxseg.run_folder import BEST, RunFolder, budget_name
+from jaxseg.storage import arrays
+from jaxseg.storage.arrays import Tree
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxseg.device import on_cpu
+from jaxseg.compute.device import on_cpu
 from jaxseg.input.placement import Placement
 
 MASK_SHIFT = 24  # bits 0-7 red, 8-15 green, 16-23 blue, 24-31 class

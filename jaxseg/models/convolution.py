@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxseg.device import convolves_by_library, leaves_cores_idle, on_cpu
+from jaxseg.compute.device import convolves_by_library, leaves_cores_idle, on_cpu
 from jaxseg.models import bfloat16
 from jaxseg.models.bfloat16 import Padding
 

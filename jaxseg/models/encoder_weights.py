@@ -4,13 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxseg import arrays
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.errors import InputError
 from jaxseg.files import new_folder
 from jaxseg.models.receipt import Receipt
 from jaxseg.models.unet import network
+from jaxseg.storage import arrays
+from jaxseg.storage.arrays import Tree
 
 ARRAYS = "arrays"
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.models.functional import Network, split
 from jaxseg.models.layers import EPSILON, BatchNorm
 from jaxseg.models.unet import UNet
+from jaxseg.storage.arrays import Tree
 
 CONV, NORM = "conv", "bn"  # `bn1` follows `conv1`, `downsample_bn` follows `downsample_conv`
 

@@ -6,7 +6,7 @@ from typing import Any
 from flax import nnx
 from jax import Array
 
-from jaxseg.arrays import Tree
+from jaxseg.storage.arrays import Tree
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxseg.arrays import Tree
 from jaxseg.models.resnet import ResNet
+from jaxseg.storage.arrays import Tree
 
 SIDE = 64  # pixels; stage 4 then still has 2x2 positions
 KEPT = 8  # activations of each stage

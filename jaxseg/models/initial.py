@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from jaxseg import seeds
-from jaxseg.arrays import Tree
 from jaxseg.config import ModelConfig
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.unet import network
+from jaxseg.storage.arrays import Tree
 
 
 def initial(config: ModelConfig, encoder: EncoderWeights | None, stream: tuple[object, ...]) -> tuple[Tree, Tree]:

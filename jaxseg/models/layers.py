@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from jaxseg.device import on_cpu
+from jaxseg.compute.device import on_cpu
 from jaxseg.models.convolution import convolve, in_dtype_of
 
 MOMENTUM = 0.1  # weight of the new batch in the running statistics, PyTorch's convention

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 from jax import Array
 
-from jaxseg.arrays import Tree
-from jaxseg.device import Precision
+from jaxseg.compute.device import Precision
 from jaxseg.models.unet import HEAD
+from jaxseg.storage.arrays import Tree
 
 
 def rounded(params: Tree, precision: Precision) -> Tree:

@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from jaxseg.compute.host import memory, usable_cores
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.files import sha256
-from jaxseg.host import memory, usable_cores
 from jaxseg.input.render import Stack, pack
 
 MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they are packed

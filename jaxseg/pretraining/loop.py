@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxseg.device import PAUSE, one_at_a_time
+from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed
 from jaxseg.input.statistics import Statistics

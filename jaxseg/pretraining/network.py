@@ -11,7 +11,6 @@ from flax import nnx
 from jax import Array
 
 from jaxseg import seeds
-from jaxseg.arrays import Tree
 from jaxseg.models.architecture import stage_channels
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.functional import Network, split
@@ -19,6 +18,7 @@ from jaxseg.models.initial import fresh_statistics, initial
 from jaxseg.models.layers import BatchNorm, Conv, relu
 from jaxseg.models.resnet import ResNet
 from jaxseg.pretraining.config import PretrainConfig
+from jaxseg.storage.arrays import Tree
 
 PROJECTOR = "projector"
 LAYERS = 3

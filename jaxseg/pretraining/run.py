@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from jaxseg.arrays import shapes
 from jaxseg.config import RANDOM, check_name
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
@@ -31,6 +30,7 @@ from jaxseg.pretraining.network import initial_values
 from jaxseg.pretraining.step import make_twins_steps
 from jaxseg.pretraining.views import pairs
 from jaxseg.run_folder import RunFolder
+from jaxseg.storage.arrays import shapes
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal

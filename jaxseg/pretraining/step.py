@@ -15,8 +15,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxseg import seeds
-from jaxseg.arrays import Tree
-from jaxseg.device import compiled, precision
+from jaxseg.compute.device import compiled, precision
 from jaxseg.input.feed import Source, cut
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise
@@ -26,6 +25,7 @@ from jaxseg.pretraining.augment import Augmentation, augment
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.loss import TwinsLoss, twins_loss
 from jaxseg.pretraining.network import twins_network
+from jaxseg.storage.arrays import Tree
 from jaxseg.training.mesh import replicated
 from jaxseg.training.packing import Packed
 from jaxseg.training.state import TrainState

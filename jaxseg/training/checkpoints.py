@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from jaxseg import arrays
-from jaxseg.arrays import Tree
 from jaxseg.errors import InputError, UnreadableError
 from jaxseg.run_folder import BEST
+from jaxseg.storage import arrays
+from jaxseg.storage.arrays import Tree
 from jaxseg.training.beside import Start
 from jaxseg.training.state import TrainState
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from jaxseg.device import PAUSE, one_at_a_time
+from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.feed import Feed, stacked
 from jaxseg.input.plan import Plan

@@ -3,7 +3,7 @@
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxseg.device import check_platform
+from jaxseg.compute.device import check_platform
 from jaxseg.errors import UsageError
 
 DATA = "data"

@@ -16,8 +16,8 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxseg.arrays import Tree
 from jaxseg.models.unet import HEAD
+from jaxseg.storage.arrays import Tree
 
 VECTORS, KERNELS = "vectors", "kernels"
 

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from jaxseg import gpus
+from jaxseg.compute import gpus
 from jaxseg.errors import StoppedError, UsageError
 from jaxseg.input.transfer import to_devices
 from jaxseg.training.mesh import replicated, sharded

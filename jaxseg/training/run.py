@@ -41,7 +41,7 @@ from jaxseg.training.state import TrainState, fresh
 from jaxseg.training.step import make_steps, steps_per_dispatch
 from jaxseg.training.validation import make_grid
 
-NEEDED_LATER = ("grain", "jaxseg.stored")  # not before the first step, and imported while XLA compiles it
+NEEDED_LATER = ("grain", "jaxseg.storage.orbax_io")  # not before the first step, and imported while XLA compiles it
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import optax
 from jax import Array
 from jax.sharding import NamedSharding, Sharding
 
-from jaxseg.arrays import Tree
-from jaxseg.device import compiled
+from jaxseg.compute.device import compiled
 from jaxseg.input.transfer import to_devices
+from jaxseg.storage.arrays import Tree
 from jaxseg.training.packing import Packed
 
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)

@@ -9,16 +9,16 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxseg.arrays import Tree
+from jaxseg.compute.device import FLOAT32, Precision, on_cpu, precision
+from jaxseg.compute.program import Program
 from jaxseg.config import ModelConfig
-from jaxseg.device import FLOAT32, Precision, on_cpu, precision
 from jaxseg.input.feed import Source, cut
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise
 from jaxseg.input.statistics import Statistics
 from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
-from jaxseg.program import Program
+from jaxseg.storage.arrays import Tree
 from jaxseg.training.losses import LossSums, loss, loss_sums
 from jaxseg.training.mesh import replicated
 from jaxseg.training.packing import Kernels, Packed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jaxseg.device import PAUSE, one_at_a_time
+from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.input.feed import Feed
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.statistics import Statistics

@@ -38,7 +38,7 @@ from benchmarks import (
     turns,
 )
 from benchmarks.machine import Machine
-from jaxseg import gpus
+from jaxseg.compute import gpus
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.resources import choose
 from jaxseg.input.placement import Placement

@@ -10,10 +10,10 @@ import jax
 import pytest
 from jax._src import compilation_cache
 
-from jaxseg import processor
+from jaxseg.compute import processor
+from jaxseg.compute.host import usable_cores
 from jaxseg.errors import InputError
 from jaxseg.execution import compile_cache
-from jaxseg.host import usable_cores
 
 
 def test_made_with_mode_0700_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.execution.complete import complete
 from jaxseg.run_folder import RunFolder
+from jaxseg.storage import arrays
 
 
 def test_scores_from_memory_are_those_of_the_checkpoints(finished: RunFolder, run: RunConfig, data_dir: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jaxseg import gpus
+from jaxseg.compute import gpus
 from jaxseg.execution import one_graph
 from jaxseg.execution.one_graph import judged, settle
 

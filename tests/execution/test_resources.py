@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxseg import gpus
+from jaxseg.compute import gpus
 from jaxseg.errors import DeviceError, UsageError
 from jaxseg.execution import resources
 from jaxseg.execution.resources import Resources, check_plugin, choose

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import jaxseg
-from jaxseg import arrays
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.inference.sliding_window import for_inference
@@ -16,6 +15,7 @@ from jaxseg.inference.trained import keep_encoder
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.unet import FEATURES
 from jaxseg.run_folder import RunFolder
+from jaxseg.storage import arrays
 
 
 @pytest.fixture(scope="module")

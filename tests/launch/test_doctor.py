@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxseg import processor
+from jaxseg.compute import processor
 from jaxseg.config import Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.prepared import prepared_folder

@@ -11,7 +11,7 @@ import torch
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxseg import device
+from jaxseg.compute import device
 from jaxseg.config import ModelConfig
 from jaxseg.models import bfloat16
 from jaxseg.models.convolution import convolve, convolve_upsampled

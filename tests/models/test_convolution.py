@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
-from jaxseg import device
+from jaxseg.compute import device
 from jaxseg.models import convolution
 from jaxseg.models.convolution import convolve, convolve_upsampled, of_inputs, upsample
 

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.arrays import Tree, shapes
+from jaxseg.compute.device import Precision
 from jaxseg.config import ModelConfig
-from jaxseg.device import Precision
 from jaxseg.models.folding import fold, folded_network
 from jaxseg.models.initial import initial
 from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
+from jaxseg.storage.arrays import Tree, shapes
 
 
 def trained(config: ModelConfig) -> tuple[Tree, Tree]:

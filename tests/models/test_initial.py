@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.arrays import shapes
 from jaxseg.config import ModelConfig
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
 from jaxseg.models.unet import network
+from jaxseg.storage.arrays import shapes
 
 NARROW = ModelConfig(depth=18, width=1 / 16)
 

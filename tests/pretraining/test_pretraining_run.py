@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
@@ -20,6 +19,7 @@ from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
 from jaxseg.pretraining.loss import TwinsLoss
 from jaxseg.pretraining.run import Job, run_pretraining
+from jaxseg.storage import arrays
 from jaxseg.training.run import TrainOptions
 
 CONFIG = PretrainConfig(

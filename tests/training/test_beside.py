@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import arrays
 from jaxseg.errors import InputError, StoppedError
+from jaxseg.storage import arrays
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.mesh import make_mesh, replicated

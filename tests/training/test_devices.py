@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import device, program
+from jaxseg.compute import device, program
 from jaxseg.config import ModelConfig
 from jaxseg.input.feed import make_feed, stacked
 from jaxseg.input.plan import Plan

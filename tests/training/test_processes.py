@@ -161,7 +161,7 @@ def test_what_one_process_was_asked_is_answered_to_all_a_call_later() -> None:
 ONE_TASK = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 ONE_TASK |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_NODEID": "0", "JAX_PLATFORMS": "cpu"}
 TWO_GPUS = """
-from jaxseg import gpus
+from jaxseg.compute import gpus
 gpus.visible = lambda: ("0", "1")
 """
 JOIN = """

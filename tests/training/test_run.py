@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from train import train_run
 
-from jaxseg import arrays
+from jaxseg.compute.program import Program
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError, UnreadableError
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
-from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
+from jaxseg.storage import arrays
 from jaxseg.training import loop, validation
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.run import TrainOptions
@@ -219,7 +219,7 @@ def test_checkpoints_that_cannot_be_read_now_are_left_where_they_are(
         raise OSError(errno.ESTALE, "Stale file handle")
 
     with monkeypatch.context() as patch:
-        patch.setattr("jaxseg.stored.read", read)
+        patch.setattr("jaxseg.storage.orbax_io.read", read)
         with pytest.raises(UnreadableError, match="Stale file handle"):
             train_run(place, run, data_dir, tmp_path)
     assert sorted(place.checkpoints.iterdir()) == before

@@ -11,11 +11,11 @@ import fabricated
 import numpy as np
 import pytest
 
-from jaxseg import arrays
 from jaxseg.config import DEPTHS, ModelConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.receipt import Receipt
+from jaxseg.storage import arrays
 from weights_convert import receipt as comparison
 from weights_convert import sources
 from weights_convert.convert import Origin, convert

@@ -17,13 +17,13 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 from torch_unet import TorchUNet
 
-from jaxseg import arrays
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import write_json
 from jaxseg.models.architecture import decoder_channels
 from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
+from jaxseg.storage import arrays
 from weights_convert import forward, onnx_graph, state_dict
 from weights_convert.export import export
 from weights_convert.mapping import UNET, to_flax

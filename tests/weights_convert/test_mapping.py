@@ -7,10 +7,10 @@ import fabricated
 import numpy as np
 import pytest
 
-from jaxseg.arrays import shapes
 from jaxseg.config import DEPTHS, ModelConfig
 from jaxseg.errors import InputError
 from jaxseg.models.unet import network
+from jaxseg.storage.arrays import shapes
 from weights_convert import mapping
 from weights_convert.convert import encoder_shapes
 from weights_convert.mapping import ENCODER, UNET, flax_path, to_flax, to_torch, torch_name

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg import gpus
+from jaxseg.compute import gpus
 
 
 def slurm(tasks: str, number: int, host: int = 0, **more: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.gathering import SMALL, gather, spread
+from jaxseg.storage.gathering import SMALL, gather, spread
 
 
 def tree() -> dict[str, Any]:

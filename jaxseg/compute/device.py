@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxseg import gpus, host, processor
+from jaxseg.compute import gpus, host, processor
 from jaxseg.errors import DeviceError
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc
 
 FAULTS = """
 import resource, sys
-from jaxseg.heap import keep_freed_memory
+from jaxseg.compute.heap import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def fill():
@@ -23,7 +23,7 @@ print(fill())
 
 HOLES = """
 import ctypes, sys
-from jaxseg.heap import fill_holes, keep_freed_memory
+from jaxseg.compute.heap import fill_holes, keep_freed_memory
 c = ctypes.CDLL(None)
 c.malloc.restype, c.malloc.argtypes, c.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def resident():

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from jaxseg import arrays
 from jaxseg.errors import DeviceError, InputError, UnreadableError
 from jaxseg.files import write_json
+from jaxseg.storage import arrays
 
 
 def tree() -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_too_little_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: 
         raise MemoryError
 
     arrays.save(tmp_path / "a", tree())
-    monkeypatch.setattr("jaxseg.stored.read", full)
+    monkeypatch.setattr("jaxseg.storage.orbax_io.read", full)
     with pytest.raises(MemoryError):
         arrays.load(tmp_path / "a")
 
@@ -116,7 +116,7 @@ def test_too_little_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: 
 def test_what_orbax_logs_of_a_full_disk_does_not_bury_our_own_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    importlib.import_module("jaxseg.stored")  # and Orbax, which logs to this one
+    importlib.import_module("jaxseg.storage.orbax_io")  # and Orbax, which logs to this one
     log = logging.getLogger("absl")
     monkeypatch.setattr(log, "propagate", True)
     log.error("a thread raised an exception: %s", "RESOURCE_EXHAUSTED [os_error_code='28']")
@@ -140,7 +140,7 @@ def test_what_the_system_does_not_let_us_read_is_not_taken_for_damage(
     read: Callable[[Path], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays.save(tmp_path / "a", tree())
-    monkeypatch.setattr("jaxseg.stored.read", read)
+    monkeypatch.setattr("jaxseg.storage.orbax_io.read", read)
     with pytest.raises(UnreadableError, match=rf"a: cannot be read: {said}(.|\n)*repeat the command"):
         arrays.load(tmp_path / "a")
 
@@ -215,7 +215,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(*arguments: object) -> None:
         raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']")
 
-    monkeypatch.setattr("jaxseg.stored.ocp.save", full)
+    monkeypatch.setattr("jaxseg.storage.orbax_io.ocp.save", full)
     with pytest.raises(InputError, match=r"checkpoint: cannot be written: No space left(.|\n)*free some space"):
         arrays.save(tmp_path / "checkpoint", {"a": np.ones(3)})
     assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import jax
 from jax.stages import Compiled
 
-from jaxseg import first_touch, heap, traces
-from jaxseg.device import FLOAT32, Precision, compiled, on_cpu
+from jaxseg.compute import first_touch, heap, traces
+from jaxseg.compute.device import FLOAT32, Precision, compiled, on_cpu
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +35,7 @@ class Program(Generic[P, R]):
             about: what the function was made from; its `repr` tells, with the source of this package, what it does.
             result: of the same arguments, a tree of the structure of what the function gives.
             precision: that the function computes with.
-            options: those of `jaxseg.device.compiled`.
+            options: those of `jaxseg.compute.device.compiled`.
         """
         self._function, self._about, self._result = function, about, result
         self._precision, self._options = precision, options

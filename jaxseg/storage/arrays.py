@@ -2,7 +2,7 @@
 
 Orbax restores flipped bits without a word and reports a save on a full disk as done; so each checkpoint carries the
 SHA-256 of its arrays, which is checked before it gets its name and whenever it is opened. Orbax is given the small ones
-as one vector, whose parts the manifest names (`jaxseg.gathering`).
+as one vector, whose parts the manifest names (`jaxseg.storage.gathering`).
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxseg.device import backend
+from jaxseg.compute.device import backend
 from jaxseg.errors import InputError
 from jaxseg.files import OF_CONTENT, disk_errors, new_folder, read_json, unreadable, write_json
-from jaxseg.gathering import GATHERED, Tree, gather, spread
+from jaxseg.storage.gathering import GATHERED, Tree, gather, spread
 
 MANIFEST = "manifest.json"
 
@@ -45,7 +45,7 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
 
     Whatever stands at `folder` is replaced, and only by a checkpoint that was read back and found equal.
     """
-    from jaxseg import stored  # which a process that has nothing to save yet need not import
+    from jaxseg.storage import orbax_io  # which a process that has nothing to save yet need not import
 
     host = jax.tree.map(np.asarray, tree)
     expected = digest(host)
@@ -54,7 +54,7 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as aside:
         with _system_errors():
-            stored.write(aside.absolute() / "arrays", parts)
+            orbax_io.write(aside.absolute() / "arrays", parts)
         write_json(aside / MANIFEST, {"sha256": expected, "about": about or {}, GATHERED: index})
         load(aside)
     return expected
@@ -94,14 +94,14 @@ def load(folder: Path, like: Tree | None = None, remedy: str | None = None) -> t
         UnreadableError: the system does not let us read it.
         InputError: missing, damaged, or of other shapes.
     """
-    from jaxseg import stored
+    from jaxseg.storage import orbax_io
 
     backend()
     remedy = remedy or f"delete {folder} and repeat the command that wrote it"
     manifest = read_json(folder / MANIFEST, remedy=remedy)
     try:
         with _system_errors():
-            tree = stored.read((folder / "arrays").absolute())
+            tree = orbax_io.read((folder / "arrays").absolute())
         if GATHERED in manifest:  # the first checkpoints have every array by itself
             tree = spread(tree, manifest[GATHERED])
         found = digest(tree)

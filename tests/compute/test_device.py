@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg import device
+from jaxseg.compute import device
 from jaxseg.errors import DeviceError
 
 

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc
 
 SETUP = """
 import ctypes, resource, sys, threading, time
-from jaxseg import first_touch
-from jaxseg.heap import keep_freed_memory
+from jaxseg.compute import first_touch
+from jaxseg.compute.heap import keep_freed_memory
 c = ctypes.CDLL(None)
 c.malloc.restype, c.malloc.argtypes, c.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def faults():

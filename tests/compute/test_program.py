@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg import first_touch, heap
+from jaxseg.compute import first_touch, heap
+from jaxseg.compute.program import Program
 from jaxseg.config import ModelConfig
 from jaxseg.models.folding import fold, folded, folded_network
 from jaxseg.models.unet import network
-from jaxseg.program import Program
 
 Shapes = list[tuple[int, ...]]
 

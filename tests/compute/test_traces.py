@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import traces
+from jaxseg.compute import traces
+from jaxseg.compute.program import Program
 from jaxseg.config import RunConfig
-from jaxseg.program import Program
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.run import TrainOptions, training

@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as orbax
 from orbax.checkpoint import v1 as ocp
 
-from jaxseg.gathering import Tree
+from jaxseg.storage.gathering import Tree
 
 SYSTEM_ERROR = "os_error_code="  # quoted in TensorStore's errors
 

@@ -21,9 +21,9 @@ import jax
 from jax import export
 
 import jaxseg
+from jaxseg.compute.lock import turn
 from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
-from jaxseg.turn import turn
 
 KEPT = 256  # files, those used last
 PATIENCE = 600  # seconds for another process to compile

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg import host
+from jaxseg.compute import host
 
 GIGA = 2**30
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg import processor
+from jaxseg.compute import processor
 
 CORE = """processor\t: {number}
 vendor_id\t: GenuineIntel

@@ -7,7 +7,7 @@ again as later ones (docs/speed.md). Importing keeps one core busy; another can 
 import ctypes
 import threading
 
-from jaxseg import heap
+from jaxseg.compute import heap
 
 PIECE = 32 << 20  # bytes between two looks at whether it is enough: 30 ms
 
