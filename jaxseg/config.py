@@ -17,6 +17,7 @@ from jaxseg.errors import UsageError
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 DEPTHS = (18, 34, 50, 101, 152)
 STUDY_FILE, REPORT_FILE = "study.json", "report.html"  # in a study's folder
+COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 RANDOM = "random"  # the initial weights that need no file
 
 
@@ -37,7 +38,8 @@ def check_new_weights(name: str) -> None:
         raise UsageError("the name stands for weights that are drawn", found=name, remedy="choose another name")
 
 
-def _require(condition: bool, name: str, found: object, expected: str) -> None:
+def require(condition: bool, name: str, found: object, expected: str) -> None:
+    """`UsageError` on a bad value of a configuration's field `name`."""
     if not condition:
         raise UsageError(f"bad value for {name}", found=repr(found), expected=expected)
 
@@ -46,8 +48,11 @@ BRACKETS = "in brackets with a comma after each"
 Kind = type[int] | type[float]
 
 
-def _numbers(value: object, kind: Kind, *names: str) -> None:
-    """Give fields one type: 1 and 1.0 are equal, but their digests are not."""
+def coerce_numbers(value: object, kind: Kind, *names: str) -> None:
+    """Give fields of a frozen configuration one type: 1 and 1.0 are equal, but their digests are not.
+
+    `UsageError` on one that is no finite number, or not a whole one where `kind` is int.
+    """
     for name in names:
         object.__setattr__(value, name, _number(kind, name, getattr(value, name)))
 
@@ -56,7 +61,7 @@ def _series(value: object, kind: Kind, *names: str) -> None:
     """The same for fields of several numbers."""
     for name in names:
         found = getattr(value, name)
-        _require(isinstance(found, tuple | list), name, found, f"numbers {BRACKETS}, such as (1,) or (1, 2)")
+        require(isinstance(found, tuple | list), name, found, f"numbers {BRACKETS}, such as (1,) or (1, 2)")
         object.__setattr__(value, name, tuple(_number(kind, name, each) for each in found))
 
 
@@ -65,14 +70,14 @@ def _several(value: object, kind: type, example: str, *names: str) -> None:
     for name in names:
         found = getattr(value, name)
         fits = isinstance(found, tuple | list) and all(isinstance(each, kind) for each in found)
-        _require(fits, name, found, f"values {BRACKETS}, such as {example}")
+        require(fits, name, found, f"values {BRACKETS}, such as {example}")
         object.__setattr__(value, name, tuple(found))
 
 
 def _number(kind: Kind, name: str, found: Any) -> float:
     real: Any = found if isinstance(found, numbers.Real) else math.nan
     whole = "whole " if kind is int else ""
-    _require(math.isfinite(real) and kind(real) == real, name, found, f"a {whole}number")
+    require(math.isfinite(real) and kind(real) == real, name, found, f"a {whole}number")
     return kind(real)
 
 
@@ -93,13 +98,13 @@ class ModelConfig:
     classes: int = 1
 
     def __post_init__(self) -> None:
-        _numbers(self, int, "depth", "classes")
+        coerce_numbers(self, int, "depth", "classes")
         _series(self, int, "decoder")
-        _numbers(self, float, "width")
-        _require(self.depth in DEPTHS, "depth", self.depth, f"one of {DEPTHS}")
-        _require(self.width > 0 and float(64 * self.width).is_integer(), "width", self.width, "n/64, n = 1, 2, …")
-        _require(len(self.decoder) == 5 and min(self.decoder) > 0, "decoder", self.decoder, "five positive widths")
-        _require(self.classes >= 1, "classes", self.classes, "at least 1")
+        coerce_numbers(self, float, "width")
+        require(self.depth in DEPTHS, "depth", self.depth, f"one of {DEPTHS}")
+        require(self.width > 0 and float(64 * self.width).is_integer(), "width", self.width, "n/64, n = 1, 2, …")
+        require(len(self.decoder) == 5 and min(self.decoder) > 0, "decoder", self.decoder, "five positive widths")
+        require(self.classes >= 1, "classes", self.classes, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -135,29 +140,24 @@ class Recipe:
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
-        _numbers(self, int, "crop", "stride", "batch", "validate_every", "validate_gap")
+        coerce_numbers(self, int, "crop", "stride", "batch", "validate_every", "validate_gap")
         _series(self, int, "budgets")
-        _numbers(self, float, "learning_rate", "validation_share")
-        _require(self.crop > 0 and self.crop % 32 == 0, "crop", self.crop, "a positive multiple of 32 pixels")
-        _require(0 < self.stride <= self.crop, "stride", self.stride, "1 … crop")
-        _require(self.batch >= 1, "batch", self.batch, "at least 1")
-        _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
+        coerce_numbers(self, float, "learning_rate", "validation_share")
+        require(self.crop > 0 and self.crop % 32 == 0, "crop", self.crop, "a positive multiple of 32 pixels")
+        require(0 < self.stride <= self.crop, "stride", self.stride, "1 … crop")
+        require(self.batch >= 1, "batch", self.batch, "at least 1")
+        require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
         ascending = all(a < b for a, b in zip(self.budgets, self.budgets[1:], strict=False))
-        _require(
+        require(
             bool(self.budgets) and self.budgets[0] >= 1 and ascending,
             "budgets",
             self.budgets,
             "ascending epochs",
         )
-        _require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
-        _require(self.validate_gap >= 1, "validate_gap", self.validate_gap, "at least 1 step")
-        _require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
-        _require(
-            self.compute_dtype in ("auto", "float32", "bfloat16"),
-            "compute_dtype",
-            self.compute_dtype,
-            "auto, float32 or bfloat16",
-        )
+        require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
+        require(self.validate_gap >= 1, "validate_gap", self.validate_gap, "at least 1 step")
+        require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
+        require(self.compute_dtype in COMPUTE_DTYPES, "compute_dtype", self.compute_dtype, " or ".join(COMPUTE_DTYPES))
 
 
 def _recipe_from_json(value: dict[str, Any]) -> Recipe:
@@ -188,10 +188,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_name("dataset", self.dataset)
         check_name("weights", self.weights)
-        _numbers(self, float, "fraction")
-        _numbers(self, int, "repeat")
-        _require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0, at most 1")
-        _require(self.repeat >= 0, "repeat", self.repeat, "0 or more")
+        coerce_numbers(self, float, "fraction")
+        coerce_numbers(self, int, "repeat")
+        require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0, at most 1")
+        require(self.repeat >= 0, "repeat", self.repeat, "0 or more")
 
     @property
     def digest(self) -> str:
@@ -263,19 +263,19 @@ class Study:
         _several(self, str, '("glas",) or ("glas", "crag")', "datasets", "weights", "test_datasets")
         _several(self, TrainedWeights, "(TrainedWeights(…),)", "trained_weights")
         _series(self, float, "fractions")
-        _numbers(self, int, "repeats")
+        coerce_numbers(self, int, "repeats")
         for kind, values in (
             ("datasets", self.datasets),
             ("weights", self.weights),
             ("fractions", self.fractions),
         ):
-            _require(bool(values) and len(set(values)) == len(values), kind, values, "at least one, none twice")
+            require(bool(values) and len(set(values)) == len(values), kind, values, "at least one, none twice")
         for kind, names in (("dataset", self.datasets + self.test_datasets), ("weights", self.weights)):
             for name in names:
                 check_name(kind, name)
-        _require(list(self.fractions) == sorted(self.fractions), "fractions", self.fractions, "ascending")
-        _require(self.repeats >= 1, "repeats", self.repeats, "at least 1")
-        _require(self.match in ("epochs", "steps"), "match", self.match, "epochs or steps")
+        require(list(self.fractions) == sorted(self.fractions), "fractions", self.fractions, "ascending")
+        require(self.repeats >= 1, "repeats", self.repeats, "at least 1")
+        require(self.match in ("epochs", "steps"), "match", self.match, "epochs or steps")
 
     @property
     def tested_on(self) -> tuple[str, ...]:

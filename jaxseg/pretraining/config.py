@@ -4,8 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxseg.config import RANDOM, ModelConfig, check_name
-from jaxseg.errors import UsageError
+from jaxseg.config import COMPUTE_DTYPES, RANDOM, ModelConfig, check_name, coerce_numbers, require
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_name("weights", self.weights)
+        coerce_numbers(self, int, "depth", "crop", "batch", "epochs", "warm_up", "projector", "seed")
+        coerce_numbers(self, float, "width", "zoom", "apart", "learning_rate", "redundancy")
+        coerce_numbers(self, float, "stain", "colour", "grey", "blur")
         _ = self.model  # checks depth and width
         for name, fits, expected in (
             ("crop", self.crop > 0 and self.crop % 32 == 0, "a positive multiple of 32 pixels"),
@@ -70,9 +72,9 @@ class PretrainConfig:
             ("colour", 0 <= self.colour < 1, "0 or more, below 1"),
             ("grey", 0 <= self.grey <= 1, "0 … 1"),
             ("blur", 0 <= self.blur <= 1, "0 … 1"),
+            ("compute_dtype", self.compute_dtype in COMPUTE_DTYPES, " or ".join(COMPUTE_DTYPES)),
         ):
-            if not fits:
-                raise UsageError(f"bad value for {name}", found=repr(getattr(self, name)), expected=expected)
+            require(fits, name, getattr(self, name), expected)
 
     @property
     def model(self) -> ModelConfig:

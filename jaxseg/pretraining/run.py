@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from jaxseg.config import RANDOM, check_name
+from jaxseg.config import RANDOM, check_new_weights
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
 from jaxseg.input.feed import make_feed
@@ -61,8 +61,8 @@ class Job:
     pattern: str = "**/*"
 
     def __post_init__(self) -> None:
-        check_name("weights", self.name)
-        if self.name in (RANDOM, self.config.weights):
+        check_new_weights(self.name)
+        if self.name == self.config.weights:
             raise UsageError("the result needs a name of its own", found=self.name, remedy="choose another --name")
 
     @property

@@ -1,6 +1,7 @@
 """A small study, prepared data without pixels, workers in this process."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -47,7 +48,8 @@ def open_none(lease: Lease) -> Iterator[InlinePool]:
 def _keep_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(work, "_prepared", True)  # the environment of the tests stays as it is
     monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    here = Path(__file__)  # and not a copy of the package that is installed
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here.parent), str(here.parents[2])]))
 
 
 @pytest.fixture

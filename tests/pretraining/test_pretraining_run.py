@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -173,8 +174,11 @@ def test_config_json_is_the_configuration(finished: Job) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("crop", 100), ("batch", 1), ("zoom", 0.5), ("depth", 20), ("width", 0.3), ("learning_rate", 0.0), ("grey", 2.0)],
+    [
+        *[("crop", 100), ("batch", 1), ("zoom", 0.5), ("depth", 20), ("width", 0.3), ("learning_rate", 0.0)],
+        *[("grey", 2.0), ("warm_up", 1.5), ("blur", math.nan), ("compute_dtype", "float16")],
+    ],
 )
-def test_bad_settings_are_refused(name: str, value: float) -> None:
+def test_bad_settings_are_refused(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{name}.*\n.*found"):
         PretrainConfig(**{name: value})  # type: ignore[arg-type]
