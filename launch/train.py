@@ -81,14 +81,15 @@ def main() -> None:
     places = Locations.choose(flags.data_dir, flags.weights_dir)
     from jaxseg.evaluation.scoring import summarise
     from jaxseg.execution.single import check_ready, run_single
-    from jaxseg.training.processes import devices_in_all, join, leads
+    from jaxseg.training.processes import devices_in_all, join, leads, will_lead
     from jaxseg.training.run import TrainOptions
     from jaxseg.training.together import train_together
 
     options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds)
     test = flags.test or (flags.dataset,)
     if flags.distributed:
-        check_ready(run, flags.out, places, test)  # in each process: none then waits for one that was refused
+        # in each process, so that none waits for one that was refused; the first one alone scores
+        check_ready(run, flags.out, places, test if will_lead(flags.process_id) else ())
         join(flags.coordinator, flags.processes, flags.process_id)
     should_stop = StopRequest()
     if flags.distributed:

@@ -28,6 +28,15 @@ def is_prepared(name: str, data_dir: Path) -> bool:
     return False
 
 
+def check_readable(name: str, data_dir: Path) -> None:
+    """`UnreadableError` where what is prepared may be whole, but the system does not let us see: it is not replaced."""
+    folder = prepared_folder(name, data_dir)
+    try:
+        _is_whole(folder)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def _is_whole(folder: Path) -> bool:
     """Whether the card and the files that it lists are there, as long as they were; OSError where that is not told."""
     try:
@@ -50,11 +59,9 @@ def read_card(name: str, data_dir: Path) -> Card:
         UsageError: the name is neither built in nor prepared.
     """
     folder = prepared_folder(name, data_dir)
-    try:
-        if _is_whole(folder):
-            return Card.read(folder)
-    except OSError as error:
-        raise unreadable(folder, error) from error
+    check_readable(name, data_dir)
+    if _is_whole(folder):
+        return Card.read(folder)
     if folder.exists():
         remedy = f"delete {folder} and prepare the dataset again"
         raise InputError("is incomplete or damaged", file=folder, remedy=remedy)

@@ -21,7 +21,7 @@ from jaxseg.datasets.classes import beside, checked
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.folder import Masks, folder_description, folder_examples, own_root
-from jaxseg.datasets.prepared import VERSION, is_prepared, prepared_folder
+from jaxseg.datasets.prepared import VERSION, check_readable, is_prepared, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, new_folder, read_errors
@@ -41,6 +41,7 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
         UsageError: unknown name. InputError: files missing, damaged or not the official number.
     """
     description = describe(name)
+    check_readable(name, data_dir)
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
     with contextlib.ExitStack() as stack, read_errors(manual_dir or data_dir):
@@ -79,6 +80,7 @@ def prepare_folder(
         raise UsageError("classes are named for masks of another kind", found=masks, remedy="give --masks classes too")
     if name in DESCRIPTIONS:
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
+    check_readable(name, data_dir)
     if is_prepared(name, data_dir):
         return prepared_folder(name, data_dir)
     with contextlib.ExitStack() as stack, read_errors(source):

@@ -23,7 +23,8 @@ FIRST_WAIT, LONGEST_WAIT = 60.0, 1800.0  # seconds until the next run is tried, 
 ALONE = 10.0  # seconds without another GPU at work until it is not waited for any more
 LOOK = 0.5  # seconds
 AT_WORK = "[!.]*"  # names of the files that workers leave, of those who are at a run
-FAILING, WORKING, HANDED_BACK = ".failing-*", ".working-*", ".handed-back-*"  # and others beside them
+FAILING, WORKING = ".failing-*", ".working-*"  # and others beside them, one for each GPU,
+HANDED_BACK, RETURNED = ".handed-back-*", ".returned-*"  # or for each run that one has handed back
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def told() -> Iterator[None]:
         remedy = "repeat the command to resume; where the GPU's memory is full, let nobody else use it, or train with"
         remedy += " a smaller batch; python launch/doctor.py tells more"
         if one_graph.doubt(str(error)):
-            remedy = "repeat the command to resume: it does not take a training step as one CUDA graph any more"
+            remedy = "repeat the command to resume: it does not take a training step as one CUDA graph from now on"
             remedy += f", unless {one_graph.ONE_GRAPH} is set by hand"
         raise DeviceError(f"the GPU failed: {error}", remedy=remedy) from error
 
@@ -66,7 +67,7 @@ class Marks:
     def at(self, run_id: str) -> Iterator[None]:
         """Mark the run that this worker is at."""
         mark = self.folder / run_id
-        write_json(mark, {"host": self.host, "gpu": self.gpu, "pid": os.getpid()})
+        write_json(mark, {**self._place, "pid": os.getpid()})
         try:
             yield
         finally:
@@ -75,52 +76,74 @@ class Marks:
     def failed(self, problem: str) -> None:
         """Note that this worker's GPU has failed once more."""
         times = self._times() + 1 if self._own.exists() else 1
-        write_json(self._own, {"times": times, "host": self.host, "gpu": self.gpu, "problem": problem})
+        write_json(self._own, {**self._place, "times": times, "problem": problem})
 
     def worked(self) -> None:
         self._own.unlink(missing_ok=True)
         if self.gpu:
-            write_json(_file(self.folder, WORKING, self.host, self.gpu), {"host": self.host, "gpu": self.gpu})
+            write_json(_file(self.folder, WORKING, self.host, self.gpu), self._place)
 
     def may_try(self, run_id: str, should_stop: Callable[[], bool]) -> bool:
         """Where this worker's GPU has failed, leave runs to others for a while.
 
         Returns:
-            False where the run is theirs now, who have worked before and are idle.
+            False where the run is theirs now, who have worked since and are idle. A GPU hands each back but once: who
+            has worked may be gone, as with a cluster's job.
         """
-        if not self._own.exists():
+        if not self._own.exists() or self._has_handed_back(run_id):
             return True
         now = time.time()
         until = now + min(FIRST_WAIT * 2 ** (self._times() - 1), LONGEST_WAIT)
-        alone_from = now + ALONE if self._others(WORKING) or self._others(AT_WORK) else now
+        alone_from = now + ALONE if self._others(AT_WORK) or self._others_have_worked() else now
         while now < min(until, alone_from) and not should_stop():
             time.sleep(LOOK)
             now = time.time()
             alone_from = now + ALONE if self._others(AT_WORK) else alone_from
-        if now >= until or should_stop() or not self._others(WORKING):
+        if now >= until or should_stop() or not self._others_have_worked():
             return True
-        (self.folder / HANDED_BACK.replace("*", run_id)).touch()
+        write_json(_file(self.folder, HANDED_BACK, run_id), self._place)
         return False
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"host": self.host, "gpu": self.gpu}
+
+    def _has_handed_back(self, run_id: str) -> bool:
+        return _content(_file(self.folder, RETURNED, run_id)) == self._place
 
     def _times(self) -> int:
         return int(_content(self._own).get("times", 1))
 
-    def _others(self, kind: str) -> bool:
-        """Whether any of these files is of a GPU that has not failed last."""
-        places = {(str(told["host"]), str(told["gpu"])) for told in map(_content, self.folder.glob(kind)) if told}
-        return any(not _file(self.folder, FAILING, host, gpu).exists() for host, gpu in places)
+    def _others_have_worked(self) -> bool:
+        """Whether any has ended a run since this one failed."""
+        return self._others(WORKING, since=self._own.stat().st_mtime_ns)
+
+    def _others(self, kind: str, since: int = 0) -> bool:
+        """Whether any of these files, written since then, is of a GPU that has not failed last."""
+        told = [_content(file) for file in self.folder.glob(kind) if _written(file) > since]
+        places = {(str(each["host"]), str(each["gpu"])) for each in told if each}
+        return any(not _file(self.folder, FAILING, *place).exists() for place in places)
 
 
 def was_handed_back(folder: Path, run_id: str) -> bool:
     """Whether a worker ended without having tried the run; tells so once."""
-    file = folder / HANDED_BACK.replace("*", run_id)
-    told = file.exists()
-    file.unlink(missing_ok=True)
-    return told
+    try:
+        _file(folder, HANDED_BACK, run_id).replace(_file(folder, RETURNED, run_id))
+        return True
+    except OSError:
+        return False
 
 
-def _file(folder: Path, kind: str, host: str, gpu: str) -> Path:
-    return folder / kind.replace("*", f"{host}-{gpu.replace('/', '_')}")  # as in "MIG-GPU-…/3/0"
+def _written(file: Path) -> int:
+    """When, in nanoseconds; 0 where it has gone meanwhile."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _file(folder: Path, kind: str, *names: str) -> Path:
+    return folder / kind.replace("*", "-".join(names).replace("/", "_"))  # as in "MIG-GPU-…/3/0"
 
 
 def problems(folder: Path) -> dict[str, str]:

@@ -48,6 +48,8 @@ def check_ready(run: RunConfig, out: Path, places: Locations, test_datasets: tup
         UsageError: no such dataset, or one that does not fit the run.
     """
     folder = RunFolder.of(out, run)
+    if folder.is_done(test_datasets):
+        return
     scored = folder.read_done()["test_datasets"] if folder.done.exists() else ()
     trained = Checkpoints(folder.checkpoints).ended
     needed = [name for name in test_datasets if name not in scored]

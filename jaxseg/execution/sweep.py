@@ -189,9 +189,11 @@ class _Loop:
         for place, problem in failing_gpus.problems(self.progress.marks).items():
             if place not in self.told:
                 self.told.add(place)
-                self.sweep.say(f"{place} has failed, others get its runs first: {problem.partition(chr(10))[0]}")
+                first_line = problem.partition("\n")[0]
+                self.sweep.say(f"{place} has failed; others that work get its runs first: {first_line}")
 
     def _submit(self, item: Item) -> None:
+        RunFolder.of(self.plan.folder, item.run).error.unlink(missing_ok=True)  # of a former sweep
         self.progress.states[item.id] = "queued"
         future = self.pool.submit(self.sweep.assignment(item, self.lease, self.progress.marks))
         self.futures[future] = item

@@ -42,7 +42,8 @@ def predict_files(
         raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
     files = list(_files(images))
     _check_names(files)
-    _check_replaced(files, out)
+    with disk_errors(out):
+        _check_replaced(files, out)
     model = load(run, budget)
     classes = model.run.recipe.model.classes
     if threshold is not None and classes > 1:

@@ -108,6 +108,12 @@ def end_without_the_others(message: str) -> NoReturn:
     os._exit(StoppedError.exit_code)
 
 
+def will_lead(process_id: int | None) -> bool:
+    """Whether this process will lead after `join`, as far as its number or Slurm's or Open MPI's tells."""
+    told = [os.environ.get(name) for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK")]
+    return process_id == 0 if process_id is not None else "0" in told
+
+
 def leads() -> bool:
     """Whether this process writes the run's files; true where it is the only one."""
     return jax.process_index() == 0

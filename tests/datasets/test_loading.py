@@ -159,6 +159,8 @@ def test_what_may_not_be_read_is_not_taken_for_damage(
     with pytest.raises(UnreadableError, match=r"Permission denied(.|\n)*repeat the command") as raised:
         load(NAME, tmp_path)
     assert str(folder) in str(raised.value)
+    with pytest.raises(UnreadableError, match="Permission denied"):
+        prepare(NAME, tmp_path)
 
 
 def _refused(path: Path) -> bytes:

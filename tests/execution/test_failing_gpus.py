@@ -75,9 +75,20 @@ def test_it_hands_back_a_run_that_others_could_do_at_once(tmp_path: Path) -> Non
     assert not was_handed_back(tmp_path, "another-run")
     assert was_handed_back(tmp_path, "a-run")
     assert not was_handed_back(tmp_path, "a-run"), "told once"
+    assert bad.may_try("a-run", lambda: False), "it comes back: whoever worked is gone"
+    assert not bad.may_try("a-third", lambda: False)
     good.failed("an illegal address")
     assert bad.may_try("a-run", lambda: False), "none is left to do it"
     assert not was_handed_back(tmp_path, "a-run")
+
+
+def test_those_that_worked_before_it_failed_may_be_gone(tmp_path: Path) -> None:
+    """As the node of a cluster's former job."""
+    Marks(tmp_path, "another_node", "0").worked()
+    time.sleep(0.02)  # longer than a file system's clock takes
+    bad = Marks(tmp_path, "node", "0")
+    bad.failed("an illegal address")
+    assert waited(bad) < 0.1
 
 
 def test_what_failed_is_told_by_place(tmp_path: Path) -> None:
@@ -100,7 +111,10 @@ def test_an_error_of_the_gpu_is_told_with_a_remedy(gpu: None, monkeypatch: pytes
 
 def test_a_failing_graph_is_told_and_doubted(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failing_gpus.one_graph, "doubt", lambda problem: True)
-    with pytest.raises(DeviceError, match=r"CAPTURE(.|\n)*not take a training step as one CUDA graph any more"), told():
+    with (
+        pytest.raises(DeviceError, match=r"CAPTURE(.|\n)*not take a training step as one CUDA graph"),
+        told(),
+    ):
         raise jax.errors.JaxRuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
 
 

@@ -207,7 +207,7 @@ def test_runs_of_a_broken_gpu_are_done_by_another(
     assert Counter(lines(study / "ended.txt")) == Counter(RUNS)
     assert len(lines(study / "started.txt")) <= len(RUNS) + 2, "it waits while the other is at work"
     assert "GPU 1 of" in output
-    assert "has failed, others get its runs first: the GPU failed: an illegal memory access" in output
+    assert "has failed; others that work get its runs first: the GPU failed: an illegal memory access" in output
     assert not list((study / "runs").glob("*/error.txt"))
 
 
@@ -235,7 +235,7 @@ def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(tmp_path: Pa
     assert retries(WorkerLost(0, "node"), task) == 1
     (checkpoints / "latest-00000060").mkdir()
     assert retries(RuntimeError("no block could be started"), task) == 1
-    (tmp_path / f".handed-back-{run.run_id}").touch()
+    (tmp_path / f".handed-back-{run.run_id}").write_text("{}")
     assert retries(lost, task) == 0.2, "it was not tried"
     assert retries(lost, task) == 1
 

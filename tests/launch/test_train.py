@@ -43,18 +43,35 @@ def test_processes_that_compile_together_do_not_settle_how_a_gpu_takes_a_step(
     assert said == ["error: told 0"]
 
 
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        (["--test", "nope"], {"SLURM_PROCID": "0"}),  # the first one scores
+        (["--test", "nope", "--process-id", "0"], {}),
+        (["--weights", "nope"], {"SLURM_PROCID": "1"}),
+        (["--weights", "nope", "--test", "elsewhere"], {"OMPI_COMM_WORLD_RANK": "3"}),
+    ],
+)
 def test_processes_that_would_be_refused_do_not_wait_for_each_other(
-    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    number: dict[str, str],
+    tmp_path: Path,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("JAXSEG_ONE_GRAPH", "0")
     monkeypatch.setattr("jaxseg.execution.start.prepare_process", lambda recipe: None)
     monkeypatch.setattr("jaxseg.training.processes.join", lambda *_: pytest.fail("joined other processes"))
     monkeypatch.setattr("jaxseg.command.StopRequest", lambda: lambda: False)
-    options = ["--dataset", "synthetic_nuclei_a", "--test", "nope", "--distributed"]
-    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *options, "--out", str(tmp_path), "--data-dir", str(data_dir)])
+    for name, value in number.items():
+        monkeypatch.setenv(name, value)
+    run = ["--dataset", "synthetic_nuclei_a", "--distributed", *options]
+    places = ["--out", tmp_path, "--data-dir", data_dir, "--weights-dir", tmp_path]
+    monkeypatch.setattr(sys, "argv", list(map(str, [PROGRAM, *run, *places])))
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(PROGRAM), run_name="__main__")
-    assert ended.value.code == 2
+    assert ended.value.code == (2 if "--weights" not in options else 3)
     assert "nope" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
