@@ -22,8 +22,6 @@ CONVOLUTIONS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 MOST_CORES = 2  # for which YNNPACK may convolve
 OUTPUTS_OF_A_CORE = 64  # that YNNPACK gives each at least
 PAUSE = 0.001  # seconds between two training steps on a CPU, for the former to give back its memory
-
-
 ON_CPU = "python launch/doctor.py tells more; or compute on the CPU: JAX_PLATFORMS=cpu, for a sweep --gpus none"
 
 

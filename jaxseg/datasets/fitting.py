@@ -11,24 +11,33 @@ from jaxseg.errors import UsageError
 
 
 def check_fits(run: RunConfig, names: Iterable[str], data_dir: Path) -> None:
-    """Refuse datasets that the run cannot be trained or scored on.
-
-    Raises:
-        InputError: one is not prepared, or damaged.
-        UsageError: no such dataset, one for another task than the run's own, or of another number of classes.
-    """
+    """Refuse datasets that the run cannot be trained or scored on; see `check_dataset`."""
     task = _task(run.dataset, data_dir)
     for name in names:
-        card = read_card(name, data_dir)
-        if task is not None and card.task != task:
-            raise UsageError(
-                f"dataset {name} is for another task than {run.dataset}, which the run is trained on",
-                file=prepared_folder(name, data_dir),
-                found=card.task,
-                expected=task,
-                remedy="score the run on datasets of its own task",
-            )
-        check_classes(name, card.classes or (card.task,), run.recipe.model.classes)
+        check_dataset(name, task, run.recipe.model.classes, data_dir)
+
+
+def check_dataset(name: str, task: str | None, classes: int, data_dir: Path) -> None:
+    """Refuse a dataset that is not prepared for a task.
+
+    Args:
+        task: None where any will do.
+        classes: that the model tells apart.
+
+    Raises:
+        InputError: it is not prepared, or damaged.
+        UsageError: no such dataset, one for another task, or of another number of classes.
+    """
+    card = read_card(name, data_dir)
+    if task is not None and card.task != task:
+        raise UsageError(
+            f"dataset {name} is for another task",
+            file=prepared_folder(name, data_dir),
+            found=card.task,
+            expected=task,
+            remedy="train and test on datasets of one task; that of a study stands in its configuration",
+        )
+    check_classes(name, card.classes or (card.task,), classes)
 
 
 def _task(name: str, data_dir: Path) -> str | None:

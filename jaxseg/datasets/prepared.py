@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxseg.config import check_name
 from jaxseg.datasets.card import FILE_NAME, Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError, UnreadableError, UsageError
 from jaxseg.files import OF_CONTENT, unreadable
 
 VERSION = "1.0.0"  # of the prepared form; another number keeps older data apart
@@ -23,30 +23,24 @@ def prepared_folder(name: str, data_dir: Path) -> Path:
 
 def is_prepared(name: str, data_dir: Path) -> bool:
     """True when the card can be read and every file that it lists has its size."""
-    with contextlib.suppress(OSError):
-        return _is_whole(prepared_folder(name, data_dir))
+    with contextlib.suppress(UnreadableError):
+        return is_whole(name, data_dir)
     return False
 
 
-def check_readable(name: str, data_dir: Path) -> None:
-    """`UnreadableError` where what is prepared may be whole, but the system does not let us see: it is not replaced."""
+def is_whole(name: str, data_dir: Path) -> bool:
+    """The same, but `UnreadableError` where the system does not let us see: it must not be prepared anew."""
     folder = prepared_folder(name, data_dir)
-    try:
-        _is_whole(folder)
-    except OSError as error:
-        raise unreadable(folder, error) from error
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the card and the files that it lists are there, as long as they were; OSError where that is not told."""
     try:
         files = json.loads((folder / FILE_NAME).read_bytes())["files"]
         whole = all((folder / file).stat().st_size == size for file, size in files.items())
     except (*OF_CONTENT, ValueError, KeyError, TypeError, AttributeError):
         return False
-    for file in files:
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    for file in files if whole else ():
         if not os.access(folder / file, os.R_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder / file)
+            raise unreadable(folder / file, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     return whole
 
 
@@ -59,8 +53,7 @@ def read_card(name: str, data_dir: Path) -> Card:
         UsageError: the name is neither built in nor prepared.
     """
     folder = prepared_folder(name, data_dir)
-    check_readable(name, data_dir)
-    if _is_whole(folder):
+    if is_whole(name, data_dir):
         return Card.read(folder)
     if folder.exists():
         remedy = f"delete {folder} and prepare the dataset again"

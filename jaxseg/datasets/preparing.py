@@ -21,7 +21,7 @@ from jaxseg.datasets.classes import beside, checked
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.folder import Masks, folder_description, folder_examples, own_root
-from jaxseg.datasets.prepared import VERSION, check_readable, is_prepared, prepared_folder
+from jaxseg.datasets.prepared import VERSION, is_whole, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, new_folder, read_errors
@@ -41,8 +41,7 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
         UsageError: unknown name. InputError: files missing, damaged or not the official number.
     """
     description = describe(name)
-    check_readable(name, data_dir)
-    if is_prepared(name, data_dir):
+    if is_whole(name, data_dir):
         return prepared_folder(name, data_dir)
     with contextlib.ExitStack() as stack, read_errors(manual_dir or data_dir):
         examples = (
@@ -80,8 +79,7 @@ def prepare_folder(
         raise UsageError("classes are named for masks of another kind", found=masks, remedy="give --masks classes too")
     if name in DESCRIPTIONS:
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
-    check_readable(name, data_dir)
-    if is_prepared(name, data_dir):
+    if is_whole(name, data_dir):
         return prepared_folder(name, data_dir)
     with contextlib.ExitStack() as stack, read_errors(source):
         if is_archive(source):
@@ -145,7 +143,7 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         for left in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
-        yield is_prepared(name, data_dir)
+        yield is_whole(name, data_dir)
     finally:
         with contextlib.suppress(OSError):  # it is not empty, as it should be
             folder.parent.rmdir()

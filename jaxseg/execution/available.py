@@ -4,9 +4,9 @@ from pathlib import Path
 
 from jaxseg.config import RANDOM, ModelConfig
 from jaxseg.datasets.catalogue import DESCRIPTIONS
-from jaxseg.datasets.classes import check_classes
+from jaxseg.datasets.fitting import check_dataset
 from jaxseg.datasets.prepared import is_prepared, read_card
-from jaxseg.errors import InputError, JaxsegError, UsageError
+from jaxseg.errors import InputError, JaxsegError
 from jaxseg.models.receipt import Receipt
 
 
@@ -17,18 +17,10 @@ def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> s
         classes: that the model tells apart.
     """
     try:
-        card = read_card(name, data_dir)
+        check_dataset(name, task, classes, data_dir)
     except JaxsegError as error:
-        source = DESCRIPTIONS[name].how_to_get if name in DESCRIPTIONS else ""
-        return f"{error}\n  source:   {source}" if source else str(error)
-    if task is not None and card.task != task:
-        problem = f"dataset {name} in {data_dir} is for another task"
-        remedy = f"set the study's task to {card.task}, or choose another dataset"
-        return str(UsageError(problem, found=card.task, expected=task, remedy=remedy))
-    try:
-        check_classes(name, card.classes or (card.task,), classes)
-    except UsageError as error:
-        return str(error)
+        unprepared = name in DESCRIPTIONS and not is_prepared(name, data_dir)
+        return f"{error}\n  source:   {DESCRIPTIONS[name].how_to_get}" if unprepared else str(error)
     return None
 
 

@@ -30,13 +30,15 @@ HANDED_BACK, RETURNED = ".handed-back-*", ".returned-*"  # or for each run that 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Errors of the device as `DeviceError`, that it cannot be used too; on CPUs, where they tell of us, they pass."""
-    from jaxseg.compute.device import check_platform, on_cpu  # which import JAX
+    from jax.errors import JaxRuntimeError  # not before a worker has set what JAX reads
+
+    from jaxseg.compute.device import check_platform, on_cpu
 
     check_platform()
     try:
         yield
-    except RuntimeError as error:
-        if type(error).__name__ != "JaxRuntimeError" or on_cpu():
+    except JaxRuntimeError as error:
+        if on_cpu():
             raise
         remedy = "repeat the command to resume; where the GPU's memory is full, let nobody else use it, or train with"
         remedy += " a smaller batch; python launch/doctor.py tells more"
@@ -84,7 +86,7 @@ class Marks:
             write_json(_file(self.folder, WORKING, self.host, self.gpu), self._place)
 
     def may_try(self, run_id: str, should_stop: Callable[[], bool]) -> bool:
-        """Where this worker's GPU has failed, leave runs to others for a while.
+        """Where this worker's GPU has failed, leave runs to others for a while, or until one that shares it has worked.
 
         Returns:
             False where the run is theirs now, who have worked since and are idle. A GPU hands each back but once: who
@@ -95,11 +97,11 @@ class Marks:
         now = time.time()
         until = now + min(FIRST_WAIT * 2 ** (self._times() - 1), LONGEST_WAIT)
         alone_from = now + ALONE if self._others(AT_WORK) or self._others_have_worked() else now
-        while now < min(until, alone_from) and not should_stop():
+        while now < min(until, alone_from) and self._own.exists() and not should_stop():
             time.sleep(LOOK)
             now = time.time()
             alone_from = now + ALONE if self._others(AT_WORK) else alone_from
-        if now >= until or should_stop() or not self._others_have_worked():
+        if now >= until or not self._own.exists() or should_stop() or not self._others_have_worked():
             return True
         write_json(_file(self.folder, HANDED_BACK, run_id), self._place)
         return False
@@ -116,7 +118,7 @@ class Marks:
 
     def _others_have_worked(self) -> bool:
         """Whether any has ended a run since this one failed."""
-        return self._others(WORKING, since=self._own.stat().st_mtime_ns)
+        return self._others(WORKING, since=_written(self._own))
 
     def _others(self, kind: str, since: int = 0) -> bool:
         """Whether any of these files, written since then, is of a GPU that has not failed last."""

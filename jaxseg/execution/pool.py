@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jaxseg.execution.blocks import FailedBlocks, GuardedExecutor
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
-HANDED_BACK = 0.2  # of a retry: what it costs a run that a worker with a failing GPU did not try
+UNTRIED = 0.2  # of a retry: what it costs a run that a worker with a failing GPU did not try
 HEARTBEAT = 5  # seconds; also how soon a killed worker is replaced
 PATIENCE = 120  # seconds without a sign of life after which a pool of workers counts as lost, and its runs begin again
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
@@ -101,7 +101,7 @@ class Retries:
     def __call__(self, error: Exception, task: Any) -> float:
         (assignment,) = task["args"]
         if was_handed_back(assignment.marks, assignment.run.run_id):
-            return HANDED_BACK
+            return UNTRIED
         return 0.0 if self.note(assignment) and _lost(error) else 1.0
 
 

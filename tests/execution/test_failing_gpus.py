@@ -82,6 +82,21 @@ def test_it_hands_back_a_run_that_others_could_do_at_once(tmp_path: Path) -> Non
     assert not was_handed_back(tmp_path, "a-run")
 
 
+def test_it_goes_on_when_a_worker_that_shares_it_has_worked(tmp_path: Path) -> None:
+    bad, shared, good = (Marks(tmp_path, "node", gpu) for gpu in ("0", "0", "1"))
+    for _ in range(3):
+        bad.failed("out of memory")
+    tries: list[bool] = []
+    with good.at("another-run"):
+        waiting = threading.Thread(target=lambda: tries.append(bad.may_try("a-run", lambda: False)))
+        waiting.start()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+        shared.worked()
+        waiting.join(0.2)
+    assert tries == [True]
+
+
 def test_those_that_worked_before_it_failed_may_be_gone(tmp_path: Path) -> None:
     """As the node of a cluster's former job."""
     Marks(tmp_path, "another_node", "0").worked()

@@ -116,7 +116,7 @@ def test_data_of_another_task(study: Study, tmp_path: Path, locations: Locations
     wrong = dataclasses.replace(study, task="nuclei")
     notes = "".join(make_plan(wrong, tmp_path / "study", locations).notes)
     assert re.search(
-        r"another task\n +found: +(\w+)\n +expected: +nuclei\n +remedy: +set the study's task to \1,", notes
+        r"another task\n +found: +(\w+)\n +expected: +nuclei\n +remedy: +train and test on datasets of one task", notes
     )
 
 

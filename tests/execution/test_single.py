@@ -25,7 +25,7 @@ THREE = dataclasses.replace(RECIPE, model=ModelConfig(depth=18, width=1 / 16, cl
         (RunConfig("synthetic_glands_x"), ("site_b",), 2, "no such dataset"),
         (RunConfig("glas"), ("glas",), 3, "glas is not prepared"),
         (RUN, ("site_b", "nope"), 2, "nope"),
-        (RUN, ("cells",), 2, "cells is for another task than site_a"),
+        (RUN, ("cells",), 2, "cells is for another task"),
         (dataclasses.replace(RUN, recipe=THREE), ("site_a",), 2, "another number of classes"),
         (
             dataclasses.replace(RUN, weights="nosuch"),
