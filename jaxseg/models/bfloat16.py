@@ -49,24 +49,28 @@ def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
 
     Gives (B, H', W', outputs), float32.
     """
-    height, width, inputs, outputs = kernel.shape
-    matrix = kernel.transpose(1, 2, 0, 3).reshape(width * inputs, height * outputs)
-    return _added(_beside(x, width, padding), matrix, height)
+    return _convolved(_padded_in_parts(x, padding[1]), kernel, padding[0])
 
 
 def _forward(x: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
-    return convolve(x, kernel, padding), (x, kernel)
+    return _convolved(_padded(x, padding[1]), kernel, padding[0]), (x, kernel)
+
+
+def _convolved(padded: Array, kernel: Array, padding: tuple[int, int]) -> Array:
+    height, width, inputs, outputs = kernel.shape
+    matrix = _numbers(_bits(kernel).transpose(1, 2, 0, 3).reshape(width * inputs, height * outputs))
+    return _added(_product(_beside(padded, width), matrix), height, padding)
 
 
 def _backward(padding: Padding, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
     height, width, inputs, outputs = kernel.shape
     (top, bottom), (left, right) = padding
-    inverse = ((height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right))
-    turned = kernel[::-1, ::-1].transpose(0, 2, 1, 3).reshape(height * inputs, width * outputs)
-    of_x = _added(_beside(gradient, width, inverse), turned, height, transposed=True)
-    gradients = _beside(gradient, width, ((0, 0), inverse[1])).reshape(-1, width * outputs)
-    products = _product(_above(x, height, padding[0]), gradients)
+    down, across = (height - 1 - top, height - 1 - bottom), (width - 1 - left, width - 1 - right)
+    gradients = _beside(_padded_in_parts(gradient, across), width)
+    turned = _numbers(_bits(kernel)[::-1, ::-1].transpose(0, 2, 1, 3).reshape(height * inputs, width * outputs))
+    of_x = _added(_product(gradients, turned, transposed=True), height, down)
+    products = _product(_above(x, height, padding[0]), gradients.reshape(-1, width * outputs))
     of_kernel = products.reshape(height, inputs, width, outputs)[:, :, ::-1].transpose(0, 2, 1, 3)
     return of_x, _round(of_kernel)
 
@@ -75,28 +79,58 @@ convolve.defvjp(_forward, _backward)
 
 
 def convolve_strided(x: Array, kernel: Array, stride: int) -> Array:
-    """As `convolve`, padded by size // 2 (odd); the stride divides height and width.
+    """As `convolve`, padded by size // 2; the size is odd, the stride not larger, and divides height and width.
 
-    As many neighbours as the stride, in height and in width, are taken for one pixel with all their channels; then the
-    stride is 1, and the kernel reaches over fewer pixels, not all of whose channels it covers.
+    A sum of convolutions at stride 1: of every so many rows and columns of `x`, with the taps that meet them.
     """
     batch, height, width, inputs = x.shape
-    size, reach = len(kernel), len(kernel) // 2
-    before, after = -(-reach // stride), -(-(size - reach) // stride)  # blocks that reach over the kernel's pixels
-    margin = (before * stride - reach, after * stride - (size - reach))
-    taps = before + after
-    blocks = jnp.pad(kernel, (margin, margin, (0, 0), (0, 0))).reshape(taps, stride, taps, stride, inputs, -1)
     pixels = x.reshape(batch, height // stride, stride, width // stride, stride, inputs)
-    return convolve(
-        pixels.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // stride, width // stride, -1),
-        blocks.transpose(0, 2, 1, 3, 4, 5).reshape(taps, taps, stride * stride * inputs, -1),
-        ((before, after - 1),) * 2,
-    )
+    met = [_taps_that_meet(first, len(kernel), stride) for first in range(stride)]
+    parts = [
+        convolve(some, _chosen(_chosen(kernel, rows, 0), columns, 1), (down, across))
+        for (rows, down), of_rows in zip(met, jnp.unstack(pixels, axis=2), strict=True)
+        for (columns, across), some in zip(met, jnp.unstack(of_rows, axis=3), strict=True)
+    ]
+    return functools.reduce(operator.add, parts)
 
 
-def _beside(x: Array, width: int, padding: Padding) -> Array:
-    """(B, H, W, C), padded and rounded -> (B, H', W', width * C): each pixel with those to its right."""
-    padded = lax.pad(_bits(_round(x)), jnp.uint16(0), ((0, 0, 0), (*padding[0], 0), (*padding[1], 0), (0, 0, 0)))
+def _taps_that_meet(first: int, size: int, stride: int) -> tuple[range, tuple[int, int]]:
+    """Those of a kernel that meet every `stride`-th pixel from the first, and padding before and after these pixels."""
+    reach = size // 2
+    before, after = (reach + first) // stride, (reach - first) // stride
+    return range(first + reach - before * stride, size, stride), (before, after)
+
+
+def _chosen(kernel: Array, taps: range, axis: int) -> Array:
+    """Split and joined, not sliced: so is the gradient, which XLA computes faster than a sum of padded arrays."""
+    parts = jnp.split(kernel, kernel.shape[axis], axis)
+    return jnp.concatenate([parts[tap] for tap in taps], axis)
+
+
+def _padded(x: Array, padding: tuple[int, int]) -> Array:
+    """(B, H, W, C), rounded, with 0 to its left and right."""
+    return lax.pad(_bits(_round(x)), jnp.uint16(0), ((0, 0, 0), (0, 0, 0), (*padding, 0), (0, 0, 0)))
+
+
+def _padded_in_parts(x: Array, padding: tuple[int, int]) -> Array:
+    """The same in a loop over parts of the height, since XLA stores what a loop gives.
+
+    A map that has no other user, as in predicting, or a gradient, it would compute anew, from the product before, for
+    each of the columns that `_beside` lays side by side. Not a loop over the images, which devices share out.
+    """
+    batch, height, width, channels = x.shape
+    parts = 2 if height % 2 == 0 else height
+    rows = height // parts
+
+    def put(part: Array, whole: Array) -> Array:
+        some = lax.dynamic_slice_in_dim(x, part * rows, rows, 1)
+        return lax.dynamic_update_slice_in_dim(whole, _padded(some, padding), part * rows, 1)
+
+    return lax.fori_loop(0, parts, put, jnp.zeros((batch, height, width + sum(padding), channels), jnp.uint16))
+
+
+def _beside(padded: Array, width: int) -> Array:
+    """(B, H, W, C), from `_padded` -> (B, H, W', width * C): each pixel with those to its right."""
     batch, height, across, channels = padded.shape
     count = across - width + 1
     windows = lax.gather(
@@ -119,18 +153,25 @@ def _above(x: Array, height: int, padding: tuple[int, int]) -> Array:
     return _numbers(rows).reshape(height * channels, batch * last * across)
 
 
-def _added(x: Array, matrix: Array, height: int, transposed: bool = False) -> Array:
-    """Pixels with those beside them times the rows of a kernel, each row's map moved up by its number."""
-    batch, down, across, _ = x.shape
-    products = _product(x.reshape(-1, x.shape[-1]), matrix, transposed).reshape(batch, down, across, height, -1)
-    last = down - height + 1
-    return functools.reduce(operator.add, (products[:, row : row + last, :, row] for row in range(height)))
+def _added(products: Array, height: int, padding: tuple[int, int]) -> Array:
+    """(B, H, W, height * C), a map for each row of a kernel -> (B, H', W, C): the sum, each moved up by its number."""
+    batch, down, across, _ = products.shape
+    maps = products.reshape(batch, down, across, height, -1)
+    beyond = padding[1] - (height - 1)  # rows of the result beyond those of the maps, at the bottom of the last one
+
+    def moved(row: int) -> Array:
+        rows = (padding[0] - row, beyond + row, 0)  # 0 where it has none, and without those that nobody asks for
+        return lax.pad(maps[:, :, :, row], jnp.float32(0), ((0, 0, 0), rows, (0, 0, 0), (0, 0, 0)))
+
+    return functools.reduce(operator.add, map(moved, range(height)))
 
 
 def _product(first: Array, second: Array, transposed: bool = False) -> Array:
-    """Product of bfloat16, summed in float32, with the second or with its transpose."""
+    """Product of (..., K) and (K, N), both bfloat16, or (N, K) transposed: (..., N), float32."""
     dimensions = (((1,), (1 if transposed else 0,)), ((), ()))
-    return lax.dot_general(first, second, dimensions, preferred_element_type=jnp.float32)
+    rows = first.reshape(-1, first.shape[-1])
+    products = lax.dot_general(rows, second, dimensions, preferred_element_type=jnp.float32)
+    return products.reshape(*first.shape[:-1], -1)
 
 
 def _transposed(matrix: Array) -> Array:

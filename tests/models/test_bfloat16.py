@@ -16,6 +16,7 @@ from jaxseg.config import ModelConfig
 from jaxseg.models import bfloat16
 from jaxseg.models.convolution import convolve, convolve_upsampled
 from jaxseg.models.initial import initial
+from jaxseg.models.layers import relu
 from jaxseg.models.rounding import rounded
 from jaxseg.models.unet import network
 
@@ -62,6 +63,7 @@ def test_convolution_and_its_gradients(shape: tuple[int, ...], size: int, stride
     assert of_kernel.dtype == jnp.bfloat16
     sums = 2 * HALF_A_DIGIT if upsampled else 1e-6  # sums of an upsampled map's kernels are rounded once more
     assert_near(found, nhwc(expected), sums)
+    np.testing.assert_array_equal(ours(x, kernel.astype(jnp.bfloat16)), found)  # without gradients
     assert_near(of_x, nhwc(image.grad), sums)
     assert weight.grad is not None
     assert_near(of_kernel, weight.grad.numpy(), HALF_A_DIGIT)
@@ -108,6 +110,25 @@ def test_all_products_are_of_the_form_that_the_library_takes() -> None:
     taken = re.findall(r"%ynn_fusion[.\d]* = ", program)
     assert len(taken) == program.count(" dot(") == 4  # one of them transposes
     assert " convolution(" not in program
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_what_is_laid_side_by_side_was_stored_before(gradients: bool) -> None:
+    """Otherwise whatever comes before it is computed once for each of the columns."""
+
+    def network(x: Array, kernels: tuple[Array, ...]) -> Array:
+        for kernel in kernels:
+            x = relu(convolve(x, kernel) * 3 + 1)
+        return x.sum()
+
+    x, kernel = jnp.ones((2, 16, 16, 32)), jnp.ones((3, 3, 32, 32), jnp.bfloat16)
+    function = jax.grad(network, 1) if gradients else network
+    compiled: Any = device.compiled(function, device.precision("bfloat16"))
+    program = compiled.lower(x, (kernel,) * 3).compile().as_text()
+    computations = re.findall(r"^%?\S+ \(([^)]*)\) -> \S+ {\n((?:  .*\n)+)", program, re.MULTILINE)
+    taken = [parameters for parameters, body in computations if " gather(" in body]
+    assert len(taken) >= 3
+    assert all(re.fullmatch(r"[^,]*: (u16|bf16)\[[\d,]*\]", parameters) for parameters in taken), taken
 
 
 def test_devices_exchange_nothing_but_the_kernels_gradients() -> None:
