@@ -1,6 +1,7 @@
 """Turns what a command raises into a message and the exit code that the design promises."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -22,6 +23,18 @@ def command(main: Callable[[], None]) -> None:
     except JaxsegError as error:
         print(f"error: {error}" if error.exit_code != StoppedError.exit_code else str(error), file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still has to write
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has ended, as `head` does when it has seen enough."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class StopRequest:

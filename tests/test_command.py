@@ -1,7 +1,9 @@
-"""What a command does with signals that ask it to end."""
+"""What a command does with signals that ask it to end, and where nobody reads on."""
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -54,3 +56,22 @@ def test_second_ctrl_c_interrupts() -> None:
     time.sleep(ECHO)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ends_without_a_word_where_nobody_reads_on() -> None:
+    says = "from jaxseg.command import command; command(lambda: [print('x' * 80) for _ in range(10_000)])"
+    with subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_another_broken_pipe_is_told() -> None:
+    fails = "import os; from jaxseg.command import command; ends = os.pipe(); os.close(ends[0])\n"
+    fails += "command(lambda: os.write(ends[1], b'x'))"
+    done = subprocess.run([sys.executable, "-c", fails], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
