@@ -11,12 +11,14 @@ from types import FrameType
 from jaxseg.errors import JaxsegError, StoppedError
 
 ECHO = 0.5  # seconds
+OUTPUT = 1  # number of the standard output; `sys.stdout` may be None
 
 
 def command(main: Callable[[], None]) -> None:
     """Run `main` and exit: 0 done; 2 wrong use; 3 bad data or weights; 4 runs failed; 75 stopped."""
     try:
         main()
+        print(end="", flush=True)  # now, and not when Python ends, where nobody can be told of what fails
     except KeyboardInterrupt:
         print("stopped; repeat the command to resume", file=sys.stderr)
         sys.exit(StoppedError.exit_code)
@@ -26,14 +28,14 @@ def command(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         if not _nobody_reads():
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still has to write
+        os.dup2(os.open(os.devnull, os.O_WRONLY), OUTPUT)  # for what Python still has to write
         sys.exit(128 + signal.SIGPIPE)
 
 
 def _nobody_reads() -> bool:
     """Whether standard output is a pipe whose reader has ended, as `head` does when it has seen enough."""
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
+    poll.register(OUTPUT, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 

@@ -58,13 +58,19 @@ def test_second_ctrl_c_interrupts() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ends_without_a_word_where_nobody_reads_on() -> None:
-    says = "from jaxseg.command import command; command(lambda: [print('x' * 80) for _ in range(10_000)])"
-    with subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("lines", [1, 10_000])  # the first of which Python keeps until it ends
+def test_ends_without_a_word_where_nobody_reads_on(lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    says = f"input(); command(lambda: [print('x' * 80) for _ in range({lines})])"
+    code = f"from jaxseg.command import command; {says}"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin
         assert process.stdout
         assert process.stderr
-        assert process.stdout.readline()
         process.stdout.close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
         assert process.stderr.read() == b""
     assert process.returncode == 128 + signal.SIGPIPE
 

@@ -59,16 +59,22 @@ def test_it_does_not_wait_for_those_that_failed_too_or_are_idle(tmp_path: Path) 
         assert waited(bad) >= 0.7
 
 
+def asking(marks: Marks) -> tuple[threading.Thread, list[bool]]:
+    """A worker that waits whether it may try a run, and what it is told in the end."""
+    tries: list[bool] = []
+    waiting = threading.Thread(target=lambda: tries.append(marks.may_try("a-run", lambda: False)))
+    waiting.start()
+    time.sleep(0.3)
+    assert waiting.is_alive()
+    return waiting, tries
+
+
 def test_it_hands_back_a_run_that_others_could_do_at_once(tmp_path: Path) -> None:
     bad, good = Marks(tmp_path, "node", "0"), Marks(tmp_path, "node", "1")
     for _ in range(3):
         bad.failed("an illegal address")
-    tries: list[bool] = []
     with good.at("another-run"):
-        waiting = threading.Thread(target=lambda: tries.append(bad.may_try("a-run", lambda: False)))
-        waiting.start()
-        time.sleep(0.3)
-        assert waiting.is_alive()
+        waiting, tries = asking(bad)
     good.worked()
     waiting.join(0.3)
     assert tries == [False]
@@ -86,12 +92,8 @@ def test_it_goes_on_when_a_worker_that_shares_it_has_worked(tmp_path: Path) -> N
     bad, shared, good = (Marks(tmp_path, "node", gpu) for gpu in ("0", "0", "1"))
     for _ in range(3):
         bad.failed("out of memory")
-    tries: list[bool] = []
     with good.at("another-run"):
-        waiting = threading.Thread(target=lambda: tries.append(bad.may_try("a-run", lambda: False)))
-        waiting.start()
-        time.sleep(0.2)
-        assert waiting.is_alive()
+        waiting, tries = asking(bad)
         shared.worked()
         waiting.join(0.2)
     assert tries == [True]
