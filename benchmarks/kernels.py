@@ -11,7 +11,6 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import tyro
@@ -81,34 +80,19 @@ def compiled_step(flags: Flags) -> str:
 
 
 def _compiled(flags: Flags, devices: list) -> str:
-    import jax
     import numpy as np
     from jax.sharding import Mesh
 
-    from benchmarks.ours import IMAGES, plan_of
-    from jaxseg.config import ModelConfig
-    from jaxseg.input.feed import shapes, stacked
-    from jaxseg.input.statistics import Statistics
-    from jaxseg.models.unet import network
-    from jaxseg.training.mesh import DATA, replicated
-    from jaxseg.training.state import TrainState
+    from benchmarks.ours import IMAGES, recipe_of
+    from jaxseg.training.mesh import DATA
+    from jaxseg.training.setup import arguments_like
     from jaxseg.training.step import make_steps
 
-    mesh = Mesh(np.array(devices), (DATA,))
-    whole = replicated(mesh)
-
-    def like(array: np.ndarray) -> Any:
-        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
-
-    config = ModelConfig(flags.depth, flags.width)
-    net = network(config)
-    source = shapes((IMAGES, 2 * flags.side, 2 * flags.side), flags.side, flags.batch, True, whole, whole)
-    crops = plan_of({"side": flags.side, "batch": flags.batch}).placement(0)
-    placement = jax.tree.map(like, stacked([crops] * flags.steps))
-    statistics, rate = Statistics(*map(like, np.zeros((2, 3), np.float32))), like(np.zeros((), np.float32))
-    train = make_steps(config, flags.side, flags.dtype, mesh).train
-    state = TrainState.shapes(net.params, net.stats, whole)
-    return train.jitted.lower(state, source, placement, statistics, rate).compile().as_text()
+    mesh, recipe = Mesh(np.array(devices), (DATA,)), recipe_of(vars(flags))
+    stack = IMAGES, 2 * flags.side, 2 * flags.side
+    train = make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh).train
+    arguments = arguments_like(recipe, stack, mesh, resident=True, count=flags.steps)
+    return train.jitted.lower(*arguments).compile().as_text()
 
 
 def report(found: list[Kernel], flags: Flags) -> Table:

@@ -15,25 +15,29 @@ from benchmarks.turns import Turn
 from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.inference.trained import TrainedModel
-from jaxseg.input.feed import make_feed, stacked
-from jaxseg.input.plan import Plan
+from jaxseg.input.feed import make_feed
+from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack, render
 from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
-from jaxseg.models.unet import network
 from jaxseg.training.beside import beside
-from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import make_steps, steps_per_dispatch
+from jaxseg.training.setup import make_setup
+from jaxseg.training.step import steps_per_dispatch
 
 IMAGES = 16  # in the stack that crops are cut from
 STREAM = ("benchmark",)
 
 
-def plan_of(setting: dict[str, Any]) -> Plan:
+def plan_of(setting: dict[str, Any]) -> CropPlan:
     """Crops of `side` from images twice as large."""
     sizes = np.full((IMAGES, 2), 2 * setting["side"], np.int32)
-    return Plan(np.arange(IMAGES), sizes, setting["batch"], setting["side"], rotate=True, stream=STREAM)
+    return CropPlan(np.arange(IMAGES), sizes, setting["batch"], setting["side"], rotate=True, stream=STREAM)
+
+
+def recipe_of(setting: dict[str, Any]) -> Recipe:
+    """How the steps of a setting are taken."""
+    model, side = ModelConfig(setting["depth"], setting["width"]), setting["side"]
+    return Recipe(model, side, side, setting["batch"], compute_dtype=setting["dtype"])
 
 
 def train_step(setting: dict[str, Any]) -> Turn:
@@ -65,23 +69,21 @@ class Training(NamedTuple):
 
 def training(setting: dict[str, Any]) -> Training:
     """See `train_step`."""
-    side, batch = setting["side"], setting["batch"]
-    config = ModelConfig(setting["depth"], setting["width"])
-    mesh = make_mesh(batch, devices=1)
-    feed = make_feed(pack(*material.stack(IMAGES, 2 * side)), side, replicated(mesh), sharded(mesh))
-    train = make_steps(config, side, setting["dtype"], mesh).train
-    statistics = Statistics(np.float32(material.MEAN), np.float32(material.STD))  # type: ignore[arg-type]
-    net = network(config)
-    shapes = TrainState.shapes(net.params, net.stats, replicated(mesh))
-    rate = jax.device_put(np.float32(1e-4), replicated(mesh))
-    statistics = jax.device_put(statistics, replicated(mesh))
-    together = min(steps_per_dispatch(), setting["steps"])
-    some = feed(stacked([plan_of(setting).placement(0)] * together))
-    arguments = shapes, *some, statistics, rate
+    side = setting["side"]
+    stack = pack(*material.stack(IMAGES, 2 * side))
+    setup = make_setup(
+        recipe_of(setting),
+        plan_of(setting),
+        Statistics(np.array(material.MEAN, np.float32), np.array(material.STD, np.float32)),
+        stack.pixels.shape,
+        devices=1,
+        dispatch=min(steps_per_dispatch(), setting["steps"]),
+    )
+    feed, together = make_feed(stack, side, setup.whole, setup.parts), setup.dispatch
     with beside("compile") as start:
-        start(lambda: train.prepare(*arguments))
-        batches = plan_of(setting).iterate()  # which imports Grain
-        state = fresh(*initial(config, None, STREAM), replicated(mesh))
+        start(lambda: setup.prepare(together))
+        batches = setup.plan.iterate()  # which imports Grain
+        state = setup.begin(*initial(setup.recipe.model, None, STREAM))
 
     def turn(steps: int = setting["steps"]) -> tuple[float, float]:
         nonlocal state
@@ -89,15 +91,15 @@ def training(setting: dict[str, Any]) -> Training:
         for _ in range(0, steps, together):
             former = one_at_a_time(loss, PAUSE)
             asked = time.perf_counter()
-            some = feed(stacked(list(itertools.islice(batches, together))))
+            given = feed.take(batches, together)
             waited += time.perf_counter() - asked
-            state, loss = train(state, *some, statistics, rate)
+            state, loss = setup.train(state, given)
             jax.block_until_ready(former)  # a dispatch late, as in training
         jax.block_until_ready((state, loss))
         return time.perf_counter() - started, waited
 
     turn(setting["warm"])
-    return Training(turn, train.prepare(*arguments).as_text() or "")
+    return Training(turn, setup.prepare(together).as_text() or "")
 
 
 def predict(setting: dict[str, Any]) -> Turn:

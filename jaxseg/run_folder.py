@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, read_value, write_json
 
 BEST = "best"  # checkpoint of the best model of the whole run
@@ -125,6 +125,18 @@ class RunFolder:
                 yield True
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run, or `UsageError` where another process does."""
+        with self.hold() as held:
+            if not held:
+                raise self.taken()
+            yield
+
+    def taken(self) -> UsageError:
+        """What to say where another process holds the run."""
+        return UsageError("another process is at this run", file=self.path, remedy="wait for it, or end it")
 
     def read_log(self) -> list[dict[str, Any]]:
         """Lines of the log; a last line that a kill cut short is left out, another damaged one is an `InputError`."""

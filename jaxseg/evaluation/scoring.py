@@ -11,7 +11,7 @@ import numpy as np
 from jaxseg.datasets.classes import check_classes
 from jaxseg.datasets.fitting import check_fits
 from jaxseg.datasets.loading import open_once
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import write_json
 from jaxseg.inference.sliding_window import Group, SlidingWindow, in_groups, is_one_group
@@ -70,9 +70,7 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     if not missing:
         return
     check_fits(run, missing, data_dir)
-    with folder.hold() as held:
-        if not held:
-            raise UsageError("another process is at this run", file=folder.path, remedy="wait for it")
+    with folder.held():
         score_run(folder, tuple(missing), data_dir)
         write_json(folder.done, {**done, "test_datasets": [*done["test_datasets"], *missing]})
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from jaxseg.config import RANDOM, Locations, RunConfig
 from jaxseg.datasets.fitting import check_fits
-from jaxseg.errors import UsageError
 from jaxseg.execution.complete import complete
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
@@ -31,12 +30,9 @@ def run_single(
     """
     check_ready(run, out, places, test_datasets)
     folder = RunFolder.of(out, run)
-    with folder.hold() as held:
-        if not held:
-            raise UsageError("another process is at this run", file=folder.path, remedy="wait for it, or stop it")
-        with live_view(run.run_id) as on_step:
-            options = dataclasses.replace(options, on_step=on_step)
-            complete(folder, run, test_datasets, places.data, places.weights, should_stop, options)
+    with folder.held(), live_view(run.run_id) as on_step:
+        options = dataclasses.replace(options, on_step=on_step)
+        complete(folder, run, test_datasets, places.data, places.weights, should_stop, options)
     return folder
 
 

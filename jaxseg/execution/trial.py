@@ -1,6 +1,5 @@
 """A few steps of training on made-up images, to see whether the devices of this host can do it at all."""
 
-import itertools
 import json
 import math
 import statistics
@@ -8,19 +7,16 @@ import time
 
 import jax
 import numpy as np
-from jax import Array
 
-from jaxseg.config import ModelConfig
+from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.start import prepare_process
-from jaxseg.input.feed import make_feed, stacked
-from jaxseg.input.plan import Plan
+from jaxseg.input.feed import make_feed
+from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack
 from jaxseg.input.statistics import Statistics
-from jaxseg.input.transfer import to_devices
 from jaxseg.models.initial import initial
-from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import fresh
-from jaxseg.training.step import make_steps, steps_per_dispatch
+from jaxseg.training.setup import make_setup
+from jaxseg.training.step import steps_per_dispatch
 
 MODEL, CROP, IMAGES = ModelConfig(18, 1 / 8), 64, 2  # every kind of layer, compiled in seconds
 CROPS_A_DEVICE = 2
@@ -51,26 +47,22 @@ def _trained(dispatches: int) -> tuple[list[float], list[float]]:
     """Of each dispatch the loss of its last step, and its seconds."""
     prepare_process()
     batch = CROPS_A_DEVICE * jax.device_count()
-    mesh = make_mesh(batch)
-    whole, parts = replicated(mesh), sharded(mesh)
-    images, masks = _material()
+    recipe = Recipe(MODEL, CROP, CROP, batch, learning_rate=1e-3)
     sizes = np.full((IMAGES, 2), 2 * CROP, np.int32)
-    feed = make_feed(pack(images, masks, sizes), CROP, whole, parts)
-    batches = Plan(np.arange(IMAGES), sizes, batch, CROP, rotate=True, stream=STREAM).iterate()
-    state = fresh(*initial(MODEL, None, STREAM), whole)
+    stack = pack(*_material(), sizes)
+    plan = CropPlan(np.arange(IMAGES), sizes, batch, CROP, recipe.rotate, STREAM)
     half = np.full(3, 0.5, np.float32)
-    normal = to_devices(Statistics(half, half), whole)  # type: ignore[arg-type]
-    learning_rate: Array = to_devices(np.float32(1e-3), whole)  # type: ignore[assignment]
-    train, together = make_steps(MODEL, CROP, "auto", mesh).train, steps_per_dispatch()
+    setup = make_setup(recipe, plan, Statistics(half, half), stack.pixels.shape)
+    feed, batches = make_feed(stack, CROP, setup.whole, setup.parts), plan.iterate()
+    state = setup.begin(*initial(MODEL, None, STREAM))
     losses, seconds = list[float](), list[float]()
     for _ in range(dispatches):
         started = time.perf_counter()
-        source, placement = feed(stacked(list(itertools.islice(batches, together))))
-        state, last = train(state, source, placement, normal, learning_rate)
+        state, last = setup.train(state, feed.take(batches, setup.dispatch))
         losses.append(float(jax.device_get(last)))
         seconds.append(time.perf_counter() - started)
     if not math.isfinite(losses[-1]):
-        raise ArithmeticError(f"the loss after {dispatches * together} steps is {losses[-1]}")
+        raise ArithmeticError(f"the loss after {dispatches * setup.dispatch} steps is {losses[-1]}")
     return losses, seconds
 
 

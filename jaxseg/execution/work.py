@@ -152,9 +152,7 @@ def _held(folder: RunFolder, should_stop: StopCheck) -> Iterator[None]:
         if should_stop():
             raise StoppedError("stopped while waiting for the run")
         if time.monotonic() > deadline:
-            raise InputError(
-                "another process is at work on this run", file=folder.path, remedy="end it, or wait for it"
-            )
+            raise folder.taken()
         time.sleep(0.2)
 
 

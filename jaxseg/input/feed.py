@@ -1,8 +1,9 @@
 """Brings a batch to where it is trained on: from a stack on the device, or cut on the host where that is too large."""
 
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -40,13 +41,6 @@ def cut(source: Source, placement: Placement, crop: int) -> tuple[Array, Array]:
     return render(source, placement, crop)
 
 
-def stacked(placements: Sequence[Placement]) -> Placement:
-    """The batches of several steps on a new first axis, (K, B, ...); a single one as it is."""
-    if len(placements) == 1:
-        return placements[0]
-    return Placement(*(np.stack(parts) for parts in zip(*placements, strict=True)))
-
-
 @dataclass(frozen=True)
 class Feed:
     """Turns a placement into the arrays that a step takes; both ways give the same crops.
@@ -65,9 +59,13 @@ class Feed:
     resident: bool
     batch_sharding: NamedSharding
 
+    def take(self, batches: Iterator[Placement], count: int) -> tuple[Source, Placement]:
+        """The next `count` batches, for as many steps at once."""
+        return self(_stacked(list(itertools.islice(batches, count))))
+
     def __call__(self, placement: Placement) -> tuple[Source, Placement]:
         if self.resident:
-            return self.stack, placed(placement, self.batch_sharding)
+            return self.stack, _placed(placement, self.batch_sharding)
         return to_devices((self._cut(placement), placement), self.batch_sharding)
 
     def _cut(self, placement: Placement) -> Crops:
@@ -109,26 +107,53 @@ def lies_on_devices(shape: tuple[int, ...], place: Place) -> bool:
 
 
 def shapes(
-    stack: tuple[int, ...], crop: int, batch: int, resident: bool, whole: NamedSharding, parts: NamedSharding
-) -> Source:
-    """What a feed will give besides the placement, as shapes: known before the images are.
+    stack: tuple[int, ...],
+    crop: int,
+    batch: int,
+    count: int,
+    resident: bool,
+    whole: NamedSharding,
+    parts: NamedSharding,
+) -> tuple[Source, Placement]:
+    """What `Feed.take` will give, as shapes: known before the images are.
 
     Args:
         stack: (N, H, W). crop, whole, parts: as for `make_feed`.
-        batch: crops a batch.
+        batch: crops a batch; count: batches.
+        resident: whether the stack lies on the devices.
     """
     like = jax.ShapeDtypeStruct
+    steps, spread = ((count,), _of_several(parts)) if count > 1 else ((), parts)
+    placement = Placement(
+        like((*steps, batch), np.int32, sharding=spread),  # type: ignore[arg-type]
+        like((*steps, batch, 2), np.float32, sharding=spread),  # type: ignore[arg-type]
+        like((*steps, batch, 2, 2), np.float32, sharding=spread),  # type: ignore[arg-type]
+    )
     if resident:
-        return Stack(like(stack, np.uint32, sharding=whole), like((stack[0], 2), np.int32, sharding=whole))  # type: ignore[arg-type]
-    images = like((batch, crop, crop, 3), np.float32, sharding=parts)
-    return Crops(images, like((batch, crop, crop), np.int32, sharding=parts))  # type: ignore[arg-type]
+        pixels, sizes = like(stack, np.uint32, sharding=whole), like((stack[0], 2), np.int32, sharding=whole)
+        return Stack(pixels, sizes), placement  # type: ignore[arg-type]
+    images, masks = (
+        like((batch, crop, crop, 3), np.float32, sharding=parts),
+        like((batch, crop, crop), np.int32, sharding=parts),
+    )
+    return Crops(images, masks), placement  # type: ignore[arg-type]
 
 
-def placed(placement: Placement, parts: NamedSharding) -> Placement:
+def _stacked(placements: Sequence[Placement]) -> Placement:
+    """The batches of several steps on a new first axis, (K, B, ...); a single one as it is."""
+    if len(placements) == 1:
+        return placements[0]
+    return Placement(*(np.stack(parts) for parts in zip(*placements, strict=True)))
+
+
+def _placed(placement: Placement, parts: NamedSharding) -> Placement:
     """A placement on the devices: (B, ...) of one batch, or (K, B, ...) of several."""
-    if np.ndim(placement.image) > 1:
-        parts = NamedSharding(parts.mesh, PartitionSpec(None, *parts.spec))
-    return to_devices(placement, parts)
+    return to_devices(placement, parts if np.ndim(placement.image) == 1 else _of_several(parts))
+
+
+def _of_several(parts: NamedSharding) -> NamedSharding:
+    """How the batches of several steps are spread, (K, B, ...)."""
+    return NamedSharding(parts.mesh, PartitionSpec(None, *parts.spec))
 
 
 def _renumbered(placement: Placement) -> Placement:

@@ -17,7 +17,7 @@ AHEAD = 20  # batches, of two dispatches on an accelerator; drawing one takes le
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class CropPlan:
     """Random crops, one an image an epoch, in batches that run across the ends of epochs.
 
     Attributes:

@@ -88,7 +88,7 @@ def _pairs(pixels: Array, image: Array, first: Array) -> tuple[Array, Array]:
     return _joined(pairs[..., 0]), _joined(pairs[..., 1])
 
 
-def normalise(images: Array, mean: Array, std: Array) -> Array:
+def normalise(images: Array, mean: np.ndarray | Array, std: np.ndarray | Array) -> Array:
     """Images in 0..255 to zero mean and unit deviation, by statistics of images in 0..1."""
     return (images / 255 - mean) / std
 

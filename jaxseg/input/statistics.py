@@ -11,10 +11,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # to
 class Statistics(NamedTuple):
     """Of the colours of images in 0..1, float32 (3,) each."""
 
-    mean: Array
-    std: Array
+    mean: np.ndarray | Array
+    std: np.ndarray | Array
 
 
 def statistics_of(weights: dict[str, Any]) -> Statistics:
     """The statistics that go with the initial weights, from a run's weights.json."""
-    return Statistics(np.asarray(weights["mean"], np.float32), np.asarray(weights["std"], np.float32))  # type: ignore[arg-type]
+    return Statistics(np.asarray(weights["mean"], np.float32), np.asarray(weights["std"], np.float32))

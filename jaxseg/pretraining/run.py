@@ -92,9 +92,7 @@ def run_pretraining(
     about = _about(job, images, start)
     if job.result.exists() and not job.folder.config_file.exists():
         raise UsageError("weights of that name are there already", file=job.result, remedy="choose another --name")
-    with job.folder.hold() as held:
-        if not held:
-            raise UsageError("another process is at this pretraining", file=job.folder.path, remedy="wait for it")
+    with job.folder.held():
         _remember(job.folder.config_file, about)
         if not job.result.exists():
             state = _trained(job, images, start, should_stop, options)
@@ -146,7 +144,7 @@ def _trained(
     config, number = job.config, len(images.files)
     mesh = make_mesh(config.batch, options.devices)
     total = steps_of(config.epochs, number, config.batch)
-    statistics = Statistics(np.float32(images.mean), np.float32(images.std))  # type: ignore[arg-type]
+    statistics = Statistics(np.array(images.mean, np.float32), np.array(images.std, np.float32))
     compiled = dataclasses.replace(config, weights=RANDOM)  # the functions are the same whatever it starts from
     whole = replicated(mesh)
     feed = make_feed(images.stack(), config.crop, whole, sharded(mesh), options.stack)

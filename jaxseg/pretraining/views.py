@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxseg import seeds
 from jaxseg.input.placement import Placement
-from jaxseg.input.plan import Plan
+from jaxseg.input.plan import CropPlan
 from jaxseg.pretraining.config import PretrainConfig
 
 Pair = tuple[Placement, Placement]
@@ -23,7 +23,8 @@ def pairs(config: PretrainConfig, sizes: np.ndarray, position: int = 0) -> Itera
     """
     numbers = np.arange(len(sizes))
     plans = [
-        Plan(numbers, sizes, config.batch, config.crop, True, config.stream, view=("view", number)) for number in (0, 1)
+        CropPlan(numbers, sizes, config.batch, config.crop, True, config.stream, view=("view", number))
+        for number in (0, 1)
     ]
     streams = (plan.iterate(position) for plan in plans)
     for place, first, second in zip(itertools.count(position), *streams, strict=False):

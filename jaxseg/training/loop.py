@@ -3,7 +3,6 @@
 Nothing moves between host and devices in it but what is sent or fetched explicitly; JAX raises otherwise.
 """
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -12,20 +11,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 
 from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.errors import StoppedError, UsageError
-from jaxseg.input.feed import Feed, stacked
-from jaxseg.input.plan import Plan
-from jaxseg.input.statistics import Statistics
+from jaxseg.input.feed import Feed
 from jaxseg.input.transfer import to_devices
 from jaxseg.run_folder import budget_name
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
 from jaxseg.training.schedule import Schedule
+from jaxseg.training.setup import Setup
 from jaxseg.training.state import TrainState
-from jaxseg.training.step import Steps
 from jaxseg.training.validation import Grid, validate
 
 
@@ -34,23 +30,18 @@ class Collaborators:
     """What the loop works with.
 
     Attributes:
-        statistics, learning_rate: on the devices.
-        dispatch: steps that are handed to the devices at once, where as many lie before the next validation.
+        feed: of the setup.
         should_stop: asked after each dispatch; when true, the state is saved and `StoppedError` raised.
         on_step: told (step, steps in all) after each dispatch and the line of the log after each validation.
         checkpoint_seconds: time between two checkpoints to resume from.
     """
 
-    plan: Plan
+    setup: Setup
     feed: Feed
     grid: Grid
-    steps: Steps
     schedule: Schedule
-    statistics: Statistics
-    learning_rate: Array
     checkpoints: Checkpoints
     journal: Journal
-    dispatch: int = 1
     should_stop: Callable[[], bool] = lambda: False
     on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
     checkpoint_seconds: float = 300.0
@@ -71,12 +62,11 @@ class _Pace:
 def train(state: TrainState, use: Collaborators) -> TrainState:
     """Train from `state` to the end of the schedule, keeping the best model of every epoch budget."""
     step, total = int(jax.device_get(state.step)), use.schedule.total
-    batches = use.plan.iterate(step, total)
+    batches = use.setup.plan.iterate(step, total)
     saved, pace, loss = time.perf_counter(), _Pace(), None
-    for count in use.schedule.dispatches(step, use.dispatch):
+    for count in use.schedule.dispatches(step, use.setup.dispatch):
         former = one_at_a_time(loss, PAUSE)
-        source, placement = use.feed(stacked(list(itertools.islice(batches, count))))
-        state, loss = use.steps.train(state, source, placement, use.statistics, use.learning_rate)
+        state, loss = use.setup.train(state, use.feed.take(batches, count))
         jax.block_until_ready(former)  # a dispatch late: an accelerator is never waited for, nor left far behind
         step, pace.steps, line = step + count, pace.steps + count, None
         if use.schedule.validates(step):
@@ -97,13 +87,13 @@ def _validated(state: TrainState, step: int, pace: _Pace, use: Collaborators) ->
     """Measure, log, keep the best so far, and save it where an epoch budget ends."""
     speed = pace.steps * use.schedule.batch / (time.perf_counter() - pace.since)
     training_loss = float(jax.device_get(state.loss_sum)) / (step - use.schedule.before(step))
-    value, dice = validate(use.steps, state, use.feed, use.grid, use.statistics)
+    value, dice = validate(use.setup.steps, state, use.feed, use.grid, use.setup.statistics)
     if not math.isfinite(value):
         raise UsageError(
             f"training diverged: the validation loss is {value} at step {step}",
             remedy="lower the recipe's learning_rate; see log.jsonl for the losses before",
         )
-    state = use.steps.keep_best(state, to_devices(np.float32(value), state.step.sharding))  # type: ignore[arg-type]
+    state = use.setup.steps.keep_best(state, to_devices(np.float32(value), state.step.sharding))  # type: ignore[arg-type]
     line = {
         "steps": use.schedule.total,
         "epoch": use.schedule.epoch(step),

@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from jaxseg import datasets
 from jaxseg.config import RANDOM, ModelConfig, RunConfig
@@ -20,25 +19,24 @@ from jaxseg.datasets.classes import check_classes
 from jaxseg.datasets.loading import Outline
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import read_json, write_json
-from jaxseg.input.feed import Feed, Place, lies_on_devices, make_feed, placed, shapes, stacked
-from jaxseg.input.plan import Plan
+from jaxseg.input.feed import Feed, Place, make_feed
+from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack
 from jaxseg.input.statistics import IMAGENET_MEAN, IMAGENET_STD, statistics_of
 from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
-from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints, Models, Unsaved
 from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
-from jaxseg.training.mesh import make_mesh, replicated, sharded
+from jaxseg.training.mesh import replicated, sharded
 from jaxseg.training.processes import agreed, differing, from_first, leads
-from jaxseg.training.schedule import make_schedule
-from jaxseg.training.state import TrainState, fresh
-from jaxseg.training.step import make_steps, steps_per_dispatch
+from jaxseg.training.schedule import Schedule, make_schedule
+from jaxseg.training.setup import Setup, make_setup
+from jaxseg.training.state import TrainState
 from jaxseg.training.validation import make_grid
 
 NEEDED_LATER = ("grain", "jaxseg.storage.orbax_io")  # not before the first step, and imported while XLA compiles it
@@ -102,44 +100,26 @@ def _train(
 ) -> None:
     if leads():
         folder.create(run)
-    recipe = run.recipe
-    mesh = make_mesh(recipe.batch, options.devices)
     given = _read(folder, run, data_dir, weights_dir)
-    images = given.images
-    whole, parts = replicated(mesh), sharded(mesh)
-    resident = lies_on_devices(images.padded, options.stack)
-    dispatch = (options.dispatch or steps_per_dispatch()) if resident else 1
-    _check_same(run=run.to_json(), data=given.split, weights=given.weights, stack=resident, dispatch=dispatch)
-    steps = make_steps(recipe.model, recipe.crop, recipe.compute_dtype, mesh)
-    chosen = given.numbers("train")
-    plan = Plan(chosen, images.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat))
-    statistics = to_devices(statistics_of(given.weights), whole)
-    learning_rate: Array = to_devices(np.float32(recipe.learning_rate), whole)  # type: ignore[assignment]
-    schedule = make_schedule(recipe, len(chosen))
-    source = shapes(images.padded, recipe.crop, recipe.batch, resident, whole, parts)
-    placement = placed(stacked([plan.placement(0)] * next(iter(schedule.dispatches(0, dispatch)))), parts)
-    like = _shapes(recipe.model, whole)
+    setup, schedule = _settled(run, given, options)
+    recipe, first = run.recipe, next(iter(schedule.dispatches(0, setup.dispatch)))
     with beside("compile") as start:
-        start(lambda: steps.train.prepare(like, source, placement, statistics, learning_rate))
-        feed = _feed(run.dataset, data_dir, recipe.crop, mesh, options.stack)
-        state = _begin(checkpoints, run, given.encoder, like, whole, options)
+        start(lambda: setup.prepare(first))
+        feed = _feed(run.dataset, data_dir, recipe.crop, setup.mesh, options.stack)
+        state = _begin(checkpoints, run, given.encoder, setup, options.say)
         for library in NEEDED_LATER:
             importlib.import_module(library)
     with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
         train(
             state,
             Collaborators(
-                plan=plan,
+                setup=setup,
                 feed=feed,
-                grid=make_grid(given.numbers("validation"), images.sizes, recipe.crop, recipe.batch),
-                steps=steps,
+                grid=make_grid(given.numbers("validation"), given.images.sizes, recipe.crop, recipe.batch),
                 schedule=schedule,
-                statistics=statistics,
-                learning_rate=learning_rate,
-                dispatch=dispatch,
                 checkpoints=checkpoints,
                 journal=journal,
-                should_stop=agreed(should_stop, mesh),
+                should_stop=agreed(should_stop, setup.mesh),
                 on_step=options.on_step,
                 checkpoint_seconds=options.checkpoint_seconds,
             ),
@@ -178,10 +158,21 @@ def _read(folder: RunFolder, run: RunConfig, data_dir: Path, weights_dir: Path) 
     return _Given(dataset.outline("train"), split, weights, encoder)
 
 
-@functools.cache
-def _shapes(model: ModelConfig, sharding: NamedSharding) -> TrainState:
-    net = network(model)
-    return TrainState.shapes(net.params, net.stats, sharding)
+def _settled(run: RunConfig, given: _Given, options: TrainOptions) -> tuple[Setup, Schedule]:
+    """What the steps work with, and how many there are; the same in all processes of the run."""
+    recipe, images, chosen = run.recipe, given.images, given.numbers("train")
+    setup = make_setup(
+        recipe,
+        CropPlan(chosen, images.sizes, recipe.batch, recipe.crop, recipe.rotate, (run.dataset, run.repeat)),
+        statistics_of(given.weights),
+        images.padded,
+        devices=options.devices,
+        place=options.stack,
+        dispatch=options.dispatch,
+    )
+    settings = {"stack": setup.resident, "dispatch": setup.dispatch}
+    _check_same(run=run.to_json(), data=given.split, weights=given.weights, **settings)
+    return setup, make_schedule(recipe, len(chosen))
 
 
 @functools.lru_cache(maxsize=1)
@@ -205,17 +196,17 @@ def _begin(
     checkpoints: Checkpoints,
     run: RunConfig,
     encoder: EncoderWeights | None,
-    like: TrainState,
-    whole: NamedSharding,
-    options: TrainOptions,
+    setup: Setup,
+    say: Callable[[str], None],
 ) -> TrainState:
     """The state that the run goes on from, on the devices. Only the process that leads reads checkpoints."""
-    restored = checkpoints.restore_latest(like, options.say)
+    like, *_ = setup.like(setup.dispatch)
+    restored = checkpoints.restore_latest(like, say)
     if from_first(np.array(restored is None)):
-        return fresh(*from_first(initial(run.recipe.model, encoder, (run.dataset, run.repeat))), whole)
+        return setup.begin(*from_first(initial(run.recipe.model, encoder, (run.dataset, run.repeat))))
     if restored is None:  # another process reads it
         restored = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-    return to_devices(from_first(restored), whole)
+    return to_devices(from_first(restored), setup.whole)
 
 
 def _check_same(**values: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from jaxseg.config import Locations, RunConfig
-from jaxseg.errors import StoppedError, UsageError
+from jaxseg.errors import StoppedError
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.processes import end_without_the_others, from_first, leads, leave, lost_another
@@ -32,7 +32,7 @@ def train_together(
     with _held(folder) as held, _view(run) as on_step:
         held, trained = from_first(np.array([held, Checkpoints(folder.checkpoints).ended]))
         if not held:
-            raise UsageError("another process is at this run", file=folder.path, remedy="wait for it, or stop it")
+            raise folder.taken()
         try:
             if not trained:
                 options = dataclasses.replace(options, on_step=on_step)

@@ -18,7 +18,7 @@ from jaxseg.models.unet import network
 
 CROP, STRIDE = 64, 32
 MODEL = ModelConfig(depth=18, width=1 / 16)
-STATISTICS = Statistics(np.array([0.7, 0.5, 0.6], np.float32), np.array([0.2, 0.25, 0.2], np.float32))  # type: ignore[arg-type]
+STATISTICS = Statistics(np.array([0.7, 0.5, 0.6], np.float32), np.array([0.2, 0.25, 0.2], np.float32))
 SIZES = [(64, 64), (100, 81), (40, 130), (65, 96)]
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from jaxseg.input.placement import Placement
-from jaxseg.input.plan import Plan, steps_of
+from jaxseg.input.plan import CropPlan, steps_of
 
 SIZES = np.array([[100, 130], [64, 64], [40, 200], [90, 70], [300, 65]])
 
 
-def make_plan(images: tuple[int, ...] = (0, 1, 3, 4), batch: int = 3, **changes: object) -> Plan:
+def make_plan(images: tuple[int, ...] = (0, 1, 3, 4), batch: int = 3, **changes: object) -> CropPlan:
     options = {"crop": 64, "rotate": True, "stream": ("glas", 0)} | changes
-    return Plan(np.array(images), SIZES, batch, **options)  # type: ignore[arg-type]
+    return CropPlan(np.array(images), SIZES, batch, **options)  # type: ignore[arg-type]
 
 
 def test_every_epoch_shows_every_image_once_across_batches() -> None:
@@ -67,13 +67,13 @@ def test_the_iterator_resumes_where_it_was() -> None:
 
 def test_nothing_is_drawn_beyond_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
-    placement = Plan.placement
+    placement = CropPlan.placement
 
-    def noted(plan: Plan, position: int) -> Placement:
+    def noted(plan: CropPlan, position: int) -> Placement:
         drawn.append(position)
         return placement(plan, position)
 
-    monkeypatch.setattr(Plan, "placement", noted)
+    monkeypatch.setattr(CropPlan, "placement", noted)
     assert len(list(make_plan().iterate(3, end=8))) == 5
     assert sorted(set(drawn)) == [3, 4, 5, 6, 7]
 

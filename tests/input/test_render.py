@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from jaxseg.input.feed import make_feed
 from jaxseg.input.placement import Placement, upright, windows
-from jaxseg.input.plan import Plan
+from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import Stack, normalise, pack, render
 from jaxseg.training.mesh import make_mesh, replicated, sharded
 
@@ -31,7 +31,7 @@ def expected(image: np.ndarray, mask: np.ndarray, centre: np.ndarray, matrix: np
 
 def test_rotated_crops_are_those_of_scipy() -> None:
     images, masks, stack = make_stack()
-    placement = Plan(np.arange(3), SIZES, 12, CROP, True, ("test",)).placement(0)
+    placement = CropPlan(np.arange(3), SIZES, 12, CROP, True, ("test",)).placement(0)
     crops, classes = render(stack, placement, CROP)
     for number, image in enumerate(placement.image):
         height, width = SIZES[image]
@@ -63,7 +63,7 @@ def test_what_lies_beyond_a_small_image_is_its_reflection_never_padding() -> Non
 def test_host_and_device_give_the_same_crops() -> None:
     _, _, stack = make_stack()
     mesh = make_mesh(4)
-    placement = Plan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(5)
+    placement = CropPlan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(5)
     host = make_feed(stack, CROP, replicated(mesh), sharded(mesh), "host")
     device = make_feed(stack, CROP, replicated(mesh), sharded(mesh), "device")
     crops, _ = host(placement)
@@ -76,7 +76,7 @@ def test_host_and_device_give_the_same_crops() -> None:
 @pytest.mark.parametrize("crop", [CROP, 60, 33])
 def test_cpus_and_accelerators_give_the_same_crops(crop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, stack = make_stack()
-    placement = Plan(np.arange(3), SIZES, 4, crop, True, ("test",)).placement(1)
+    placement = CropPlan(np.arange(3), SIZES, 4, crop, True, ("test",)).placement(1)
     images, masks = render(stack, placement, crop)
     monkeypatch.setattr("jaxseg.input.render.on_cpu", lambda: False)
     others, labels = render(stack, placement, crop)
@@ -88,7 +88,7 @@ def test_cpus_and_accelerators_give_the_same_crops(crop: int, monkeypatch: pytes
 def test_each_of_several_devices_cuts_its_own_crops() -> None:
     _, _, stack = make_stack()
     mesh = make_mesh(6, devices=2)
-    placement = Plan(np.arange(3), SIZES, 6, CROP, True, ("test",)).placement(0)
+    placement = CropPlan(np.arange(3), SIZES, 6, CROP, True, ("test",)).placement(0)
     expected = render(stack, placement, CROP)
     shared = jax.device_put(placement, sharded(mesh))
     rendered = jax.jit(lambda stack, placement: render(stack, placement, CROP)).lower(stack, shared).compile()
@@ -100,7 +100,7 @@ def test_each_of_several_devices_cuts_its_own_crops() -> None:
 
 def test_an_image_of_one_pixel_fills_its_crops() -> None:
     stack = pack(np.full((1, 1, 1, 3), 7, np.uint8), np.full((1, 1, 1), 2, np.uint8), np.array([[1, 1]]))
-    placement = Plan(np.zeros(1, np.int64), np.array([[1, 1]]), 2, CROP, True, ("test",)).placement(0)
+    placement = CropPlan(np.zeros(1, np.int64), np.array([[1, 1]]), 2, CROP, True, ("test",)).placement(0)
     images, masks = render(stack, placement, CROP)
     assert np.unique(np.asarray(images)).tolist() == [7]
     assert np.unique(np.asarray(masks)).tolist() == [2]
@@ -108,7 +108,7 @@ def test_an_image_of_one_pixel_fills_its_crops() -> None:
 
 def test_of_a_stack_too_large_to_be_counted_through_the_crops_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, stack = make_stack()
-    placement = Plan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(2)
+    placement = CropPlan(np.arange(3), SIZES, 4, CROP, True, ("test",)).placement(2)
     expected = render(stack, placement, CROP)
     monkeypatch.setattr("jaxseg.input.render.COUNTED", stack.pixels.size - 1)
     for one, other in zip(render(stack, placement, CROP), expected, strict=True):
@@ -140,6 +140,6 @@ def test_normalise_by_hand() -> None:
 
 
 def test_placement_rows_stay_together() -> None:
-    placement = Plan(np.arange(3), SIZES, 5, CROP, True, ("test",)).placement(0)
+    placement = CropPlan(np.arange(3), SIZES, 5, CROP, True, ("test",)).placement(0)
     assert isinstance(placement, Placement)
     assert (placement.image.shape, placement.centre.shape, placement.matrix.shape) == ((5,), (5, 2), (5, 2, 2))

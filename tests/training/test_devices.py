@@ -4,7 +4,6 @@ In float64, where rounding cannot carry an activation past ReLU's corner; in flo
 the losses of a small net by 1e-5 to 1e-3 within 20 steps of Adam (docs/speed.md).
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -13,8 +12,8 @@ import pytest
 
 from jaxseg.compute import device, program
 from jaxseg.config import ModelConfig
-from jaxseg.input.feed import make_feed, stacked
-from jaxseg.input.plan import Plan
+from jaxseg.input.feed import make_feed
+from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack
 from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
@@ -37,11 +36,11 @@ def trained(
     state = jax.device_get(fresh(*initial(CONFIG, None, ("devices",)), replicated(mesh)))
     state = jax.tree.map(lambda leaf: leaf.astype(wide) if leaf.dtype == np.float32 else leaf, state)
     state = jax.device_put(state, replicated(mesh))
-    batches = Plan(np.arange(IMAGES), sizes, BATCH, CROP, rotate, stream=("devices",)).iterate()
-    statistics = Statistics(wide([0.5] * 3), wide([0.2] * 3))  # type: ignore[arg-type]
+    batches = CropPlan(np.arange(IMAGES), sizes, BATCH, CROP, rotate, stream=("devices",)).iterate()
+    statistics = Statistics(wide([0.5] * 3), wide([0.2] * 3))
     train, result = make_steps(CONFIG, CROP, dtype, mesh).train, []
     for _ in range(0, count, together):
-        some = feed(stacked(list(itertools.islice(batches, together))))
+        some = feed.take(batches, together)
         state, loss = train(state, *some, statistics, wide(1e-3))  # type: ignore[arg-type]
         result.append(float(loss))
     return jax.device_get(state), np.array(result)
