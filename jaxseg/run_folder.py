@@ -92,6 +92,17 @@ class RunFolder:
         remedy = f"delete {self.path} and repeat the command that made it"
         return read_value(self.done, _ended, what="a finished run's record", remedy=remedy)
 
+    def trained_on(self) -> dict[str, str]:
+        """Fingerprint of the dataset that the run is trained on; empty before it begins."""
+        if not self.split.exists():
+            return {}
+        remedy = f"delete {self.path} and repeat the command that made it"
+        return read_value(self.split, _training_data, what="a split", remedy=remedy)
+
+    def scored_on(self) -> dict[str, str]:
+        """Fingerprints of the datasets that the run was scored on, where they were recorded."""
+        return self.read_done().get("fingerprints", {}) if self.done.exists() else {}
+
     def read_error(self) -> str:
         """What error.txt tells people: its last paragraph, below the traceback."""
         return self.error.read_text(errors="replace").strip().rsplit("\n\n", 1)[-1]
@@ -168,11 +179,18 @@ def _initial_weights(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _training_data(value: dict[str, Any]) -> dict[str, str]:
+    return {value["dataset"]: value["fingerprint"]} if "fingerprint" in value else {}
+
+
 def _ended(value: dict[str, Any]) -> dict[str, Any]:
     float(value["images_per_second"])
     names = value["test_datasets"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"test_datasets must be a list of names, not {names}")
+    digests = value.get("fingerprints", {})
+    if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
+        raise ValueError(f"fingerprints must be texts by name, not {digests}")
     return value
 
 

@@ -7,8 +7,10 @@ from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record, 
 from jaxseg.analysis.sources import Sources, default_sources
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import REPORT_FILE
+from jaxseg.datasets.unchanged import check_unchanged, fingerprints
 from jaxseg.errors import InputError
 from jaxseg.files import write_text
+from jaxseg.run_folder import runs_of
 
 Progress = Callable[[str], None]
 
@@ -36,7 +38,7 @@ def analyze(
 
     Raises:
         InputError: no study there, no finished run, damaged scores (the message names the file), or a dataset of which
-            the last analysis had features is not prepared.
+            the last analysis had features is not prepared, or prepared with other data.
     """
     study_folder = study_folder.absolute()
     sources = sources or default_sources(data_dir)
@@ -44,6 +46,7 @@ def analyze(
     ready = [name for name in study.tested_on if features and sources.prepared(name)]
     if features:
         _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
+        _check_unchanged(study_folder, data_dir)
     digest = inputs_digest(study_folder, (features, *ready))
     report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
@@ -52,6 +55,17 @@ def analyze(
     outputs, complete = _write(study_folder, sources, ready, progress)
     keep_record(study_folder, digest if complete else None, outputs, ready)
     return report
+
+
+def _check_unchanged(study_folder: Path, data_dir: Path) -> None:
+    """Pictures of other annotations than those that were scored would be wrong."""
+    prepared = fingerprints(data_dir)
+    for folder in runs_of(study_folder):
+        try:
+            check_unchanged(folder, prepared)
+        except InputError as error:
+            remedy = f"{error.remedy}; or --no-features makes the report without features and pictures"
+            raise InputError(error.problem, file=data_dir, found=error.found, remedy=remedy) from error
 
 
 def _check_prepared(study_folder: Path, missing: list[str], data_dir: Path, progress: Progress) -> None:

@@ -1,5 +1,6 @@
 """Reads what a study's runs left behind: one table of scores, and the state of every run."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import pandas as pd
 
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import RunConfig, Study
+from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.evaluation.metrics import dice, jaccard
 from jaxseg.files import read_value
@@ -65,7 +67,7 @@ def read_results(folder: Path) -> Results:
 
     Raises:
         InputError: no study.json, no finished run, a damaged file of a finished run, or runs that
-            were scored against different ground truth.
+            were trained or scored on different data.
     """
     study = read_study(folder)
     grid = [_state(folder, run, "grid") for run in study.runs()]
@@ -83,6 +85,7 @@ def read_results(folder: Path) -> Results:
         )
     scores = pd.concat([_read_scores(state) for state in finished], ignore_index=True)
     _check_ground_truth(scores, folder)
+    _check_same_data(finished, folder)
     return Results(folder, study, scores, runs, tuple(sorted(strangers)))
 
 
@@ -162,6 +165,23 @@ def _check_ground_truth(scores: pd.DataFrame, folder: Path) -> None:
         raise InputError(
             f"runs were scored on different images of {name}", file=folder / "runs", found=found, remedy=remedy
         )
+
+
+def _check_same_data(finished: list[RunState], folder: Path) -> None:
+    """All runs must have been trained, and scored, on the same data of a dataset, or they cannot be compared."""
+    for use, recorded in (("trained", RunFolder.trained_on), ("scored", RunFolder.scored_on)):
+        runs: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for state in finished:
+            for name, fingerprint in recorded(state.folder).items():
+                runs[name][fingerprint].append(state.run.run_id)
+        for name, by_data in runs.items():
+            if len(by_data) > 1:
+                raise InputError(
+                    f"runs were {use} on different data of {name}, which was prepared anew in between",
+                    file=folder / "runs",
+                    found="; ".join(f"fingerprint {data[:12]}: {listed(ids)}" for data, ids in by_data.items()),
+                    remedy="delete those of the former data and repeat the sweep, which makes them anew",
+                )
 
 
 def training_images(state: RunState) -> int | None:

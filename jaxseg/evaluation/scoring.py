@@ -11,6 +11,7 @@ import numpy as np
 from jaxseg.datasets.classes import check_classes
 from jaxseg.datasets.fitting import check_fits
 from jaxseg.datasets.loading import open_once
+from jaxseg.datasets.unchanged import check_unchanged, fingerprints
 from jaxseg.errors import InputError
 from jaxseg.evaluation.metrics import count
 from jaxseg.files import write_json
@@ -58,7 +59,7 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     """Score a finished run on further datasets and note them in DONE.json.
 
     Raises:
-        InputError: the run has not ended, or a dataset is not prepared.
+        InputError: the run has not ended, a dataset is not prepared, or data have changed (see `check_unchanged`).
         UsageError: no such dataset, one that does not fit the run (see `check_fits`), or another process is at it.
     """
     run = folder.config()
@@ -70,9 +71,17 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     if not missing:
         return
     check_fits(run, missing, data_dir)
+    check_unchanged(folder, fingerprints(data_dir))
     with folder.held():
         score_run(folder, tuple(missing), data_dir)
-        write_json(folder.done, {**done, "test_datasets": [*done["test_datasets"], *missing]})
+        tested = (*done["test_datasets"], *missing)
+        write_json(folder.done, done | tests(folder, tested, data_dir))
+
+
+def tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> dict[str, Any]:
+    """What DONE.json tells of the datasets that a run was scored on: names, and which data they were."""
+    prepared = {name: fingerprint for name in test_datasets if (fingerprint := fingerprints(data_dir)(name))}
+    return {"test_datasets": list(test_datasets), "fingerprints": prepared | folder.scored_on()}
 
 
 def summarise(folder: RunFolder) -> str:

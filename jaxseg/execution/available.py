@@ -6,8 +6,10 @@ from jaxseg.config import RANDOM, ModelConfig
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.fitting import check_dataset
 from jaxseg.datasets.prepared import is_prepared, read_card
+from jaxseg.datasets.unchanged import Fingerprints, check_unchanged
 from jaxseg.errors import InputError, JaxsegError
 from jaxseg.models.receipt import Receipt
+from jaxseg.run_folder import RunFolder
 
 
 def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> str | None:
@@ -21,6 +23,15 @@ def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> s
     except JaxsegError as error:
         unprepared = name in DESCRIPTIONS and not is_prepared(name, data_dir)
         return f"{error}\n  source:   {DESCRIPTIONS[name].how_to_get}" if unprepared else str(error)
+    return None
+
+
+def change(folder: RunFolder, prepared: Fingerprints) -> str | None:
+    """Which data are no longer those of a run, and the remedy; None where none has changed."""
+    try:
+        check_unchanged(folder, prepared)
+    except InputError as error:
+        return str(error)
     return None
 
 

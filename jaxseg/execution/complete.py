@@ -11,7 +11,7 @@ import jax
 from jaxseg.compute.host import usable_cores
 from jaxseg.config import RunConfig
 from jaxseg.errors import StoppedError
-from jaxseg.evaluation.scoring import missing_scores, write_scores
+from jaxseg.evaluation.scoring import missing_scores, tests, write_scores
 from jaxseg.execution import failing_gpus, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import write_json
@@ -66,7 +66,7 @@ def _complete(
             raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
         scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
     write_scores(folder, scores)  # not before the models that they are of are on the disk
-    _write_done(folder, run, tested)
+    _write_done(folder, run, tested, data_dir)
     if trained is not None and _had_a_device_alone(options):
         speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
     checkpoints.finish()
@@ -90,7 +90,7 @@ def _tested(folder: RunFolder) -> tuple[str, ...]:
     return tuple(folder.read_done()["test_datasets"]) if folder.done.exists() else ()
 
 
-def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...]) -> None:
+def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...], data_dir: Path) -> None:
     last = folder.read_log()[-1]
     write_json(
         folder.done,
@@ -102,6 +102,6 @@ def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...]) -> N
             "images_per_second": median_speed(folder),
             "best_validation_loss": last["best_validation_loss"],
             "device": jax.devices()[0].device_kind,
-            "test_datasets": list(tested),
+            **tests(folder, tested, data_dir),
         },
     )

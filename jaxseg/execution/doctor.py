@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jaxseg.compute import processor
 from jaxseg.compute.host import memory, usable_cores
-from jaxseg.config import Locations
+from jaxseg.config import NAME, Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.listing import listed
@@ -199,7 +199,7 @@ def _measures(card: Card) -> str:
 
 def _weights(weights_dir: Path) -> Iterator[Finding]:
     """Receipts, and the digests of the arrays."""
-    names = [path.name for path in sorted(weights_dir.glob("[a-z0-9]*")) if path.is_dir()]
+    names = [path.name for path in sorted(weights_dir.glob("*")) if path.is_dir() and NAME.fullmatch(path.name)]
     if not names:
         remedy = f"python -m weights_convert convert FILE --source NAME --out {weights_dir}"
         yield Finding("weights", True, f"none in {weights_dir}; random ones need no file", remedy)

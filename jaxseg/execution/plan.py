@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
+from jaxseg.datasets.unchanged import Fingerprints, fingerprints
 from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import available
 from jaxseg.files import check_may_be_folder, read_value
@@ -27,7 +28,7 @@ class Item:
         weights_dir: where its own initial weights lie.
         after: id of the run that makes its initial weights, where they are not there yet.
         state: done; partial (resumes); ready; waiting for `after`; failed last time (is tried again); missing
-            (data or weights are not there or do not fit: cannot start).
+            (data or weights are not there, do not fit, or are others than it was trained on: cannot start).
         why: what is missing, or why it failed.
     """
 
@@ -86,13 +87,14 @@ def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
         name: available.data_problem(name, study.task, study.recipe.model.classes, locations.data)
         for name in study.tested_on
     }
+    here = _Here(folder, locations, problems, makers, fingerprints(locations.data))
     items: dict[str, Item] = {}
     for run in _in_order([*(maker.run for maker in study.trained_weights), *study.runs()], makers):
         tested_on = _tested_on(study, run, problems)
         keeps = tuple(name for name, maker in makers.items() if maker.run == run)
         weights_dir = study_weights(folder) if run.weights in makers else locations.weights
         item = Item(run, tested_on, keeps, weights_dir)
-        items[item.id] = _judge(item, folder, locations, problems, makers, items)
+        items[item.id] = _judge(item, here, items)
     notes = [*filter(None, problems.values()), *_missing(items, makers)]
     return Plan(study, folder, locations, tuple(items.values()), tuple(dict.fromkeys(notes)))
 
@@ -133,19 +135,29 @@ def _tested_on(study: Study, run: RunConfig, problems: dict[str, str | None]) ->
     return tuple(name for name in study.tested_on if problems[name] is None)
 
 
-def _judge(
-    item: Item,
-    folder: Path,
-    locations: Locations,
-    problems: dict[str, str | None],
-    makers: dict[str, TrainedWeights],
-    before: dict[str, Item],
-) -> Item:
-    run_folder = RunFolder.of(folder, item.run)
-    kept = all((study_weights(folder) / name / RECEIPT).is_file() for name in item.keeps)
+class _Here(NamedTuple):
+    """What the runs of a study are judged by.
+
+    Attributes:
+        problems: of the datasets to test on, None where one has none.
+        makers: of weights, by name.
+    """
+
+    folder: Path
+    locations: Locations
+    problems: dict[str, str | None]
+    makers: dict[str, TrainedWeights]
+    prepared: Fingerprints
+
+
+def _judge(item: Item, here: _Here, before: dict[str, Item]) -> Item:
+    run_folder, makers = RunFolder.of(here.folder, item.run), here.makers
+    if why := available.change(run_folder, here.prepared):
+        return dataclasses.replace(item, state="missing", why=why)
+    kept = all((study_weights(here.folder) / name / RECEIPT).is_file() for name in item.keeps)
     if kept and run_folder.is_done(item.tested_on):
         return dataclasses.replace(item, state="done")
-    if why := _data_problem(item.run, locations, problems):
+    if why := _data_problem(item.run, here):
         return dataclasses.replace(item, state="missing", why=why)
     maker = before[makers[item.run.weights].run.run_id] if item.run.weights in makers else None
     if maker is not None and maker.state == "missing":
@@ -160,10 +172,10 @@ def _judge(
     return dataclasses.replace(item, state="partial" if run_folder.checkpoints.exists() else "ready")
 
 
-def _data_problem(run: RunConfig, locations: Locations, problems: dict[str, str | None]) -> str | None:
-    if run.dataset in problems:
-        return problems[run.dataset]
-    return available.data_problem(run.dataset, None, run.recipe.model.classes, locations.data)
+def _data_problem(run: RunConfig, here: _Here) -> str | None:
+    if run.dataset in here.problems:
+        return here.problems[run.dataset]
+    return available.data_problem(run.dataset, None, run.recipe.model.classes, here.locations.data)
 
 
 def stored_study(folder: Path) -> Study | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jaxseg.config import RANDOM, Locations, RunConfig
 from jaxseg.datasets.fitting import check_fits
+from jaxseg.datasets.unchanged import check_unchanged, fingerprints
 from jaxseg.execution.complete import complete
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
@@ -40,10 +41,11 @@ def check_ready(run: RunConfig, out: Path, places: Locations, test_datasets: tup
     """Refuse data and weights that what is left of the run cannot use; a finished run needs none.
 
     Raises:
-        InputError: they are not there, damaged, or weights of another ResNet.
+        InputError: they are not there, damaged, weights of another ResNet, or not the data that the run was trained on.
         UsageError: no such dataset, or one that does not fit the run.
     """
     folder = RunFolder.of(out, run)
+    check_unchanged(folder, fingerprints(places.data))
     if folder.is_done(test_datasets):
         return
     scored = folder.read_done()["test_datasets"] if folder.done.exists() else ()

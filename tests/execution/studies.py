@@ -25,11 +25,11 @@ def small_study(repeats: int = 1, fractions: tuple[float, ...] = (0.5, 1.0), rec
     )
 
 
-def prepare(data_dir: Path, name: str, task: str = "glands", images: int = 10) -> None:
+def prepare(data_dir: Path, name: str, task: str = "glands", images: int = 10, fingerprint: str = "f") -> None:
     rows = tuple(Row(f"i{n}", "train", "train", f"p{n}", 64, 64, 1, 0.5, "", "") for n in range(images))
     folder = prepared_folder(name, data_dir)
-    folder.mkdir(parents=True)
-    Card(name, name, task, "", "", True, "f", {}, (), rows).write(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    Card(name, name, task, "", "", True, fingerprint, {}, (), rows).write(folder)
 
 
 def prepare_all(data_dir: Path) -> Path:

@@ -66,6 +66,25 @@ def test_finished_run_lacks_scores_of_a_dataset_that_came_later(
     assert states(study, folder, locations)["site_a-random-0.5"] == "ready"
 
 
+def test_runs_of_data_that_were_prepared_anew_are_told_once_and_not_taken_for_done(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    folder = tmp_path / "study"
+    half, _, whole, _ = study.runs()
+    for run in (half, whole):
+        finish(folder, run, ("site_a", "site_b"))
+        write_json(RunFolder.of(folder, run).split, {"dataset": "site_a", "fingerprint": "f"})
+    assert states(study, folder, locations)["site_a-random-1"] == "done"
+    prepare(locations.data, "site_a", fingerprint="other")
+    plan = make_plan(study, folder, locations)
+    assert [item.run for item in plan.of("missing")] == [half, whole]
+    (note,) = plan.notes
+    assert "the prepared data of site_a are not those that runs were trained on" in note
+    assert f"delete the runs below {folder / 'runs'}" in note
+    shutil.rmtree(locations.data / "site_a")
+    assert states(study, folder, locations)["site_a-random-1"] == "done", "data that are not at hand have not changed"
+
+
 def test_weights_must_have_been_kept(study: Study, tmp_path: Path, locations: Locations) -> None:
     folder = tmp_path / "study"
     finish(folder, study.trained_weights[0].run, ("cells",))
