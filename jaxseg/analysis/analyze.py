@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record, opened_before
+from jaxseg.analysis.fingerprint import finished, inputs_digest, is_current, keep_record, opened_before
 from jaxseg.analysis.sources import Sources, default_sources
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import REPORT_FILE
@@ -47,13 +47,13 @@ def analyze(
     if features:
         _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
         _check_unchanged(study_folder, data_dir)
-    digest = inputs_digest(study_folder, (features, *ready))
+    ended, digest = finished(study_folder), inputs_digest(study_folder, (features, *ready))
     report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
     outputs, complete = _write(study_folder, sources, ready, progress)
-    keep_record(study_folder, digest if complete else None, outputs, ready)
+    keep_record(study_folder, digest if complete else None, outputs, ready, ended)
     return report
 
 

@@ -47,31 +47,43 @@ def is_current(study: Path, digest: str) -> bool:
     return bool(files) and all(file.is_file() and sha256(file) == expected for file, expected in files.items())
 
 
-def keep_record(study: Path, digest: str | None, outputs: Iterable[Path], opened: Iterable[str] = ()) -> None:
+def finished(study: Path) -> dict[str, str]:
+    """Digests of what says that a run has finished, and of the study that asked for them: by name, read in no time."""
+    files = [study / STUDY_FILE, *sorted((study / "runs").glob(f"*/{RunFolder(study).done.name}"))]
+    return {str(file.relative_to(study)): sha256(file) for file in files if file.is_file()}
+
+
+def is_complete(study: Path) -> bool:
+    """Whether the last analysis opened all that it could, saw what has finished by now, and its files are there."""
+    record = _record(study)
+    whole = record.get("inputs") is not None and record.get("finished") == finished(study)
+    return whole and all((study / name).is_file() for name in record["outputs"])
+
+
+def keep_record(
+    study: Path, digest: str | None, outputs: Iterable[Path], opened: Iterable[str], finished: dict[str, str]
+) -> None:
     """Write down what went in and came out, and remove what only an earlier analysis had written.
 
     Args:
-        digest: of what went in; without one the next analysis starts afresh.
+        digest: of what went in; None where a model or dataset could not be opened, so that the next one starts afresh.
         outputs: what was written.
         opened: datasets whose images were there for features and pictures.
+        finished: what `finished` gave before any of it was read.
     """
     digests = {str(file.relative_to(study)): sha256(file) for file in sorted(outputs)}
     for name in set(_record(study).get("outputs", {})) - set(digests):
         file = (study / name).resolve()
         if file.is_relative_to(study.resolve()):
             file.unlink(missing_ok=True)
-    write_json(study / FILE_NAME, {"inputs": digest, "outputs": digests, "opened": sorted(opened)})
+    write_json(
+        study / FILE_NAME, {"inputs": digest, "outputs": digests, "opened": sorted(opened), "finished": finished}
+    )
 
 
 def opened_before(study: Path) -> list[str]:
     """Datasets whose images the last analysis had for features and pictures."""
     return [str(name) for name in _record(study).get("opened", [])]
-
-
-def is_incomplete(study: Path) -> bool:
-    """Whether the last analysis could not open a model or dataset, so that the next one starts afresh."""
-    record = _record(study)
-    return bool(record) and record.get("inputs") is None
 
 
 def _record(study: Path) -> dict[str, Any]:

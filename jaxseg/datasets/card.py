@@ -90,7 +90,10 @@ class Card:
     def _from_json(cls, value: dict[str, Any]) -> Self:
         images = tuple(Row(**row) for row in value["images"])
         texts = {name: tuple(value.get(name, ())) for name in ("warnings", "classes")}
-        return cls(**{**value, **texts, "images": images})
+        card = cls(**{**value, **texts, "images": images})
+        if card.fingerprint != (found := fingerprint(card.task, images, card.classes)):
+            raise ValueError(f"the fingerprint of its images is {found[:12]}, not {card.fingerprint[:12]} as it says")
+        return card
 
 
 def fingerprint(task: str, rows: Sequence[Row], classes: Sequence[str] = ()) -> str:

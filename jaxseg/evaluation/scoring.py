@@ -70,8 +70,8 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     missing = [name for name in test_datasets if name not in done["test_datasets"]]
     if not missing:
         return
-    check_fits(run, missing, data_dir)
     check_unchanged(folder, fingerprints(data_dir))
+    check_fits(run, missing, data_dir)
     with folder.held():
         score_run(folder, tuple(missing), data_dir)
         tested = (*done["test_datasets"], *missing)

@@ -8,21 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxseg.analysis.fingerprint import is_incomplete
 from jaxseg.command import command
-from jaxseg.config import REPORT_FILE, STUDY_FILE
+from jaxseg.config import REPORT_FILE
 from jaxseg.errors import RunsFailedError, StoppedError
 from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.start import prepare_process
-from jaxseg.run_folder import RunFolder
-
-
-def is_current(study: Path, finished: list[RunFolder]) -> bool:
-    """True when the report is younger than the youngest finished run and the study's configuration, and complete."""
-    report, written = study / REPORT_FILE, [folder.done for folder in finished] + [study / STUDY_FILE]
-    youngest = max((file.stat().st_mtime_ns for file in written if file.exists()), default=0)
-    return report.is_file() and report.stat().st_mtime_ns >= youngest and not is_incomplete(study)
 
 
 def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, should_stop: Callable[[], bool]) -> Path:
@@ -49,7 +40,7 @@ def write(study: Path, data_dir: Path, program: str, lease: Lease, log: Path, sh
     if child.returncode != 0:
         print(log.read_text(errors="replace"), file=sys.stderr)
         raise RunsFailedError(
-            "the runs are done, their analysis failed",
+            "the analysis of the finished runs failed",
             file=study,
             found=f"exit code {child.returncode}",
             remedy=f"see above, then: python launch/analyze.py {study}",

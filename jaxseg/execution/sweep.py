@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from jaxseg.analysis.fingerprint import is_complete
 from jaxseg.config import REPORT_FILE, STUDY_FILE, Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, failing_gpus, report
@@ -65,14 +66,14 @@ class Sweep:
         check_same_study(self.study, self.folder)
         plan = make_plan(self.study, self.folder, self.locations)
         as_stored = stored_study(self.folder) == self.study
-        if not plan.startable and ((as_stored and self._report_is_current(plan)) or not plan.of("done")):
+        if not plan.startable and ((as_stored and self._report_is_current()) or not plan.of("done")):
             return self._close(plan, {})
         compile_cache.check()
         with hold_study(self.folder) as lease:
             plan = make_plan(self.study, self.folder, self.locations)  # another sweep may have ended meanwhile
             outcomes = self._work(plan, lease)
-            self._analyse(lease)
-        return self._close(plan, outcomes)
+            unanalysed = self._analyse(lease)
+        return self._close(plan, outcomes, unanalysed)
 
     def _write_study(self) -> None:
         if stored_study(self.folder) != self.study:
@@ -110,19 +111,23 @@ class Sweep:
             gpus=self.gpus,
         )
 
-    def _analyse(self, lease: Lease) -> None:
+    def _analyse(self, lease: Lease) -> RunsFailedError | None:
+        """Write the report, where it is not written; returns what went wrong."""
         plan = make_plan(self.study, self.folder, self.locations)
-        if self._report_is_current(plan) or not plan.of("done"):
-            return
+        if self._report_is_current() or not plan.of("done"):
+            return None
         self.say("analysing")
         log = parsl_folder(self.folder) / "report.out"
-        report.write(self.folder, self.locations.data, self.analyze, lease, log, self.should_stop)
+        try:
+            report.write(self.folder, self.locations.data, self.analyze, lease, log, self.should_stop)
+        except RunsFailedError as error:  # told after the runs that failed
+            return error
+        return None
 
-    def _report_is_current(self, plan: Plan) -> bool:
-        done = [RunFolder.of(self.folder, item.run) for item in plan.of("done")]
-        return not self.analyse or report.is_current(self.folder, done)
+    def _report_is_current(self) -> bool:
+        return not self.analyse or is_complete(self.folder)
 
-    def _close(self, plan: Plan, outcomes: dict[str, Outcome]) -> None:
+    def _close(self, plan: Plan, outcomes: dict[str, Outcome], unanalysed: RunsFailedError | None = None) -> None:
         """Say how it ended, and raise what the exit code is made of."""
         bad = {id: outcome.message for id, outcome in outcomes.items() if outcome.state == "failed"}
         missing = plan.of("missing")
@@ -132,11 +137,14 @@ class Sweep:
         if (self.folder / REPORT_FILE).exists():
             self.say(f"report: {self.folder / REPORT_FILE}")
         if not bad and not missing:
+            if unanalysed is not None:
+                raise unanalysed
             return self.say(f"{len(plan.items)} runs done")
         if not outcomes and not plan.of("done"):
             raise InputError("no run could start:\n" + "\n".join(plan.notes))
         lines = [f"{id}\n  {message}\n  see {self.folder}/runs/{id}/error.txt" for id, message in bad.items()]
         lines += [f"{len(missing)} runs could not start:", *plan.notes] if missing else []
+        lines += [str(unanalysed)] if unanalysed is not None else []
         problem = "\n".join([f"{len(bad)} runs failed", *lines] if bad else lines)
         raise (RunsFailedError if outcomes else InputError)(problem, remedy="mend it and repeat the command")
 

@@ -9,7 +9,10 @@ from fabricated_study import FakeModel, fake_images
 from jaxseg.analysis import embedding
 from jaxseg.analysis.analyze import analyze
 from jaxseg.analysis.sources import Sources
+from jaxseg.datasets.card import Card, Row, fingerprint
+from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.errors import InputError
+from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
 TABLES = {"scores", "summary", "paired_tests", "out_of_domain", "budgets", "baseline", "features", "recommendation"}
@@ -86,6 +89,18 @@ def test_features_are_not_given_up_because_the_data_lie_elsewhere(small_study):
     said: list[str] = []
     run(made, sources=elsewhere, progress=said.append)
     assert "no features and pictures of datasets that are not prepared in nowhere: tissue_a" in said
+
+
+def test_other_data_than_were_scored_are_not_pictured(small_study, tmp_path):
+    made = small_study()
+    rows = (Row("i0", "test", "test", "p0", 64, 64, 1, 0.5, "", ""),)
+    card = Card("tissue_a", "", "glands", "", "", True, fingerprint("glands", rows), {}, (), rows)
+    card.write(prepared_folder("tissue_a", tmp_path / "data"))
+    folder = RunFolder.of(made.folder, made.study.runs()[0])
+    write_json(folder.done, folder.read_done() | {"fingerprints": {"tissue_a": "former"}})
+    with pytest.raises(InputError, match=r"are not those that runs were scored on(.|\n)*--no-features"):
+        analyze(made.folder, tmp_path / "data", sources=SOURCES)
+    assert analyze(made.folder, tmp_path / "data", sources=SOURCES, features=False).is_file()
 
 
 def test_a_partly_finished_study(small_study):

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record
+from jaxseg.analysis.fingerprint import finished, inputs_digest, is_complete, is_current, keep_record
 from jaxseg.run_folder import RunFolder
 
 
@@ -10,7 +10,7 @@ def analysed(small_study):
     output = made.folder / "tables" / "a.csv"
     output.parent.mkdir()
     output.write_text("a\n")
-    keep_record(made.folder, inputs_digest(made.folder, ()), [output])
+    keep_record(made.folder, inputs_digest(made.folder, ()), [output], (), {})
     return made, output
 
 
@@ -47,14 +47,14 @@ def test_progress_of_an_unfinished_run_is_no_change(analysed):
     made, output = analysed
     run = RunFolder.of(made.folder, made.study.runs()[0])
     run.done.unlink()
-    keep_record(made.folder, inputs_digest(made.folder, ()), [output])
+    keep_record(made.folder, inputs_digest(made.folder, ()), [output], (), {})
     run.log.write_text("{}\n")
     assert current(made)
 
 
 def test_an_unrecorded_digest_or_a_damaged_record_is_never_current(analysed):
     made, output = analysed
-    keep_record(made.folder, None, [output])
+    keep_record(made.folder, None, [output], (), {})
     assert not current(made)
     (made.folder / "analysis.json").write_text("{")
     assert not current(made)
@@ -64,7 +64,7 @@ def test_what_only_the_last_analysis_wrote_is_removed(analysed):
     made, output = analysed
     other = output.with_name("b.csv")
     other.write_text("b\n")
-    keep_record(made.folder, "x", [other])
+    keep_record(made.folder, "x", [other], (), {})
     assert other.exists()
     assert not output.exists()
 
@@ -74,5 +74,19 @@ def test_a_record_cannot_remove_files_outside(analysed, tmp_path):
     outside = tmp_path / "outside.txt"
     outside.write_text("keep")
     (made.folder / "analysis.json").write_text('{"inputs": "x", "outputs": {"../outside.txt": "0"}}')
-    keep_record(made.folder, "y", [output])
+    keep_record(made.folder, "y", [output], (), {})
     assert outside.exists()
+
+
+def test_a_record_is_complete_until_a_run_ends_or_a_file_is_lost(analysed):
+    made, output = analysed
+    keep_record(made.folder, "x", [output], (), finished(made.folder))
+    assert is_complete(made.folder)
+    done = RunFolder.of(made.folder, made.study.runs()[0]).done
+    content = done.read_bytes()
+    done.unlink()
+    assert not is_complete(made.folder)
+    done.write_bytes(content)
+    assert is_complete(made.folder)
+    output.unlink()
+    assert not is_complete(made.folder)

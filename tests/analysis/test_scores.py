@@ -4,6 +4,7 @@ import pytest
 from jaxseg.analysis.scores import COLUMNS, read_results, training_images
 from jaxseg.config import RunConfig, TrainedWeights
 from jaxseg.errors import InputError
+from jaxseg.files import read_json, write_json
 from jaxseg.run_folder import RunFolder
 
 
@@ -43,6 +44,20 @@ def test_runs_that_make_weights_are_listed_but_not_scored(small_study):
     extra = [state for state in results.runs if state.part == "preparation"]
     assert [(state.run, state.state) for state in extra] == [(preparation, "not started")]
     assert "tissue_b" not in set(results.scores["trained_on"])
+
+
+@pytest.mark.parametrize("use", ["trained", "scored"])
+def test_runs_of_data_that_were_prepared_anew_in_between_are_not_mixed(small_study, use):
+    made = small_study()
+    runs = made.study.runs()
+    for number, run in enumerate(runs):
+        folder, data = RunFolder.of(made.folder, run), "new" if number == 3 else "former"
+        split = read_json(folder.split, remedy="")
+        write_json(folder.split, split | {"dataset": run.dataset, "fingerprint": data if use == "trained" else "f"})
+        write_json(folder.done, folder.read_done() | {"fingerprints": {"tissue_a": data if use == "scored" else "f"}})
+    with pytest.raises(InputError, match=f"runs were {use} on different data of tissue_a") as raised:
+        read_results(made.folder)
+    assert f"fingerprint new: {runs[3].run_id}\n" in str(raised.value)
 
 
 def test_no_finished_run(small_study):

@@ -1,7 +1,7 @@
 """Loading: padding, sizes, order, and damage that is noticed."""
 
+import dataclasses
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from jaxseg.datasets import (
     read_card,
     synthetic,
 )
+from jaxseg.datasets.card import fingerprint
 from jaxseg.errors import InputError, UnreadableError, UsageError
 
 NAME = "synthetic_glands_a"
@@ -169,9 +170,10 @@ def _refused(path: Path) -> bytes:
 
 def test_records_of_another_dataset_are_noticed(data: Path, tmp_path: Path) -> None:
     folder = _copy(data, tmp_path)
-    card = json.loads((folder / "jaxseg.json").read_text())
-    card["images"][0]["id"] = "other"
-    (folder / "jaxseg.json").write_text(json.dumps(card))
+    card = read_card(NAME, tmp_path)
+    first, *others = card.images
+    rows = (dataclasses.replace(first, id="other"), *others)
+    dataclasses.replace(card, images=rows, fingerprint=fingerprint(card.task, rows)).write(folder)
     with pytest.raises(InputError, match="does not fit its card"):
         load(NAME, tmp_path)
 

@@ -14,7 +14,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.evaluation import scoring
 from jaxseg.evaluation.ablation import ablate
 from jaxseg.evaluation.scoring import score, score_more
-from jaxseg.files import read_json
+from jaxseg.files import write_json
 from jaxseg.inference import sliding_window
 from jaxseg.inference.sliding_window import Group, in_groups
 from jaxseg.run_folder import RunFolder
@@ -50,7 +50,11 @@ def test_further_datasets_are_added_and_noted(finished: RunFolder, data_dir: Pat
     after = pd.read_parquet(copy.scores)
     assert set(after.tested_on) == {"synthetic_nuclei_a", "synthetic_nuclei_b"}
     pd.testing.assert_frame_equal(after.iloc[: len(before)], before)
-    assert read_json(copy.done, remedy="")["test_datasets"] == ["synthetic_nuclei_a", "synthetic_nuclei_b"]
+    assert copy.read_done()["test_datasets"] == ["synthetic_nuclei_a", "synthetic_nuclei_b"]
+    assert copy.scored_on() == {name: datasets.read_card(name, data).fingerprint for name in set(after.tested_on)}
+    write_json(copy.done, copy.read_done() | {"fingerprints": {"synthetic_nuclei_a": "former"}})
+    with pytest.raises(InputError, match="not those that runs were scored on"):
+        score_more(copy, ("synthetic_glands_a",), data)
 
 
 @pytest.mark.parametrize(("group", "handed_over"), [(64_000_000, 0), (1, 2)])

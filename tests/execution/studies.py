@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jaxseg.config import ModelConfig, Recipe, RunConfig, Study, TrainedWeights
-from jaxseg.datasets.card import Card, Row
+from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.prepared import prepared_folder
 
 RECIPE = Recipe(model=ModelConfig(depth=18, width=1 / 16), crop=64, stride=32, batch=4, budgets=(2, 3))
@@ -25,11 +25,11 @@ def small_study(repeats: int = 1, fractions: tuple[float, ...] = (0.5, 1.0), rec
     )
 
 
-def prepare(data_dir: Path, name: str, task: str = "glands", images: int = 10, fingerprint: str = "f") -> None:
+def prepare(data_dir: Path, name: str, task: str = "glands", images: int = 10) -> None:
     rows = tuple(Row(f"i{n}", "train", "train", f"p{n}", 64, 64, 1, 0.5, "", "") for n in range(images))
     folder = prepared_folder(name, data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    Card(name, name, task, "", "", True, fingerprint, {}, (), rows).write(folder)
+    Card(name, name, task, "", "", True, fingerprint(task, rows), {}, (), rows).write(folder)
 
 
 def prepare_all(data_dir: Path) -> Path:

@@ -10,6 +10,7 @@ from fake_program import receipt
 from studies import prepare, small_study
 
 from jaxseg.config import Locations, RunConfig, Study, TrainedWeights
+from jaxseg.datasets.prepared import read_card
 from jaxseg.errors import InputError, UsageError
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan, study_weights
 from jaxseg.files import write_json, write_text
@@ -71,11 +72,12 @@ def test_runs_of_data_that_were_prepared_anew_are_told_once_and_not_taken_for_do
 ) -> None:
     folder = tmp_path / "study"
     half, _, whole, _ = study.runs()
+    data = {"dataset": "site_a", "fingerprint": read_card("site_a", locations.data).fingerprint}
     for run in (half, whole):
         finish(folder, run, ("site_a", "site_b"))
-        write_json(RunFolder.of(folder, run).split, {"dataset": "site_a", "fingerprint": "f"})
+        write_json(RunFolder.of(folder, run).split, data)
     assert states(study, folder, locations)["site_a-random-1"] == "done"
-    prepare(locations.data, "site_a", fingerprint="other")
+    prepare(locations.data, "site_a", images=11)
     plan = make_plan(study, folder, locations)
     assert [item.run for item in plan.of("missing")] == [half, whole]
     (note,) = plan.notes

@@ -60,5 +60,9 @@ def test_a_finished_run_needs_neither_its_data_nor_its_weights(tmp_path: Path) -
         check_ready(run, tmp_path, places, ("site_a", "site_b"))
     prepare(places.data, "site_b")
     check_ready(run, tmp_path, places, ("site_a", "site_b"))
+    write_json(folder.split, {"dataset": "site_b", "fingerprint": "former"})
+    with pytest.raises(JaxsegError, match="not those that runs were trained on"):
+        check_ready(run, tmp_path, places, ("site_a",))
+    folder.split.unlink()
     shutil.rmtree(folder.checkpoints)  # to save room
     check_ready(run, tmp_path, places, ("site_a",))

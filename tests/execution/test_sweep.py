@@ -12,11 +12,12 @@ import pytest
 from conftest import InlinePool, open_none, sweep
 from studies import small_study
 
+from jaxseg.analysis.fingerprint import finished, keep_record
 from jaxseg.config import Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError, UsageError
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import stored_study
-from jaxseg.files import write_json
+from jaxseg.files import read_json, write_json
 from jaxseg.run_folder import RunFolder
 
 
@@ -126,12 +127,34 @@ def test_lost_report_is_written_again_without_workers(study: Study, tmp_path: Pa
 def test_a_report_that_lacks_features_is_made_again(study: Study, tmp_path: Path, locations: Locations) -> None:
     folder = tmp_path / "study"
     sweep(study, folder, locations).run()
-    write_json(folder / "analysis.json", {"inputs": None, "outputs": {}})  # as where a model could not be opened
+    keep_record(folder, None, [folder / "report.html"], (), finished(folder))  # as where a model could not be opened
     sweep(study, folder, locations, open_none).run()
     assert len(lines(folder / "analysed.txt")) == 2
-    write_json(folder / "analysis.json", {"inputs": "0", "outputs": {}})
     sweep(study, folder, locations, open_none).run()
     assert len(lines(folder / "analysed.txt")) == 2
+
+
+def test_a_report_is_as_old_as_what_it_was_made_from_whatever_the_clocks_say(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    folder = tmp_path / "study"
+    sweep(study, folder, locations).run()
+    for name in ("report.html", "analysis.json"):
+        os.utime(folder / name, (2e9, 2e9))
+    done = RunFolder.of(folder, study.runs()[0]).done
+    write_json(done, {**read_json(done, remedy=""), "images_per_second": 11.0})  # as where it was scored on more
+    sweep(study, folder, locations, open_none).run()
+    assert len(lines(folder / "analysed.txt")) == 2
+
+
+def test_failed_runs_are_named_where_the_analysis_fails_too(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAIL", "site_a-random-f50")
+    monkeypatch.setenv("FAKE_FAIL_ANALYSIS", "1")
+    failed = r"1 runs failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded(.|\n)*the analysis of the finished"
+    with pytest.raises(RunsFailedError, match=failed):
+        sweep(study, tmp_path / "study", locations).run()
 
 
 def test_an_edited_study_is_analysed_anew_where_nothing_is_left_to_train(
@@ -155,8 +178,8 @@ def test_failed_analysis_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FAKE_FAIL", "analysis")
-    with pytest.raises(RunsFailedError, match=r"analysis failed(.|\n)*launch/analyze.py"):
+    monkeypatch.setenv("FAKE_FAIL_ANALYSIS", "1")
+    with pytest.raises(RunsFailedError, match=r"analysis of the finished runs failed(.|\n)*launch/analyze.py"):
         sweep(study, tmp_path / "study", locations).run()
     assert "no figure today" in capsys.readouterr().err
 

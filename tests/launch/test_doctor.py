@@ -11,7 +11,7 @@ import pytest
 
 from jaxseg.compute import processor
 from jaxseg.config import Locations
-from jaxseg.datasets.card import Card
+from jaxseg.datasets.card import Card, fingerprint
 from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.execution import doctor, resources
 from jaxseg.execution.doctor import Finding, examine
@@ -34,7 +34,9 @@ def named(findings: list[Finding], what: str) -> Finding:
 
 def test_healthy_host(places: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    Card("mine", "", "glands", "", "", True, "", {}, (), ()).write(_made(prepared_folder("mine", places.data)))
+    card = Card("mine", "", "glands", "", "", True, fingerprint("glands", ()), {}, (), ())
+    card.write(_made(prepared_folder("mine", places.data)))
+    _made(places.weights / "mine.pretraining")  # the log of a pretraining, no weights
     findings = examine(places, tmp_path / "not" / "yet", None)
     assert [finding for finding in findings if not finding.well] == []
     assert "cpu" in named(findings, "JAX devices").found
