@@ -30,17 +30,14 @@ def check_unchanged(folder: RunFolder, prepared: Fingerprints) -> None:
     What is not prepared, or not recorded, is not looked at.
     """
     runs = folder.path.parent
-    anew = {
-        "trained": f"delete the runs below {runs} that were trained on them, and repeat the command",
-        "scored": f"delete DONE.json and scores.parquet of the runs below {runs}, and repeat the command",
-    }
     for use, recorded in (("trained", folder.trained_on()), ("scored", folder.scored_on())):
         for name, former in recorded.items():
             found = prepared(name)
+            stale = f"{runs}/{name}-*" if use == "trained" else f"{runs}/*/DONE.json and {runs}/*/scores.parquet"
             if found not in (None, former):
                 raise InputError(
                     f"the prepared data of {name} are not those that runs were {use} on",
                     found=f"fingerprint {found[:12]}",
                     expected=f"fingerprint {former[:12]}",
-                    remedy=f"bring the former data back; or {anew[use]}",
+                    remedy=f"bring the former data back; or delete {stale} and repeat the command",
                 )

@@ -29,8 +29,12 @@ def test_the_same_data_or_none(folder: RunFolder, prepared: Mapping[str, str]) -
 @pytest.mark.parametrize(
     ("prepared", "problem", "remedy"),
     [
-        ({"own": "ccc"}, "of own are not those that runs were trained on", "delete the runs below"),
-        ({"own": "aaa", "foreign": "ccc"}, "of foreign are not those that runs were scored on", "delete DONE.json and"),
+        ({"own": "ccc"}, "of own are not those that runs were trained on", "runs/own-*"),
+        (
+            {"own": "aaa", "foreign": "ccc"},
+            "of foreign are not those that runs were scored on",
+            "runs/*/scores.parquet",
+        ),
     ],
 )
 def test_other_data(folder: RunFolder, prepared: Mapping[str, str], problem: str, remedy: str) -> None:

@@ -82,7 +82,7 @@ def test_runs_of_data_that_were_prepared_anew_are_told_once_and_not_taken_for_do
     assert [item.run for item in plan.of("missing")] == [half, whole]
     (note,) = plan.notes
     assert "the prepared data of site_a are not those that runs were trained on" in note
-    assert f"delete the runs below {folder / 'runs'}" in note
+    assert f"delete {folder / 'runs'}/site_a-*" in note
     shutil.rmtree(locations.data / "site_a")
     assert states(study, folder, locations)["site_a-random-1"] == "done", "data that are not at hand have not changed"
 
