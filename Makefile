@@ -22,7 +22,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .venv: $(READY)
 
-# torch goes first and pinned: left to a range, pip takes the build with gigabytes of CUDA packages.
+# torch goes first and pinned: a build that is there, such as one for CPUs from PyTorch's own index, is kept. Elsewhere pip
+# may take the build with gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jaxseg needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv .venv

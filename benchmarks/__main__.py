@@ -33,7 +33,9 @@ def main() -> None:
         if "bfloat16" not in dtypes.raced():
             print("left out, because this processor is no faster in it: train_step and inference in bfloat16")
     if not here.peer:
-        print("left out, because JAX and PyTorch would use different devices: the peer (see docs/benchmarks.md)")
+        print(
+            "left out, because PyTorch is not there, or for another device than JAX: the peer (see docs/benchmarks.md)"
+        )
     failures = Failures()
     for benchmark in (train_step, inference, input, conversion, start, study, placement, profile):
         with failures.noted(benchmark.__name__):

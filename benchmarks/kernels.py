@@ -3,8 +3,8 @@
 The step is compiled and not run: how many kernels it launches, how many bytes they move, how much arithmetic their
 convolutions and products of matrices do, and how long that takes at the roofs of memory and arithmetic. Without a GPU
 it is compiled for one that `--target` describes; that takes JAX's CUDA plugin (`pip install "jax[cuda12]"`, gigabytes)
-but no driver. Kernels are then chosen without being tried out, so their number may differ a little from that on the GPU
-itself; what cannot be compiled fails here as it would there.
+but no driver, whose lack JAX may first report at length. Kernels are then chosen without being tried out, so their
+number may differ a little from that on the GPU itself; what cannot be compiled fails here as it would there.
 """
 
 import os
@@ -74,7 +74,9 @@ def compiled_step(flags: Flags) -> str:
     try:
         described = topologies.get_topology_desc("described", "cuda", **options)
     except NotImplementedError as error:
-        raise UsageError("JAX's CUDA plugin is not installed", remedy='pip install "jax[cuda12]"') from error
+        raise UsageError(
+            "JAX's CUDA plugin is not installed", remedy='pip install "jax[cuda12]", or "jax[cuda13]"'
+        ) from error
     with mock.patch("jax.default_backend", return_value="gpu"):  # or the code for CPUs would be compiled
         return _compiled(flags, described.devices)
 

@@ -14,7 +14,13 @@ from jaxseg.execution.one_graph import ONE_GRAPH
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
-PROBE_PEER = "import torch; print(torch.cuda.is_available())"
+PROBE_PEER = """
+try:
+    import torch
+    print(torch.cuda.is_available())
+except ModuleNotFoundError:
+    print("not installed")
+"""
 PROBE_PEER_CUDA = "import torch; print(torch.version.cuda, torch.backends.cudnn.version())"
 
 
@@ -25,7 +31,7 @@ class Machine:
     Attributes:
         device: what the work runs on, such as "2 CPU cores, Intel Xeon, AVX-512" or "NVIDIA H100 80GB HBM3".
         gpu: whether that is a GPU.
-        peer: whether PyTorch would use the same device.
+        peer: whether PyTorch is there and would use the same device.
     """
 
     device: str
@@ -46,10 +52,11 @@ class Machine:
 def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
     kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
-    gpu, peer_on_gpu = kind == "gpu", _ask(PROBE_PEER) == "True"
+    gpu = kind == "gpu"
+    peer = _ask(PROBE_PEER) == str(gpu)
     told = processor.model_name(), processor.generation(), processor.widest()  # one name hides very different ones
     cores = ", ".join(filter(None, (f"{len(os.sched_getaffinity(0))} CPU cores", *told)))
-    return Machine(name if gpu else cores, gpu, peer=gpu == peer_on_gpu)
+    return Machine(name if gpu else cores, gpu, peer)
 
 
 def _ask(program: str, **environment: str) -> str:
@@ -72,7 +79,8 @@ def about() -> dict[str, object]:
 
 def _cuda() -> dict[str, object]:
     """Which CUDA software ours and the peer use."""
-    return {"cuda": {**gpus.software(), "PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)}}
+    peer = {"PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)} if this_machine().peer else {}
+    return {"cuda": {**gpus.software(), **peer}}
 
 
 def _version(package: str) -> str | None:

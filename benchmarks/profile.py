@@ -79,7 +79,7 @@ def profiled(setting: dict[str, Any]) -> Turn:
                 for _ in range(setting["turns"]):
                     turn()
             steps = setting["turns"] * setting["steps"]
-            found = operations(program, durations(Path(folder)), steps, *roofs, elsewhere=ONCE if gpu else LOOPS)
+            found = operations(program(), durations(Path(folder)), steps, *roofs, elsewhere=ONCE if gpu else LOOPS)
         check_traced(found, statistics.median(seconds) / setting["steps"])
         result = {"seconds": seconds, "roofs": roofs, "operations": [asdict(each) for each in found]}
         Path(setting["file"]).write_text(json.dumps(result))
@@ -169,6 +169,7 @@ def measure(flags: Flags) -> Path:
     seconds, roofs, found = _profile(work)
     case = Case(f"batch {batch}, {where}", batch * steps, "images", {name: seconds})
     kept = {
+        "one_graph": False,  # whatever training does on this GPU
         "roofs": {"flop_per_second": roofs[0], "bytes_per_second": roofs[1]},
         "groups": {
             name: {what: total(members, what) for what in ("seconds", "least", "flop", "bytes")}

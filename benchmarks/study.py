@@ -156,7 +156,8 @@ def _written(file: Path, flags: Flags, runs: int) -> Path:
 def _second_runs(flags: Flags, folder: Path) -> list[Case]:
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width}
     setting |= {"data": str(folder / "data"), "study": str(folder / "warm")}
-    with opened(Contender("jaxseg", "benchmarks.study:second_run", setting)) as turn:
+    cache = {"JAXSEG_CACHE": str(folder / "cache-of-second-runs")}  # or its speed would be remembered for estimates
+    with opened(Contender("jaxseg", "benchmarks.study:second_run", setting, environment=cache)) as turn:
         seconds = [turn() for _ in range(flags.turns)]
     return [Case("second run in a warm worker: its first step", 1, "starts", {"jaxseg": seconds})]
 

@@ -18,6 +18,7 @@ from jaxseg.compute.heap import keep_freed_memory
 from jaxseg.execution.resources import computes_on_cpu
 from jaxseg.execution.start import look_for_garbage_rarely
 
+PATIENCE = 3600  # seconds that a turn, or getting ready, may take
 PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it
 SHARE, FORMER_SHARE = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX refuses both at once
@@ -152,7 +153,7 @@ def _serve(connection: Connection, contender: Contender) -> None:
 
 def _answer(connection: Connection, contender: Contender) -> float:
     try:
-        answer = connection.recv()
+        answer = connection.recv() if connection.poll(PATIENCE) else f"no answer in {PATIENCE / 60:.0f} minutes"
     except EOFError:
         answer = "its process died"
     if isinstance(answer, str):

@@ -50,7 +50,7 @@ def check_platform() -> None:
     JAX passes over "cuda" without a word where the system shows no NVIDIA device, as in a container without them, and
     with a warning where its plugin finds no driver or libraries that suit it.
     """
-    first = (jax.config.jax_platforms or "").split(",")[0]  # type: ignore[attr-defined]
+    first = (jax.config.jax_platforms or "").split(",")[0]  # type: ignore[attr-defined, unused-ignore]
     if backend() != "cpu" or first == "cpu":
         return
     if first:

@@ -49,7 +49,7 @@ def traced(
         arguments: trees of `jax.ShapeDtypeStruct`.
         out_shardings: as for `jax.jit`.
     """
-    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined, unused-ignore]
     if not folder or jax.process_count() > 1:
         yield None
         return

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -222,7 +223,9 @@ def test_contenders_share_a_gpu(given: dict[str, str], taken: str, monkeypatch: 
     [
         ("gpu|H100", "True", Machine("H100", gpu=True, peer=True)),
         ("gpu|H100", "False", Machine("H100", gpu=True, peer=False)),
+        ("gpu|H100", "not installed", Machine("H100", gpu=True, peer=False)),
         ("cpu|cpu", "True", Machine("2 CPU cores, any, family 6, AVX-512", gpu=False, peer=False)),
+        ("cpu|cpu", "not installed", Machine("2 CPU cores, any, family 6, AVX-512", gpu=False, peer=False)),
     ],
 )
 def test_the_peer_is_left_out_where_it_would_use_another_device(
@@ -382,6 +385,13 @@ def test_a_contender_that_fails_stops_no_other(capfd: pytest.CaptureFixture[str]
     told = capfd.readouterr().err
     assert re.search(r"broken \(benchmarks.pytorch:read_weights\)(.|\n)*KeyError: 7", told)
     assert re.search(r"late \(bound:second_turn_fails\)(.|\n)*StopIteration", told)
+
+
+def test_a_contender_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.1)
+    ours, _theirs = multiprocessing.Pipe()
+    with pytest.raises(RuntimeError, match=r"stuck \(any:work\): no answer"):
+        turns._answer(ours, turns.Contender("stuck", "any:work", {}))
 
 
 @pytest.mark.usefixtures("inline")
