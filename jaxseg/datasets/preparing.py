@@ -155,18 +155,19 @@ def _write(description: Description, examples: Sequence[Example], data_dir: Path
     folder = prepared_folder(description.name, data_dir)
     with _held(description.name, data_dir) as done:
         if not done:
-            with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
-                rows = _records(aside, description, examples, advance)
+            with new_folder(folder) as aside:
+                rows = _records(aside, description, examples)
                 _card(aside, description, rows, differences).write(aside)
     return folder
 
 
-def _records(
-    folder: Path, description: Description, examples: Sequence[Example], advance: Callable[[], None]
-) -> list[Row]:
-    from jaxseg.datasets.builder import write_records  # TFDS takes half a second to import
+def _records(folder: Path, description: Description, examples: Sequence[Example]) -> list[Row]:
+    # TFDS takes half a second to import, and replaces Python's `__import__` meanwhile, which breaks what other threads
+    # import: all of it must be over when the bar is shown, whose thread imports whenever it draws.
+    from jaxseg.datasets.builder import write_records
 
-    written, rows = write_records(folder / _SCRATCH, VERSION, description, examples, advance)
+    with _progress(description.name, len(examples)) as advance:
+        written, rows = write_records(folder / _SCRATCH, VERSION, description, examples, advance)
     for file in written.iterdir():
         file.replace(folder / file.name)
     shutil.rmtree(folder / _SCRATCH)

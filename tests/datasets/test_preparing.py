@@ -116,6 +116,38 @@ def test_tfds_reads_the_folder_by_itself(tmp_path: Path, pictures) -> None:
         assert record["subset"] in (b"train", b"test")
 
 
+IMPORTS = """
+import builtins, sys
+from pathlib import Path
+from etils.epy import lazy_imports_utils
+from rich.progress import Progress
+
+class Watched:
+    replaced = before = 0
+    def __getattr__(self, name):
+        return getattr(builtins, name)
+    def __setattr__(self, name, value):
+        type(self).replaced += 1
+        setattr(builtins, name, value)
+
+def shown(progress, start=Progress.start):
+    Watched.before, Watched.replaced = Watched.replaced, 0
+    start(progress)
+
+lazy_imports_utils.builtins = Watched()
+Progress.start = shown
+from jaxseg.datasets import prepare
+prepare("synthetic_nuclei_a", Path(sys.argv[1]))
+print(Watched.before > 0, Watched.replaced)
+"""
+
+
+def test_while_the_bar_is_shown_imports_are_left_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "0"]
+
+
 def test_preparing_twice_writes_nothing(tmp_path: Path) -> None:
     folder = prepare("synthetic_nuclei_a", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
