@@ -105,6 +105,12 @@ def test_annotations_and_earlier_results_in_a_folder_are_no_images(
     assert {file.name for file in image.parent.glob("*_overlay.png")} == {"tile_overlay.png", "stroma_mask_overlay.png"}
 
 
+def test_hidden_files_in_a_folder_are_no_images(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    image.with_name("._tile.png").write_bytes(b"\0\5\x16\7 as macOS leaves them")
+    predict_files(finished.path, [image.parent], tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").glob("*_mask.png")} == {"tile_mask.png"}
+
+
 def test_an_annotation_given_by_name_is_predicted(finished: RunFolder, image: Path, tmp_path: Path) -> None:
     annotation = image.with_name("tile_anno.png")
     annotation.write_bytes(image.read_bytes())
