@@ -178,6 +178,23 @@ def test_a_bad_file_is_named_and_nothing_is_left(tmp_path: Path, pictures, bad: 
     assert _left_overs(tmp_path / "data", "mylab") == []
 
 
+def test_images_in_subfolders_are_told(tmp_path: Path, pictures) -> None:
+    _own(pictures, tmp_path)
+    for name in ("deep/er/a.png", "deep/b.tif", "deep/notes.txt", "deep/._b.tif"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands")
+    card = read_card("mylab", tmp_path / "data")
+    assert card.warnings[0] == (
+        "left out: 2 images in subfolders of images/: deep/b.tif, deep/er/a.png "
+        "(move them up, or list all images in a --table)"
+    )
+    assert card.complete
+    (tmp_path / "t.csv").write_text("image\n" + "".join(f"s{k}.png\n" for k in range(6)))
+    prepare_folder("listed", tmp_path, tmp_path / "data", task="glands", table=tmp_path / "t.csv")
+    assert not any("left out" in warning for warning in read_card("listed", tmp_path / "data").warnings)
+
+
 def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:
     _own(pictures, tmp_path / "mine")
     pictures.write(tmp_path / "mine" / "images" / "s2.tif", pictures.draw()[0])

@@ -152,6 +152,8 @@ BAD: dict[str, tuple[str, Damage, str]] = {  # what is bad: (dataset, what makes
     "mask without an image": ("folder", gone("images/s1.png"), r"masks/s1\.png: has no image"),
     "mask of another size": ("folder", array("masks/s1.png", grey((5, 5))), r"masks/s1\.png: .*size"),
     "mask on its side": ("folder", array("masks/s1.png", grey((12, 9))), r"s1\.png: .*size(?=.*remedy: +turn one of)"),
+    "masks empty": ("folder", masks_of([0]), "masks of dataset mylab are empty"),
+    "masks without background": ("folder", masks_of([1, 2]), "masks of dataset mylab have no background"),
     "mask damaged": ("folder", cut("masks/s1.png"), r"masks/s1\.png: cannot be read"),
     "two images of one name": ("folder", array("images/s1.tif", grey((9, 12, 3))), "same id.*s1"),
     "two masks of one name": ("folder", array("masks/s1.tif", grey((9, 12))), r"masks/s1\.\w+: is a second mask"),
