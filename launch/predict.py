@@ -19,8 +19,8 @@ class Flags:
 
     Attributes:
         run: folder of a finished run.
-        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size. Of a folder, what is called after an image
-            there (_anno, _mask, _probability, _overlay) is left out.
+        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size, of one page. Of a folder, hidden files and
+            what is called after an image there (_anno, _mask, _probability, _overlay) are left out.
         out: folder for the results; there they replace former results, and no other file.
         threshold: probability from which a pixel is foreground, .5 where not given; for models of one class.
         budget: epochs; the best model within that budget, the whole run's where not given.

@@ -12,6 +12,8 @@ from jaxseg.datasets.regions import SPECKS
 from jaxseg.errors import InputError
 
 NEARLY_ALL = 0.98
+_PIXEL = 4  # bytes of a pixel and its mask in the stack of a split
+_MUCH, _WASTED = 10**9, 4  # a stack is told of from this many bytes on, if it is so many times its images
 
 
 def check_examples(description: Description, examples: Sequence[Example], allow_incomplete: bool) -> list[str]:
@@ -58,9 +60,27 @@ def _differences(found: Mapping[str, int], official: Mapping[str, int], kind: st
     ]
 
 
+def check_annotated(description: Description, rows: Sequence[Row]) -> None:
+    """`InputError` where masks tell nothing, in any image: all are empty, or foreground throughout."""
+    if all(row.objects == 0 for row in rows):
+        raise InputError(
+            f"the masks of dataset {description.name} are empty",
+            found=f"no foreground in any of {len(rows)} images",
+            expected="0 for background, and the foreground or a number per object",
+            remedy="export the annotation again: pixels must differ from 0 where there is foreground",
+        )
+    if all(row.foreground == 1 for row in rows):
+        raise InputError(
+            f"the masks of dataset {description.name} have no background",
+            found=f"every pixel of all {len(rows)} images is foreground",
+            expected="0 for background, and the foreground or a number per object",
+            remedy="save masks in which background is 0: neither 1, nor told by transparency alone",
+        )
+
+
 def oddities(rows: Sequence[Row]) -> list[str]:
-    """Warnings about prepared images: empty, full or speckled masks, copies, patients in both splits."""
-    checks = (_masks, _copies, _near_copies, _patients)
+    """Warnings about prepared images: masks empty, full or speckled, much padding, copies, patients in both splits."""
+    checks = (_masks, _padding, _copies, _near_copies, _patients)
     return [line for check in checks for line in check(rows)]
 
 
@@ -77,6 +97,20 @@ def _masks(rows: Sequence[Row]) -> Iterator[str]:
             f"most objects have less than {SPECKS} pixels in {len(specks)} of {len(rows)} images: "
             f"{listed(specks)} (was the mask smoothed, or saved with loss?)"
         )
+
+
+def _padding(rows: Sequence[Row]) -> Iterator[str]:
+    """A split is one stack, so that one large image among small ones makes all of them large."""
+    for split in dict.fromkeys(row.split for row in rows):
+        own = [row for row in rows if row.split == split]
+        height, width = max(row.height for row in own), max(row.width for row in own)
+        padded = _PIXEL * len(own) * height * width
+        if padded >= _MUCH and padded > _WASTED * _PIXEL * sum(row.height * row.width for row in own):
+            largest = max(own, key=lambda row: row.height * row.width)
+            yield (
+                f"{len(own)} {split} images are padded to {height} x {width} each, {padded / 1e9:.1f} GB in memory and "
+                f"more in training: cut large ones into tiles ({largest.id} is {largest.height} x {largest.width})"
+            )
 
 
 def _copies(rows: Sequence[Row]) -> Iterator[str]:

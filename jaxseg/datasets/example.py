@@ -14,6 +14,10 @@ from jaxseg.errors import InputError
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 InstanceMap = npt.NDArray[np.int32]  # (H, W), 0 background, one positive number per object
 Read = Callable[[], tuple[Pixels, InstanceMap]]
+_OTHER = "replace the file by the one that belongs to the image, then repeat the command"
+_LYING = (
+    "turn one of the two (images are read as viewers show them, turned as their EXIF orientation says), or " + _OTHER
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def paired(image: Path, annotation: Path, read_annotation: Callable[[Path], npt.
                 file=annotation,
                 found=f"{_size(instances)}",
                 expected=f"{_size(pixels)}, the size of {image}",
-                remedy="replace the file by the one that belongs to the image, then repeat the command",
+                remedy=_LYING if instances.shape == pixels.shape[1::-1] else _OTHER,
             )
         return pixels, instances.astype(np.int32, copy=False)
 

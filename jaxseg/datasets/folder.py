@@ -2,12 +2,11 @@
 
 import csv
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,10 @@ from jaxseg.datasets.classes import read_classes
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import MASK_SUFFIXES, SUFFIXES, read_mask
+from jaxseg.datasets.listing import listed
 from jaxseg.datasets.regions import connected, read_binary, read_objects
 from jaxseg.datasets.split import split
-from jaxseg.datasets.tree import child, folders, images
+from jaxseg.datasets.tree import below, child, composed, existing, folders, images
 from jaxseg.errors import InputError
 
 Masks = Literal["auto", "binary", "instances", "classes"]
@@ -34,6 +34,27 @@ class _Pair:
     mask: Path
     split: str  # empty where none is given
     patient: str
+
+    @property
+    def id(self) -> str:
+        return composed(self.image.stem)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    source: Path
+    images: Path
+    masks: Path
+
+    @classmethod
+    def within(cls, source: Path) -> Self:
+        """Images/ and IMAGES/ will do as well."""
+        images, masks = source / "images", source / "masks"
+        return cls(
+            source,
+            images if images.is_dir() else child(source, "images") or images,
+            masks if masks.is_dir() else child(source, "masks") or masks,
+        )
 
 
 def folder_description(name: str, task: str, title: str | None, classes: Mapping[str, int]) -> Description:
@@ -53,16 +74,18 @@ def folder_examples(
     name: str, source: Path, table: Path | None, masks: Masks, classes: Mapping[str, int] = MappingProxyType({})
 ) -> list[Example]:
     """Examples of `source`; without a split in the table a fifth is set apart for testing, by patient if known."""
-    pairs = _from_table(table, source) if table else _from_names(source)
+    place = _Folders.within(source)
+    pairs = _from_table(table, place) if table else _from_names(place)
     if not pairs:
+        found = None if table else _in_subfolders(place)
         raise InputError(
-            "holds no images", file=table or source / "images", expected=LAYOUT, remedy="put your images there"
+            "holds no images", file=table or place.images, found=found, expected=LAYOUT, remedy="put your images there"
         )
     pairs = _with_split(name, pairs)
     read_mask = _reader(pairs, masks, classes)
     return [
         Example(
-            id=pair.image.stem,
+            id=pair.id,
             split="train" if pair.split == "train" else "test",
             subset=pair.split,
             patient=pair.patient,
@@ -70,6 +93,17 @@ def folder_examples(
         )
         for pair in sorted(pairs, key=lambda pair: pair.split != "train")
     ]
+
+
+def left_out(source: Path) -> list[str]:
+    """Warnings of what is not read of `source` where no table tells what to read."""
+    inner = _in_subfolders(_Folders.within(source))
+    return [f"left out: {inner} (move them up, or list all images in a --table)"] if inner else []
+
+
+def _in_subfolders(place: _Folders) -> str | None:
+    inner = [file.relative_to(place.images).as_posix() for file in below(place.images, SUFFIXES)]
+    return f"{len(inner)} images in subfolders of {place.images.name}/: {listed(inner)}" if inner else None
 
 
 def _reader(pairs: Sequence[_Pair], masks: Masks, classes: Mapping[str, int]) -> ReadMask:
@@ -87,79 +121,89 @@ def _has_objects(pairs: Sequence[_Pair]) -> bool:
     return any(np.count_nonzero(np.unique(read_objects(pair.mask))) > 1 for pair in pairs)
 
 
-def _from_names(source: Path) -> list[_Pair]:
-    for folder in (source / "images", source / "masks"):
+def _from_names(place: _Folders) -> list[_Pair]:
+    for folder in (place.images, place.masks):
         if not folder.is_dir():
             raise InputError("no such folder", file=folder, expected=LAYOUT, remedy="give their parent as --source")
-    pictures = images(source / "images", SUFFIXES)
-    masks = _by_stem(source / "masks")
-    for image in pictures:
-        if image.stem not in masks:
+    pictures = [(composed(image.stem), image) for image in images(place.images, SUFFIXES)]
+    masks = _by_stem(place.masks)
+    for name, image in pictures:
+        if name not in masks:
             raise InputError(
                 "has no mask",
                 file=image,
-                expected=f"{source / 'masks' / image.stem}{{{','.join(MASK_SUFFIXES)}}}",
+                expected=f"{place.masks / name}{{{','.join(MASK_SUFFIXES)}}}",
                 remedy="add the mask, or list the annotated images in a CSV file and give it as --table",
             )
-    orphans = sorted(set(masks) - {image.stem for image in pictures})
+    orphans = sorted(set(masks) - {name for name, _ in pictures})
     if orphans:
         remedy = "add the image, remove the mask, or list the annotated images in a CSV file and give it as --table"
-        expected = f"{source / 'images' / orphans[0]}{{{','.join(SUFFIXES)}}}"
+        expected = f"{place.images / orphans[0]}{{{','.join(SUFFIXES)}}}"
         raise InputError("has no image", file=masks[orphans[0]], expected=expected, remedy=remedy)
-    return [_Pair(image, masks[image.stem], "", image.stem) for image in pictures]
+    return [_Pair(image, masks[name], "", name) for name, image in pictures]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Masks by name; two of the same name are an `InputError`, for nobody knows which is meant."""
     found: dict[str, Path] = {}
     for path in images(folder, MASK_SUFFIXES) if folder.is_dir() else []:
-        if path.stem in found:
+        name = composed(path.stem)
+        if name in found:
             remedy = "remove one of them, or name the right one in the column mask of a --table"
-            raise InputError("is a second mask for the same image", file=path, found=found[path.stem], remedy=remedy)
-        found[path.stem] = path
+            raise InputError("is a second mask for the same image", file=path, found=found[name], remedy=remedy)
+        found[name] = path
     return found
 
 
-def _from_table(table: Path, source: Path) -> list[_Pair]:
-    """Pairs of the rows of a CSV file; files are looked for in images/ and masks/, then in `source` itself."""
+def _from_table(table: Path, place: _Folders) -> list[_Pair]:
+    """Pairs of the rows of a CSV file but empty ones; files are looked for in images/ and masks/, then beside these."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
             titles = tuple(reader.fieldnames or ())
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            rows = [(reader.line_num, {k: (value or "").strip() for k, value in row.items() if k}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         remedy = "export it as CSV in UTF-8, or check the path after --table"
         expected = f"CSV, columns {', '.join(COLUMNS)}"
         raise InputError(f"cannot be read as a table: {error}", file=table, expected=expected, remedy=remedy) from error
     if "image" not in titles or not set(titles) <= set(COLUMNS):
-        expected = f"image, and any of {', '.join(COLUMNS[1:])}"
-        remedy = "rename the columns in the first line of the file"
-        raise InputError("has other columns", file=table, found=", ".join(titles), expected=expected, remedy=remedy)
-    return [_pair(row, f"{table}, line {line}", source) for line, row in enumerate(rows, start=2)]
+        expected, found = f"image, and any of {', '.join(COLUMNS[1:])}", ", ".join(titles)
+        raise InputError("has other columns", file=table, found=found, expected=expected, remedy=_mend(titles))
+    return [_pair(row, f"{table}, line {line}", place) for line, row in rows if any(row.values())]
 
 
-def _pair(row: dict[str, str], where: str, source: Path) -> _Pair:
-    image = _existing(row["image"], source, "images", where)
+def _mend(titles: Sequence[str]) -> str:
+    """What makes a table of these columns one that is read."""
+    if any(mark in title for title in titles for mark in ";\t"):
+        return "separate the columns by commas, not by semicolons or tabs as some spreadsheets do"
+    if "image" in titles:
+        others = (title or "one without a title" for title in titles if title not in COLUMNS)
+        return f"remove the other columns: {', '.join(others)}"
+    return "rename the columns in the first line of the file"
+
+
+def _pair(row: dict[str, str], where: str, place: _Folders) -> _Pair:
+    image = _existing(row["image"], place.images, place.source, where)
     if row.get("mask"):
-        mask = _existing(row["mask"], source, "masks", where)
+        mask = _existing(row["mask"], place.masks, place.source, where)
     else:
-        found = _by_stem(source / "masks").get(image.stem)
+        found = _by_stem(place.masks).get(composed(image.stem))
         if found is None:
             remedy = "add the mask or name it in the column mask"
-            raise InputError(f"no mask for {image.name}", file=where, expected=source / "masks", remedy=remedy)
+            raise InputError(f"no mask for {image.name}", file=where, expected=place.masks, remedy=remedy)
         mask = found
     if row.get("split", "") not in ("", "train", "test"):
         remedy = "validation images are drawn from the training images, anew in every repeat"
         raise InputError("unknown split", file=where, found=row["split"], expected="train or test", remedy=remedy)
-    return _Pair(image, mask, row.get("split", ""), row.get("patient") or image.stem)
+    return _Pair(image, mask, row.get("split", ""), row.get("patient") or composed(image.stem))
 
 
-def _existing(name: str, source: Path, kind: str, where: str) -> Path:
-    for path in (source / kind / name, source / name):
-        if name and path.is_file():
-            return path
+def _existing(name: str, folder: Path, source: Path, where: str) -> Path:
+    for path in (folder / name, source / name):
+        if name and (file := existing(path)):
+            return file
     remedy = "correct the name in this line, or add the file"
-    expected = f"a file in {source / kind}"
+    expected = f"a file in {folder}"
     raise InputError("names a file that is not there", file=where, found=name, expected=expected, remedy=remedy)
 
 
@@ -176,11 +220,8 @@ def _with_split(name: str, pairs: list[_Pair]) -> list[_Pair]:
 
 
 def _drawn(name: str, pairs: list[_Pair]) -> list[_Pair]:
-    by_stem = functools.partial(map, lambda pair: pair.image.stem)
-    ids = list(by_stem(pairs))
+    ids = [pair.id for pair in pairs]
     if len(set(ids)) < len(ids):  # left to the check of ids, which names the two
         return [dataclasses.replace(pair, split="train") for pair in pairs]
     chosen = split(f"test images of {name}", ids, [pair.patient for pair in pairs], 0, 1.0, TEST_SHARE)
-    return [
-        dataclasses.replace(pair, split="test" if pair.image.stem in chosen.validation else "train") for pair in pairs
-    ]
+    return [dataclasses.replace(pair, split="test" if pair.id in chosen.validation else "train") for pair in pairs]

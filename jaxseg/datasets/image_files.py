@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import itertools
+import math
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
 
 from jaxseg.errors import InputError
 
@@ -23,21 +26,30 @@ _JPEG_NOISE = 64  # grey levels that compression moves a pixel away from black o
 _JPEG_SHARE = 0.98  # … in this part of the pixels; the rest are blurred outlines
 _DEEP = re.compile(r"[A-Za-z]+;16[BLN]")  # decoders of colours that keep the high byte of each channel alone
 _BITS = 258  # tag of TIFF: bits of each channel
+_PHOTOMETRIC = 262  # tag of TIFF: what the values stand for …
+_WHITE_IS_ZERO = 0  # … here greys, 0 the brightest
+# What Pillow raises, as it happens, where the tags of a page or of an EXIF block are damaged.
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, struct.error)
 _BRIGHTNESS = np.array([299, 587, 114])  # of red, green and blue, in parts of a thousand (ITU-R BT.601)
 _GREY = ("L", "LA", "P", "1", "I", "I;16", "I;16L", "I;16B", "F")
 _EXPORT = "export the annotation as a grey or 16-bit image"
 _REPLACE = "replace the file by a good copy (or remove it together with its annotation), then repeat the command"
+_SAVE_ANEW = "if other programs open it, save images with 8 bits a channel and labels as 8- or 16-bit greys; otherwise "
+_ONE_PAGE = "save one page a file: a colour image as RGB, the objects of a mask as numbers in one page"
 
 
 @contextlib.contextmanager
 def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """The decoded image; whatever Pillow objects to becomes an `InputError`."""
+    """The decoded image, upright; whatever Pillow objects to becomes an `InputError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=formats) as image:
+                _refuse_pages(image, file)
                 _refuse_deep_colours(image, file)
+                image.filename = ""  # or Pillow maps greys of a TIFF into memory at their turned size: scrambled
                 image.load()
+                _turn_upright(image)
                 yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         remedy = "cut it into tiles first"
@@ -46,7 +58,39 @@ def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         raise InputError("no such file", file=file, remedy=_REPLACE) from None
     except (OSError, SyntaxError, ValueError) as error:
         expected = f"an undamaged image ({', '.join(formats)})"
-        raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=_REPLACE) from error
+        remedy = _SAVE_ANEW + _REPLACE if isinstance(error, UnidentifiedImageError) else _REPLACE
+        raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=remedy) from error
+
+
+def _refuse_pages(image: ImageFile.ImageFile, file: Path) -> None:
+    """Of several pages Pillow reads the first, without a word: one channel of a stack, or one object of many.
+
+    Smaller pages are of a pyramid, or a preview; those that cameras append to a JPEG are no part of the picture.
+    """
+    if not getattr(image, "is_animated", False) or image.format == "MPO":
+        return
+    area = math.prod(image.size)
+    try:
+        further = itertools.islice(ImageSequence.Iterator(image), 1, None)
+        large = any(math.prod(page.size) >= area for page in further)
+        image.seek(0)
+    except _DAMAGED as error:
+        problem = f"has a further page that cannot be read: {error}"
+        raise InputError(problem, file=file, expected="an image of one page", remedy=_ONE_PAGE) from error
+    if large:
+        raise InputError(
+            "holds several pages (channels, objects or a stack)",
+            file=file,
+            found="another page as large as the first",
+            expected="one page, or smaller ones beside it",
+            remedy=_ONE_PAGE,
+        )
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Turn the image as its EXIF orientation says, and as viewers show it; Pillow itself does so for TIFF alone."""
+    with contextlib.suppress(*_DAMAGED):  # viewers pass over a damaged EXIF block, which is no part of the picture
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _refuse_deep_colours(image: ImageFile.ImageFile, file: Path) -> None:
@@ -66,11 +110,15 @@ def _refuse_deep_colours(image: ImageFile.ImageFile, file: Path) -> None:
 
 
 def read_pixels(file: Path) -> npt.NDArray[np.uint8]:
-    """RGB pixels, (H, W, 3) uint8; an alpha channel is dropped, not blended; grey becomes RGB."""
+    """RGB pixels, (H, W, 3) uint8, upright; an alpha channel is dropped, not blended; grey becomes RGB."""
     with _opened(file, FORMATS) as image:
         if image.mode.startswith(("I", "F")):
             raise InputError(
-                "is not an 8-bit colour image", file=file, found=f"mode {image.mode}", expected="RGB", remedy=_REPLACE
+                "is not an 8-bit colour image",
+                file=file,
+                found=f"mode {image.mode}",
+                expected="RGB, or grey of 8 bits",
+                remedy="save it with 8 bits a channel",
             )
         return np.array(image.convert("RGB"))
 
@@ -81,6 +129,7 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
     Of a palette its greys are taken, as a viewer shows them, or its indices where it is coloured.
     """
     with _opened(file, LABEL_FORMATS) as image:
+        _refuse_white_is_zero(image, file)
         values = np.array(image)
         mode = image.mode
         palette = image.getpalette("RGB") if mode == "P" else None
@@ -95,6 +144,18 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
             "is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel", remedy=_EXPORT
         )
     return whole_numbers(values, file)
+
+
+def _refuse_white_is_zero(image: Image.Image, file: Path) -> None:
+    """ImageJ and tifffile mean the value stored, scanners the brightness shown; Pillow inverts 8 bits, but not 16."""
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise InputError(
+            "is a mask in which white stands for 0, so what is background cannot be told",
+            file=file,
+            found="PhotometricInterpretation 0 (white is zero, an inverted lookup table)",
+            expected="PhotometricInterpretation 1 (black is zero)",
+            remedy="save it with black for 0 (as PNG, or as TIFF min-is-black), the background black",
+        )
 
 
 def _of_palette(indices: npt.NDArray[np.generic], palette: Sequence[int], file: Path) -> npt.NDArray[np.generic]:

@@ -16,11 +16,11 @@ from jaxseg.datasets import synthetic
 from jaxseg.datasets.archives import archives, is_archive, unpacked
 from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import DESCRIPTIONS, READERS, describe
-from jaxseg.datasets.checks import check_examples, oddities
+from jaxseg.datasets.checks import check_annotated, check_examples, oddities
 from jaxseg.datasets.classes import beside, checked
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
-from jaxseg.datasets.folder import Masks, folder_description, folder_examples, own_root
+from jaxseg.datasets.folder import Masks, folder_description, folder_examples, left_out, own_root
 from jaxseg.datasets.prepared import VERSION, is_whole, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
@@ -49,7 +49,8 @@ def prepare(name: str, data_dir: Path, *, manual_dir: Path | None = None, allow_
             if name in READERS
             else synthetic.examples(name)
         )
-        return _write(description, examples, data_dir, check_examples(description, examples, allow_incomplete))
+        differences = check_examples(description, examples, allow_incomplete)
+        return _write(description, examples, data_dir, differences=differences)
 
 
 def prepare_folder(
@@ -89,7 +90,8 @@ def prepare_folder(
         classes = checked(classes, UsageError) if classes else {}
         description = folder_description(name, task, title, classes)
         examples = folder_examples(name, source, table, masks, classes)
-        return _write(description, examples, data_dir, check_examples(description, examples, False))
+        check_examples(description, examples, allow_incomplete=False)
+        return _write(description, examples, data_dir, warnings=() if table else left_out(source))
 
 
 def _official(stack: contextlib.ExitStack, description: Description, place: Path) -> list[Example]:
@@ -150,30 +152,41 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _write(description: Description, examples: Sequence[Example], data_dir: Path, differences: Sequence[str]) -> Path:
-    """Write the examples; `differences` from the official counts go into the card."""
+def _write(
+    description: Description,
+    examples: Sequence[Example],
+    data_dir: Path,
+    *,
+    differences: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> Path:
+    """Write the examples; `differences` from the official counts, and other warnings, go into the card."""
     folder = prepared_folder(description.name, data_dir)
     with _held(description.name, data_dir) as done:
         if not done:
-            with new_folder(folder) as aside, _progress(description.name, len(examples)) as advance:
-                rows = _records(aside, description, examples, advance)
-                _card(aside, description, rows, differences).write(aside)
+            with new_folder(folder) as aside:
+                rows = _records(aside, description, examples)
+                check_annotated(description, rows)
+                _card(aside, description, rows, differences, warnings).write(aside)
     return folder
 
 
-def _records(
-    folder: Path, description: Description, examples: Sequence[Example], advance: Callable[[], None]
-) -> list[Row]:
-    from jaxseg.datasets.builder import write_records  # TFDS takes half a second to import
+def _records(folder: Path, description: Description, examples: Sequence[Example]) -> list[Row]:
+    # TFDS takes half a second to import, and replaces Python's `__import__` meanwhile, which breaks what other threads
+    # import: all of it must be over when the bar is shown, whose thread imports whenever it draws.
+    from jaxseg.datasets.builder import write_records
 
-    written, rows = write_records(folder / _SCRATCH, VERSION, description, examples, advance)
+    with _progress(description.name, len(examples)) as advance:
+        written, rows = write_records(folder / _SCRATCH, VERSION, description, examples, advance)
     for file in written.iterdir():
         file.replace(folder / file.name)
     shutil.rmtree(folder / _SCRATCH)
     return rows
 
 
-def _card(folder: Path, description: Description, rows: Sequence[Row], differences: Sequence[str]) -> Card:
+def _card(
+    folder: Path, description: Description, rows: Sequence[Row], differences: Sequence[str], warnings: Sequence[str]
+) -> Card:
     return Card(
         name=description.name,
         title=description.title,
@@ -183,7 +196,7 @@ def _card(folder: Path, description: Description, rows: Sequence[Row], differenc
         complete=not differences,
         fingerprint=fingerprint(description.task, rows, description.classes),
         files={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
-        warnings=(*differences, *oddities(rows)),
+        warnings=(*differences, *warnings, *oddities(rows)),
         images=tuple(rows),
         classes=description.classes,
     )

@@ -1,6 +1,7 @@
 """Finding one's way in unpacked archives: the root wherever it lies, files without the litter beside them."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -58,6 +59,26 @@ def images(folder: Path, suffixes: Collection[str], stem: str = ".*") -> list[Pa
     """Files with one of the suffixes whose stem matches the expression, in natural order (2 before 10)."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not _litter(path))
     return sorted((path for path in found if re.fullmatch(stem, path.stem)), key=lambda path: _natural(path.stem))
+
+
+def below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files with one of the suffixes in the subfolders of a folder, at any depth."""
+    return [file for inner in folders(folder) for file in (*images(inner, suffixes), *below(inner, suffixes))]
+
+
+def composed(name: str) -> str:
+    """The name with each accent and its letter in one (Unicode NFC): Macs take them apart in names of files."""
+    return unicodedata.normalize("NFC", name)
+
+
+def existing(path: Path) -> Path | None:
+    """The file of that name, however its accents are encoded; None where there is none."""
+    if path.is_file():
+        return path
+    if path.name.isascii() or not path.parent.is_dir():
+        return None
+    alike = (file for file in path.parent.iterdir() if composed(file.name) == composed(path.name))
+    return next((file for file in alike if file.is_file()), None)
 
 
 def companion(image: Path, folder: Path, *names: str) -> Path:

@@ -99,7 +99,9 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _images_of(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    """Images without hidden files, which Macs leave beside each image (._tile.png), and without what is left out."""
+    shown = (file for file in folder.iterdir() if not file.name.startswith("."))
+    files = sorted(file for file in shown if file.suffix.lower() in SUFFIXES)
     beside = {file.stem + companion for file in files for companion in COMPANIONS}
     images = [file for file in files if file.stem not in beside]
     if left_out := [file.name for file in files if file.stem in beside]:

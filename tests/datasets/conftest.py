@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import io
+from scipy import io, ndimage
 
 from jaxseg.datasets.example import Example, InstanceMap, Pixels
 from jaxseg.datasets.kumar import IDS
@@ -42,10 +42,13 @@ class Pictures:
 
     def tree(self, root: Path, name: str) -> dict[str, Pictured]:
         """A few images in a dataset's official layout; returns them by their ids."""
-        return {key: self.pair(image, annotation, LABELS[name]) for key, image, annotation in _tree(root, name)}
+        drawn = {key: self.pair(image, annotation, LABELS[name]) for key, image, annotation in _tree(root, name)}
+        if name == "tnbc":  # whose masks tell foreground alone
+            return {key: (pixels, ndimage.label(mask)[0].astype(np.int32)) for key, (pixels, mask) in drawn.items()}
+        return drawn
 
 
-LABELS = {"glas": (0, 1, 2), "crag": (0, 1, 2), "kumar": (0, 1, 300), "cpm17": (0, 1, 300), "tnbc": (0,)}
+LABELS = {"glas": (0, 1, 2), "crag": (0, 1, 2), "kumar": (0, 1, 300), "cpm17": (0, 1, 300), "tnbc": (0, 255)}
 
 
 def _tree(root: Path, name: str) -> list[tuple[str, Path, Path]]:

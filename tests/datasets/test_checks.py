@@ -2,8 +2,12 @@
 
 import dataclasses
 
+import pytest
+
 from jaxseg.datasets.card import Card, Row, fingerprint
-from jaxseg.datasets.checks import oddities, summary
+from jaxseg.datasets.catalogue import describe
+from jaxseg.datasets.checks import check_annotated, oddities, summary
+from jaxseg.errors import InputError
 
 ROWS = [
     Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
@@ -29,6 +33,29 @@ def test_each_oddity_is_said() -> None:
     ]
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
+
+
+def test_a_large_image_among_small_ones_is_told() -> None:
+    small = [dataclasses.replace(ROWS[0], id=f"s{k}", height=256, width=256, pixels_sha256=f"{k}") for k in range(16)]
+    large = dataclasses.replace(small[0], id="large", height=5000, width=4000, pixels_sha256="large")
+    assert oddities([*small, large, ROWS[2]]) == [
+        "17 train images are padded to 5000 x 4000 each, 1.4 GB in memory and more in training: "
+        "cut large ones into tiles (large is 5000 x 4000)"
+    ]
+    assert oddities([*small[:11], large, ROWS[2]]) == []  # less than a gigabyte
+    several = [dataclasses.replace(large, id=f"l{k}", pixels_sha256=f"l{k}") for k in range(6)]
+    assert oddities([*small, *several, ROWS[2]]) == []  # a quarter of the pixels are of images
+
+
+def test_masks_that_tell_nothing_are_refused() -> None:
+    empty = [dataclasses.replace(row, objects=0, foreground=0.0) for row in ROWS]
+    full = [dataclasses.replace(row, foreground=1.0) for row in ROWS]
+    with pytest.raises(InputError, match=r"(?s)masks of dataset glas are empty.*any of 3 images.*remedy"):
+        check_annotated(describe("glas"), empty)
+    with pytest.raises(InputError, match=r"(?s)masks of dataset glas have no background.*all 3 images.*remedy"):
+        check_annotated(describe("glas"), full)
+    for some in (empty, full):
+        check_annotated(describe("glas"), [*some[:2], ROWS[2]])
 
 
 def test_fingerprint_changes_with_everything_that_counts() -> None:

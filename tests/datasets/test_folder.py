@@ -122,6 +122,41 @@ def test_table_gives_masks_splits_and_patients(tmp_path: Path, pictures) -> None
     ]
 
 
+def test_empty_rows_of_a_table_are_passed_over(tmp_path: Path, pictures) -> None:
+    _fill(pictures, tmp_path, 2)
+    table = tmp_path / "t.csv"
+    table.write_text("image,split\ns0.tif,train\n,\n\ns1.tif,test\n , \n")
+    assert [e.id for e in folder_examples("x", tmp_path, table, "auto")] == ["s0", "s1"]
+
+
+COMPOSED, APART = "Pr\u00e4p", "Pra\u0308p"  # as most systems write it, and as Macs do
+
+
+@pytest.mark.parametrize(("image", "mask"), [(COMPOSED, APART), (APART, COMPOSED)])
+@pytest.mark.parametrize("listed", ["", f"image\n{COMPOSED}.png\n", f"image,mask\n{APART}.png,{COMPOSED}.png\n"])
+def test_accents_match_however_they_are_encoded(tmp_path: Path, pictures, image: str, mask: str, listed: str) -> None:
+    _fill(pictures, tmp_path, 3)
+    pixels = pictures.pair(tmp_path / "images" / f"{image}.png", tmp_path / "masks" / f"{mask}.png")[0]
+    table = None
+    if listed:
+        table = tmp_path / "t.csv"
+        table.write_text(listed + "".join(f"s{k}.tif{',' if ',' in listed else ''}\n" for k in range(3)))
+    found = next(e for e in folder_examples("x", tmp_path, table, "auto") if e.id == COMPOSED)
+    np.testing.assert_array_equal(found.read()[0], pixels)
+    assert found.patient == COMPOSED
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_folders_may_be_written_in_capitals(tmp_path: Path, pictures, with_table: bool) -> None:
+    _fill(pictures, tmp_path, 3)
+    (tmp_path / "images").rename(tmp_path / "Images")
+    (tmp_path / "masks").rename(tmp_path / "MASKS")
+    table = tmp_path / "t.csv"
+    table.write_text("image,mask\ns0.tif,\ns1.tif,s1.png\n")
+    found = folder_examples("x", tmp_path, table if with_table else None, "auto")
+    assert len(found) == 2 if with_table else 3
+
+
 def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
     _fill(pictures, tmp_path, 12)
     table = tmp_path / "t.csv"
@@ -134,8 +169,13 @@ def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("picture\ns0.tif\n", "(?s)other columns.*picture"),
-        ("image,colour\ns0.tif,red\n", "(?s)other columns.*colour"),
+        ("picture\ns0.tif\n", "(?s)other columns.*picture.*remedy: +rename the columns"),
+        ("image,colour\ns0.tif,red\n", "(?s)other columns.*remedy: +remove the other columns: colour$"),
+        ("image,\ns0.tif,\n", "(?s)other columns.*remedy: +remove the other columns: one without a title$"),
+        ("image;split\ns0.tif;train\n", "(?s)other columns.*image;split.*remedy: +separate the columns by commas"),
+        ("image\tsplit\ns0.tif\ttrain\n", "(?s)other columns.*remedy: +separate the columns by commas"),
+        ("image,mask\n,\n\nnone.tif,\n", r"(?s)t\.csv, line 4: names a file.*none\.tif"),
+        ("image,mask\n,s0.png\n", r"(?s)t\.csv, line 2: names a file"),
         ("image\nnone.tif\n", r"(?s)t\.csv, line 2: names a file.*none\.tif"),
         ("image,mask\ns0.tif,none.png\n", r"(?s)t\.csv, line 2: names a file.*none\.png"),
         ("image,split\ns0.tif,validation\n", "(?s)line 2: unknown split.*validation.*train or test"),
@@ -168,6 +208,16 @@ def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
     for folder in {"images", "masks"} - {missing}:
         (tmp_path / folder).mkdir()
     with pytest.raises(InputError, match=f"{missing}: no such folder"):
+        folder_examples("x", tmp_path, None, "auto")
+
+
+def test_a_folder_that_holds_subfolders_alone_is_named(tmp_path: Path, pictures) -> None:
+    for folder in ("images/deep", "masks"):
+        (tmp_path / folder).mkdir(parents=True)
+    pictures.write(tmp_path / "images" / "deep" / "a.png", pictures.draw()[0])
+    with pytest.raises(
+        InputError, match=r"(?s)images: holds no images.*1 images in subfolders of images/: deep/a\.png"
+    ):
         folder_examples("x", tmp_path, None, "auto")
 
 

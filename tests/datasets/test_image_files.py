@@ -189,6 +189,147 @@ def test_sixteen_bit_pixels_are_refused(tmp_path: Path) -> None:
         read_pixels(tmp_path / "x.tif")
 
 
+def test_an_image_of_other_values_is_to_be_saved_with_eight_bits(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((4, 4), np.float32))
+    with pytest.raises(InputError, match=r"(?s)x\.tif: is not an 8-bit.*remedy: +save it with 8 bits a channel"):
+        read_pixels(tmp_path / "x.tif")
+
+
+def test_labels_of_sixty_four_bits_are_to_be_saved_with_fewer(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((4, 4), np.int64))
+    with pytest.raises(InputError, match=r"(?s)x\.tif: cannot be read.*remedy.*labels as 8- or 16-bit greys"):
+        read_mask(tmp_path / "x.tif")
+
+
+def _imagej(file: Path) -> None:
+    tifffile.imwrite(file, np.zeros((3, 8, 12), np.uint8), imagej=True, metadata={"axes": "CYX"})
+
+
+def _ome(file: Path) -> None:
+    tifffile.imwrite(file, np.zeros((3, 8, 12), np.uint8), ome=True, photometric="minisblack", metadata={"axes": "CYX"})
+
+
+def _deep_stack(file: Path) -> None:
+    tifffile.imwrite(file, np.zeros((2, 8, 12), np.uint16), photometric="minisblack")
+
+
+def _compressed(file: Path) -> None:
+    tifffile.imwrite(file, np.zeros((2, 8, 12), np.uint8), photometric="minisblack", compression="zlib")
+
+
+def _thumbnail_first(file: Path) -> None:
+    _save_pages(file, [(4, 6), (8, 12)])
+
+
+def _save_pages(file: Path, sizes: list[tuple[int, int]], format: str = "TIFF", **options: object) -> np.ndarray:
+    pages = [np.full((*size, 3), 20 * (k + 1), np.uint8) for k, size in enumerate(sizes)]
+    first, *further = map(Image.fromarray, pages)
+    first.save(file, format, save_all=True, append_images=further, **options)
+    return pages[0]
+
+
+def _animated(file: Path) -> None:
+    _save_pages(file, [(8, 12), (8, 12)], "PNG")
+
+
+@pytest.mark.parametrize("write", [_imagej, _ome, _deep_stack, _compressed, _thumbnail_first, _animated])
+@pytest.mark.parametrize("read", [read_labels, read_mask, read_pixels])
+def test_stacks_are_refused(tmp_path: Path, read, write) -> None:
+    write(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=r"(?s)x\.tif: holds several pages \(channels.*remedy: +save one page a file"):
+        read(tmp_path / "x.tif")
+
+
+def test_animated_webp_is_refused(tmp_path: Path) -> None:
+    _save_pages(tmp_path / "x.webp", [(8, 12), (8, 12)], "WEBP", lossless=True)
+    with pytest.raises(InputError, match="holds several pages"):
+        read_pixels(tmp_path / "x.webp")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_the_first_page_of_a_pyramid_is_read(tmp_path: Path, compression: str) -> None:
+    first = _save_pages(tmp_path / "x.tif", [(8, 12), (4, 6), (2, 3)], compression=compression)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "x.tif"), first)
+
+
+def test_what_a_camera_appends_to_a_jpeg_is_no_page(tmp_path: Path) -> None:
+    first = _save_pages(tmp_path / "x.jpg", [(8, 12), (8, 12)], "MPO")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "x.jpg"), first)
+
+
+def test_a_damaged_further_page_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.tif"
+    _save_pages(file, [(8, 12), (4, 6)])
+    with tifffile.TiffFile(file) as tiff:
+        place = tiff.pages[1].tags["ImageWidth"].offset
+    content = bytearray(file.read_bytes())
+    content[place : place + 2] = b"\0\0"  # no width any more
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"(?s)x\.tif: has a further page that cannot be read.*remedy"):
+        read_pixels(file)
+
+
+LYING = np.arange(8 * 12, dtype=np.uint8).reshape(8, 12)
+UPRIGHT = {1: LYING, 3: LYING[::-1, ::-1], 6: np.rot90(LYING, -1), 7: np.rot90(LYING, 2).T, 8: np.rot90(LYING)}
+
+
+def _turned(file: Path, pixels: np.ndarray, orientation: int, **options: object) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(file, exif=exif, **options)
+    return file
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".png", {}),
+        (".webp", {"lossless": True}),
+        (".tif", {}),
+        (".tif", {"compression": "tiff_lzw"}),
+        (".jpg", {"quality": 100, "subsampling": 0}),
+    ],
+)
+def test_images_are_read_as_viewers_show_them(tmp_path: Path, orientation: int, suffix: str, options: dict) -> None:
+    file = _turned(tmp_path / f"x{suffix}", np.repeat(LYING[..., None], 3, axis=2), orientation, **options)
+    expected = np.repeat(UPRIGHT[orientation][..., None], 3, axis=2)
+    np.testing.assert_allclose(read_pixels(file), expected, atol=3 if suffix == ".jpg" else 0)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_masks_are_turned_like_images(tmp_path: Path, orientation: int, kind: type, suffix: str) -> None:
+    file = _turned(tmp_path / f"x{suffix}", LYING.astype(kind), orientation)
+    np.testing.assert_array_equal(read_mask(file), UPRIGHT[orientation])
+
+
+def test_a_black_and_white_jpeg_is_turned(tmp_path: Path) -> None:
+    mask = np.zeros((80, 120), np.uint8)
+    mask[:40, :40] = 255
+    np.testing.assert_array_equal(read_mask(_turned(tmp_path / "x.jpg", mask, 6, quality=95)), np.rot90(mask, -1))
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"Exif\0\0MM"])
+def test_an_image_whose_exif_is_damaged_is_read_as_stored(tmp_path: Path, exif: bytes) -> None:
+    Image.fromarray(LYING).save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.png"), LYING)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.uint16])
+@pytest.mark.parametrize("read", [read_labels, read_mask])
+def test_masks_in_which_white_is_zero_are_refused(tmp_path: Path, kind: type, read) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.eye(20, dtype=kind), photometric="miniswhite")
+    with pytest.raises(InputError, match=r"(?s)x\.tif: is a mask in which white stands for 0.*remedy.*min-is-black"):
+        read(tmp_path / "x.tif")
+
+
+def test_an_image_in_which_white_is_zero_is_read_as_it_looks(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", LYING, photometric="miniswhite")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "x.tif")[..., 0], 255 - LYING)
+
+
 def test_png_keeps_every_pixel(pictures) -> None:
     pixels = pictures.draw(31, 17)[0]
     np.testing.assert_array_equal(from_png(png(pixels)), pixels, strict=True)

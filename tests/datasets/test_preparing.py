@@ -116,6 +116,38 @@ def test_tfds_reads_the_folder_by_itself(tmp_path: Path, pictures) -> None:
         assert record["subset"] in (b"train", b"test")
 
 
+IMPORTS = """
+import builtins, sys
+from pathlib import Path
+from etils.epy import lazy_imports_utils
+from rich.progress import Progress
+
+class Watched:
+    replaced = before = 0
+    def __getattr__(self, name):
+        return getattr(builtins, name)
+    def __setattr__(self, name, value):
+        type(self).replaced += 1
+        setattr(builtins, name, value)
+
+def shown(progress, start=Progress.start):
+    Watched.before, Watched.replaced = Watched.replaced, 0
+    start(progress)
+
+lazy_imports_utils.builtins = Watched()
+Progress.start = shown
+from jaxseg.datasets import prepare
+prepare("synthetic_nuclei_a", Path(sys.argv[1]))
+print(Watched.before > 0, Watched.replaced)
+"""
+
+
+def test_while_the_bar_is_shown_imports_are_left_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "0"]
+
+
 def test_preparing_twice_writes_nothing(tmp_path: Path) -> None:
     folder = prepare("synthetic_nuclei_a", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -144,6 +176,23 @@ def test_a_bad_file_is_named_and_nothing_is_left(tmp_path: Path, pictures, bad: 
     assert type(caught.value) is InputError
     assert not is_prepared("mylab", tmp_path / "data")
     assert _left_overs(tmp_path / "data", "mylab") == []
+
+
+def test_images_in_subfolders_are_told(tmp_path: Path, pictures) -> None:
+    _own(pictures, tmp_path)
+    for name in ("deep/er/a.png", "deep/b.tif", "deep/notes.txt", "deep/._b.tif"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands")
+    card = read_card("mylab", tmp_path / "data")
+    assert card.warnings[0] == (
+        "left out: 2 images in subfolders of images/: deep/b.tif, deep/er/a.png "
+        "(move them up, or list all images in a --table)"
+    )
+    assert card.complete
+    (tmp_path / "t.csv").write_text("image\n" + "".join(f"s{k}.png\n" for k in range(6)))
+    prepare_folder("listed", tmp_path, tmp_path / "data", task="glands", table=tmp_path / "t.csv")
+    assert not any("left out" in warning for warning in read_card("listed", tmp_path / "data").warnings)
 
 
 def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:

@@ -39,6 +39,27 @@ def test_a_threshold_of_ones_own(finished: RunFolder, image: Path, tmp_path: Pat
         predict_files(finished.path, [image], tmp_path / "out", threshold=1.0)
 
 
+def test_results_lie_as_viewers_show_the_image(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    stored = np.asarray(Image.open(image))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    Image.fromarray(stored).save(tmp_path / "lying.png", exif=exif)
+    Image.fromarray(np.rot90(stored, -1)).save(tmp_path / "upright.png")
+    predict_files(finished.path, [tmp_path / "lying.png", tmp_path / "upright.png"], tmp_path / "out")
+    for result in ("probability", "mask", "overlay"):
+        lying, upright = (Image.open(tmp_path / f"out/{name}_{result}.png") for name in ("lying", "upright"))
+        assert lying.size == (70, 50)
+        np.testing.assert_array_equal(lying, upright)
+        assert 0x0112 not in lying.getexif()
+
+
+def test_a_stack_of_pages_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    page = Image.new("RGB", (50, 70))
+    page.save(tmp_path / "stack.tif", save_all=True, append_images=[page])
+    with pytest.raises(InputError, match=r"stack\.tif: holds several pages"):
+        predict_files(finished.path, [tmp_path / "stack.tif"], tmp_path / "out")
+
+
 def test_an_unreadable_image_is_named(finished: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no image")
     with pytest.raises(InputError, match=r"bad\.png"):
@@ -82,6 +103,12 @@ def test_annotations_and_earlier_results_in_a_folder_are_no_images(
         assert left_out in printed
         assert "2 images ->" in printed
     assert {file.name for file in image.parent.glob("*_overlay.png")} == {"tile_overlay.png", "stroma_mask_overlay.png"}
+
+
+def test_hidden_files_in_a_folder_are_no_images(finished: RunFolder, image: Path, tmp_path: Path) -> None:
+    image.with_name("._tile.png").write_bytes(b"\0\5\x16\7 as macOS leaves them")
+    predict_files(finished.path, [image.parent], tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").glob("*_mask.png")} == {"tile_mask.png"}
 
 
 def test_an_annotation_given_by_name_is_predicted(finished: RunFolder, image: Path, tmp_path: Path) -> None:

@@ -37,6 +37,17 @@ def test_the_stack_holds_every_pixel_and_empty_masks(image_folder: Path) -> None
         assert not words[number, height:].any()
 
 
+def test_an_image_on_its_side_is_packed_upright(image_folder: Path, tmp_path: Path) -> None:
+    pixels = np.asarray(Image.open(image_folder / "tile_0.png"))  # 40 x 50
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "lying.png", exif=exif)
+    found = survey(tmp_path, "**/*", 32)
+    assert found.sizes.tolist() == [[50, 40]]
+    words = np.asarray(found.stack().pixels)
+    np.testing.assert_array_equal(words[0] & 255, np.rot90(pixels[..., 0], -1))
+
+
 def test_a_pattern_chooses(image_folder: Path) -> None:
     assert len(survey(image_folder, "slide/*", 32).files) == 2
 
