@@ -45,7 +45,8 @@ class Comparison:
 
     Attributes:
         repeats, images, patients: how many pairs of trainings, test images and patients.
-        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from.
+        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from. NaN
+            with one repeat and one patient.
         p_sign_flip: over patients (images where patients are unknown), of differences averaged over repeats.
         p_t, t: paired t-test over repeats; NaN with one repeat or without any spread.
         p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; NaN below LEAST_PATIENTS patients;
@@ -159,8 +160,13 @@ def over_repeats(paired: Cell) -> tuple[float, float, float]:
 
 def _note(repeats: int, patients: int) -> str:
     notes = []
+    if repeats == patients == 1:
+        notes.append("one repeat and one patient or image: no interval")
+    elif patients == 1:
+        notes.append("one patient or image: the interval holds for it only")
     if repeats == 1:
-        notes.append("one repeat: the interval holds for these two trainings only, no test over repeats")
+        only = "" if patients == 1 else "the interval holds for these two trainings only, "
+        notes.append(f"one repeat: {only}no test over repeats")
     if repeats == 2:
         notes.append("two repeats: t has one degree of freedom, p < .05 needs |t| > 12.7")
     if 1 < repeats < 6:

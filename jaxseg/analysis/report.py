@@ -42,7 +42,9 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, points=points, percent=percent, p=p_value)
+    environment.filters.update(
+        number=number, points=points, percent=percent, p=p_value, span=span, span_of_points=span_of_points
+    )
     by_section: dict[str, list[Picture]] = {}
     for picture in pictures:
         by_section.setdefault(picture.section, []).append(picture)
@@ -53,6 +55,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         pictures=by_section,
         recommendations=_recommendations(findings),
         final=_final(findings),
+        intervals=_intervals(findings),
         classes=_classes(findings),
         comparisons=_records(findings.comparisons),
         test_notes=_notes(findings.comparisons),
@@ -120,6 +123,13 @@ def _final(findings: Findings) -> list[dict[str, Any]]:
     return _records(own.sort_values(["trained_on", "fraction", "part", "subset", "order"]))
 
 
+def _intervals(findings: Findings) -> str:
+    """What the intervals of the scores on the own test images hold for."""
+    patients = findings.results.scores.groupby("tested_on")["patient"].nunique()
+    own = [row for row in _final(findings) if not row["part"]]
+    return sentences.what_intervals_cover((row["repeats"], patients[row["tested_on"]]) for row in own)
+
+
 def _classes(findings: Findings) -> list[dict[str, Any]]:
     """Own test images at the last budget, class by class; empty with one class."""
     if findings.class_scores is None:
@@ -146,6 +156,16 @@ def number(value: Any, digits: int = 3) -> str:
 def points(value: Any) -> str:
     """Dice in points, signed, with a true minus."""
     return "–" if _absent(value) else sentences.signed(value)
+
+
+def span(row: Mapping[str, Any]) -> str:
+    """The interval of a row of scores."""
+    return "–" if _absent(row["low"]) else f"{number(row['low'])} – {number(row['high'])}"
+
+
+def span_of_points(row: Mapping[str, Any]) -> str:
+    """The interval of a comparison, in Dice points."""
+    return "–" if _absent(row["low"]) else f"{points(row['low'])} … {points(row['high'])}"
 
 
 def percent(value: Any) -> str:

@@ -23,8 +23,11 @@ def resampled_means(cell: Cell, generator: np.random.Generator, resamples: int =
     Patients are drawn with all their images, then repeats; a drawn repeat holds for all drawn images, because
     one training is what all images of a repeat share. From n patients or repeats, n - 1 are drawn: then a
     resampled mean varies by s²/n, as it should; n draws would give (n - 1)/n of it, half at two repeats.
-    A single repeat or patient is kept as it is and adds no spread.
+    A single repeat or patient is kept as it is and adds no spread; where both are single there is nothing to draw
+    from, and all means are NaN: their interval would have no width.
     """
+    if len(cell.scores) == cell.patients.max() + 1 == 1:
+        return np.full(resamples, np.nan)
     images = np.bincount(cell.patients).astype(np.float64)  # (P,)
     sums = np.zeros((len(cell.scores), len(images)))  # (R, P)
     np.add.at(sums.T, cell.patients, cell.scores.T)
@@ -42,7 +45,7 @@ def _draws(count: int, generator: np.random.Generator, resamples: int) -> Matrix
 
 
 def interval(means: Matrix, level: float = 0.95) -> Interval:
-    """Central percentile interval of resampled means."""
+    """Central percentile interval of resampled means; NaN where these are."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 

@@ -1,6 +1,7 @@
 """Recommendations and gains in words."""
 
 import math
+from collections.abc import Iterable
 
 from jaxseg.analysis.comparisons import MARGIN
 from jaxseg.analysis.recommendation import Gain, Recommendation
@@ -10,6 +11,8 @@ def points(gain: Gain) -> str:
     """For instance "+2.1 points [0.4, 3.9]"; Dice points are hundredths."""
     if math.isnan(gain.value):
         return "not measured"
+    if math.isnan(gain.low):
+        return f"{signed(gain.value)} points [no interval]"
     low, high = (signed(bound).removeprefix("+") for bound in (gain.low, gain.high))
     return f"{signed(gain.value)} points [{low}, {high}]"
 
@@ -18,6 +21,18 @@ def signed(dice: float) -> str:
     """Dice as signed points, with a true minus and without a negative zero: "+2.1", "−0.4", "0.0"."""
     value = round(100 * dice, 1)
     return "0.0" if value == 0 else f"{value:+.1f}".replace("-", "−")
+
+
+def what_intervals_cover(units: Iterable[tuple[int, int]]) -> str:
+    """What the intervals of a table of scores hold for, from (repeats, test patients) of its rows."""
+    kinds = {(repeats > 1, patients > 1) for repeats, patients in units}
+    words = {
+        (True, True): "The interval covers new patients (or images) and new trainings together.",
+        (False, True): "With one repeat the interval covers new patients (or images), for these trainings only.",
+        (True, False): "With one test patient (or image) the interval covers new trainings, for this patient only.",
+        (False, False): "One repeat on one test patient (or image) shows no spread, so there is no interval.",
+    }
+    return " ".join(text for kind, text in words.items() if kind in kinds)
 
 
 def answer(item: Recommendation, reference: str) -> str:

@@ -128,6 +128,15 @@ def test_one_weights_one_repeat_one_budget_one_fraction(small_study):
     assert not (made.folder / "figures" / "budget_curves.png").exists()
 
 
+def test_one_repeat_on_one_patient_has_no_intervals(small_study):
+    made = small_study(images=2, repeats=1)  # two images of one patient
+    text = run(made).read_text()
+    assert "shows no spread, so there is no interval." in text
+    assert "points [no interval]" in text
+    assert "nan" not in re.sub(r'src="[^"]*"', "", text)
+    assert not re.search(r"\d – \d|\d … [+−]?\d", text[text.index('id="scores"') : text.index('id="features"')])
+
+
 def test_the_report_stands_alone_and_says_what_it_must(finished_study):
     text = run(finished_study).read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)

@@ -1,7 +1,7 @@
 import dataclasses
 
 from jaxseg.analysis.recommendation import Gain, Recommendation
-from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps
+from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps, what_intervals_cover
 
 BASE = Recommendation("a", 0.1, "x", "x", 0.8, runner_up="y", over_runner_up=Gain(0.021, 0.004, 0.039))
 
@@ -10,6 +10,17 @@ def test_points_have_a_true_minus_and_no_negative_zero():
     assert points(Gain(-0.0121, -0.03, -0.0001)) == "−1.2 points [−3.0, 0.0]"
     assert [signed(value) for value in (0.021, -0.0004, -0.01)] == ["+2.1", "0.0", "−1.0"]
     assert points(Gain()) == "not measured"
+    assert points(Gain(0.113)) == "+11.3 points [no interval]"
+
+
+def test_what_intervals_cover_follows_from_repeats_and_patients():
+    assert what_intervals_cover([(5, 20), (3, 20)]).endswith("new patients (or images) and new trainings together.")
+    assert what_intervals_cover([(1, 20)]).endswith("new patients (or images), for these trainings only.")
+    assert what_intervals_cover([(5, 1)]).endswith("new trainings, for this patient only.")
+    assert what_intervals_cover([(1, 1)]).endswith("there is no interval.")
+    both = what_intervals_cover([(1, 20), (5, 20)])
+    assert both.startswith("The interval covers new patients")
+    assert "With one repeat" in both
 
 
 def test_answers():
