@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from jaxseg.analysis.baseline import all_foreground
+from jaxseg.analysis.baseline import all_foreground, to_beat
 from jaxseg.analysis.cells import cells_of
 from jaxseg.analysis.class_scores import read_class_scores, summarise_classes
 from jaxseg.analysis.comparisons import compare
@@ -66,7 +66,7 @@ def find(results: Results) -> Findings:
         comparisons,
         out_of_domain(summary, results.study),
         budgets(summary),
-        recommend(results.study, cells, comparisons),
+        recommend(results.study, cells, comparisons, to_beat(baseline, results.study.recipe.model.classes)),
         notes=uneven_repeats(results.study, cells),
         class_scores=None if of_classes is None else summarise_classes(of_classes),
     )

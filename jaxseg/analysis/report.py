@@ -91,12 +91,9 @@ def _notes(table: pd.DataFrame) -> dict[str, int]:
 def _recommendations(findings: Findings) -> list[dict[str, Any]]:
     study = findings.results.study
     images = provenance.images_per_fraction(findings.results)
-    whole = findings.baseline[findings.baseline["subset"] == "all"].set_index("tested_on")["dice"]
     cards = []
     for item in findings.recommendations:
-        # with several classes Dice is a mean over them, which the answer "foreground" has none of
-        trivial = whole.get(item.trained_on, math.nan) if study.recipe.model.classes == 1 else math.nan
-        caution = sentences.caution(item, trivial)
+        caution = sentences.caution(item)
         sure = item.runner_up and not caution and item.answer not in ("tied", "no data", "unfinished")
         cards.append(
             {
@@ -107,7 +104,7 @@ def _recommendations(findings: Findings) -> list[dict[str, Any]]:
                 "dice": item.dice,
                 "answer": sentences.answer(item, study.weights[0]),
                 "caution": caution,
-                "helps": sentences.what_helps(item),
+                "helps": sentences.what_helps(item, study.match),
             }
         )
     return cards

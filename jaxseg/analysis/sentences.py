@@ -56,11 +56,11 @@ def answer(item: Recommendation, reference: str) -> str:
     return text + _missing(item) + "."
 
 
-def caution(item: Recommendation, all_foreground: float) -> str:
+def caution(item: Recommendation) -> str:
     """Where even the leader is no better than calling every pixel foreground; empty where it is, or that is NaN."""
-    if not item.leader or not item.dice <= all_foreground:
+    if not item.leader or not item.dice <= item.all_foreground:
         return ""
-    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {all_foreground:.3f}"
+    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {item.all_foreground:.3f}"
     return f"No model has learned the task here ({trivial}): train longer before comparing."
 
 
@@ -68,18 +68,23 @@ def _missing(item: Recommendation) -> str:
     return f" (no finished run of {', '.join(item.missing)})" if item.missing else ""
 
 
-def what_helps(item: Recommendation) -> list[str]:
-    """What more images and longer training gave, and whether either is worth more than the choice of weights."""
+def what_helps(item: Recommendation, match: str) -> list[str]:
+    """What more images and longer training gave, and whether either is worth more than the choice of weights.
+
+    With equal epochs more images also take more training steps, and the study cannot tell which of the two helped.
+    """
     if not item.leader:
         return []
     lines = []
+    more = "more images and thus more training steps" if match == "epochs" else "more images"
     if not math.isnan(item.to_fraction):
         step = f"from {100 * item.from_fraction:g} % to {100 * item.to_fraction:g} % of the images"
         last = "the last step up to here, " if item.fraction == item.to_fraction else ""
-        lines.append(f"More images, {last}{step}: {points(item.more_images)}.")
+        lines.append(f"{more.capitalize()}, {last}{step}: {points(item.more_images)}.")
     if not math.isnan(item.to_budget):
         step = f"from {item.from_budget:g} to {item.to_budget:g} epochs"
         lines.append(f"Longer training, {step}: {points(item.longer)}.")
     if item.helps_more != "nothing shown":
-        lines.append(f"{item.helps_more.capitalize()} gave more here than the choice of weights.")
+        what = more if item.helps_more == "more images" else item.helps_more
+        lines.append(f"{what.capitalize()} gave more here than the choice of weights.")
     return lines

@@ -44,6 +44,8 @@ def test_everything_is_written(small_study):
     assert "overlays_tissue_a.png" in figures
     table = pd.read_csv(made.folder / "tables" / "summary.csv")
     assert {"dice_mean", "dice_sd", "pooled_dice_mean", "all_foreground_dice"} <= set(table.columns)
+    answers = pd.read_csv(made.folder / "tables" / "recommendation.csv")
+    assert set(answers.all_foreground) == set(table[table.subset == "all"].all_foreground_dice)
 
 
 def test_again_nothing_is_touched_and_afresh_the_bytes_are_the_same(small_study):
@@ -156,6 +158,13 @@ def test_the_report_stands_alone_and_says_what_it_must(finished_study):
     ):
         assert part in text, part
     assert text.count("How to read it.") == 8
+
+
+@pytest.mark.parametrize("match", ["epochs", "steps"])
+def test_where_more_images_took_more_steps_the_report_says_so(small_study, match):
+    text = run(small_study(match=match), features=False).read_text()
+    assert ("<li>More images and thus more training steps, " in text) == (match == "epochs")
+    assert ("with equal epochs the two grow together" in text) == (match == "epochs")
 
 
 def test_everything_is_escaped(small_study):

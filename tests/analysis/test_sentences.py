@@ -43,16 +43,26 @@ def test_one_kind_of_weights_is_no_answer():
 
 
 def test_models_that_have_learned_nothing_are_told():
-    told = caution(BASE, 0.85)
+    told = caution(dataclasses.replace(BASE, all_foreground=0.85))
     assert told.startswith("No model has learned the task here (Dice 0.800, and calling every pixel foreground gives")
-    assert caution(BASE, 0.79) == caution(BASE, float("nan")) == caution(Recommendation("a", 0.1), 0.9) == ""
+    assert caution(dataclasses.replace(BASE, all_foreground=0.79)) == caution(BASE) == ""
+    assert caution(Recommendation("a", 0.1, all_foreground=0.9)) == ""
 
 
 def test_what_helps_says_which_step_was_measured():
     step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
     gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
-    assert what_helps(gained) == [
+    assert what_helps(gained, "steps") == [
         "More images, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
         "More images gave more here than the choice of weights.",
     ]
-    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0))[0]
+    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0), "steps")[0]
+
+
+def test_with_equal_epochs_more_images_are_more_steps_too():
+    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
+    gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
+    assert what_helps(gained, "epochs") == [
+        "More images and thus more training steps, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
+        "More images and thus more training steps gave more here than the choice of weights.",
+    ]
