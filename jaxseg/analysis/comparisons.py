@@ -25,7 +25,7 @@ from jaxseg.analysis.resampling import (
     equivalence_p,
     interval,
     least_p,
-    resampled_means,
+    resampled_difference,
     sign_flip_p,
 )
 from jaxseg.config import Study
@@ -83,6 +83,15 @@ class Comparison:
     verdict: Verdict = "no data"
     note: str = "runs are missing"
 
+    @property
+    def conditions(self) -> tuple[Condition, Condition]:
+        """Of `weights` and of `against`."""
+        one, other = (
+            Condition(self.trained_on, name, self.fraction, self.budget, self.trained_on)
+            for name in (self.weights, self.against)
+        )
+        return one, other
+
 
 def final_budget(study: Study, fraction: float) -> int:
     return study.recipe_at(fraction).budgets[-1]
@@ -110,9 +119,10 @@ def _family(study: Study, cells: Cells, family: Family, dataset: str, fraction: 
     budget = final_budget(study, fraction)
     measured = []
     for pair in planned_pairs(study, family):
-        one, other = (cells.get(Condition(dataset, name, fraction, budget, dataset)) for name in pair)
+        plan = Comparison(family, dataset, fraction, budget, *pair)
+        one, other = map(cells.get, plan.conditions)
         paired = None if one is None or other is None else difference(one, other)
-        measured.append(_measure(Comparison(family, dataset, fraction, budget, *pair), paired))
+        measured.append(_measure(plan, paired))
     return [_judge(row) for row in _correct(measured)] if measured else []
 
 
@@ -120,7 +130,7 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
     if paired is None:
         return plan
     names = (plan.trained_on, plan.fraction, plan.weights, plan.against)
-    means = resampled_means(paired, generator("bootstrap", *names))
+    means = resampled_difference(*plan.conditions, paired)
     wide, narrow = interval(means), interval(means, 1 - 2 * LEVEL)
     flips = generator("sign flip", *names)
     patients = int(paired.patients.max()) + 1

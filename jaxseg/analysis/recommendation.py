@@ -8,9 +8,8 @@ import pandas as pd
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
 from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, final_budget
-from jaxseg.analysis.resampling import Interval, interval, resampled_means
+from jaxseg.analysis.resampling import Interval, interval, resampled_difference
 from jaxseg.config import Study
-from jaxseg.seeds import generator
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _gain(cells: Cells, better: Condition, worse: Condition) -> Gain:
     paired: Cell | None = None if one is None or other is None else difference(one, other)
     if paired is None:
         return Gain()
-    bounds: Interval = interval(resampled_means(paired, generator("gain", *better, *worse)))
+    bounds: Interval = interval(resampled_difference(better, worse, paired))
     return Gain(paired.mean, *bounds, int(paired.patients.max()) + 1)
 
 

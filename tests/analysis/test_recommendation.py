@@ -71,6 +71,20 @@ def test_more_images_do_not_help_more_where_fewer_taught_nothing():
     assert dataclasses.replace(base, all_foreground=float("nan")).helps_more == "more images"
 
 
+def test_the_answer_and_the_table_show_the_same_intervals(fabricated):
+    """Whichever way the pair was planned: here the leader is also the weights that others are compared with."""
+    study, cells, _ = fabricated
+    for weights in (study.weights, study.weights[::-1]):
+        turned = dataclasses.replace(study, weights=weights)
+        comparisons = compare(turned, cells)
+        found = at(recommend(turned, cells, comparisons, {}), "tissue_a", 0.1)
+        rows = comparisons.query("family == 'all pairs' and trained_on == 'tissue_a' and fraction == 0.1")
+        both = [found.leader, found.runner_up]
+        (row,) = rows[rows.weights.isin(both) & rows.against.isin(both)].to_dict("records")
+        bounds = (row["low"], row["high"]) if row["weights"] == found.leader else (-row["high"], -row["low"])
+        assert (found.over_runner_up.low, found.over_runner_up.high) == pytest.approx(bounds, abs=1e-12)
+
+
 def test_the_smaller_fraction_and_the_trivial_answer_are_known(fabricated):
     cells = fabricated[1]
     recommendations = recommend(*fabricated, {"tissue_b": 0.4})
