@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxseg.analysis.fingerprint import inputs_digest, is_current, keep_record, opened_before
 from jaxseg.analysis.sources import Sources, default_sources
@@ -9,6 +10,9 @@ from jaxseg.analysis.study_file import read_study
 from jaxseg.config import REPORT_FILE
 from jaxseg.errors import InputError
 from jaxseg.files import write_text
+
+if TYPE_CHECKING:
+    from jaxseg.datasets.card import Card
 
 Progress = Callable[[str], None]
 
@@ -30,7 +34,7 @@ def analyze(
     Nothing is computed and no byte changes where neither the inputs nor the outputs have changed since last time.
 
     Args:
-        data_dir: where prepared datasets lie; needed for features and pictures only.
+        data_dir: where prepared datasets lie; needed for features and pictures, and for what their checks found odd.
         features: also open models, for UMAP, similarity and pictures of test images.
         progress: is told in a few words what is being done, and of datasets that are not prepared.
 
@@ -41,15 +45,18 @@ def analyze(
     study_folder = study_folder.absolute()
     sources = sources or default_sources(data_dir)
     study = read_study(study_folder)
-    ready = [name for name in study.tested_on if features and sources.prepared(name)]
+    found = {name: sources.card(name) for name in study.tested_on}
+    cards = {name: card for name, card in found.items() if card is not None}
+    ready = [name for name in cards if features]
     if features:
         _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
-    digest = inputs_digest(study_folder, (features, *ready))
+    prepared = [(card.name, card.fingerprint, card.warnings) for card in cards.values()]
+    digest = inputs_digest(study_folder, (features, *prepared))
     report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
-    outputs, complete = _write(study_folder, sources, ready, progress)
+    outputs, complete = _write(study_folder, sources, cards, ready, progress)
     keep_record(study_folder, digest if complete else None, outputs, ready)
     return report
 
@@ -67,7 +74,9 @@ def _check_prepared(study_folder: Path, missing: list[str], data_dir: Path, prog
         progress(f"no features and pictures of datasets that are not prepared in {data_dir}: {names}")
 
 
-def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Progress) -> tuple[list[Path], bool]:
+def _write(
+    study_folder: Path, sources: Sources, cards: "dict[str, Card]", ready: list[str], progress: Progress
+) -> tuple[list[Path], bool]:
     """Write all outputs; returns them, and whether models could be opened where they were asked for."""
     from jaxseg.analysis import pictures, report
     from jaxseg.analysis.findings import find
@@ -77,7 +86,7 @@ def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Pro
     progress("reading scores")
     results = read_results(study_folder)
     progress(f"comparing weights, {len(results.finished())} finished runs")
-    findings = find(results)
+    findings = find(results, cards)
     findings, examples, complete = open_models(findings, sources, ready, progress)
     progress("drawing figures")
     drawn = pictures.draw_scores(findings, study_folder / "figures")

@@ -67,7 +67,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         umap=embedding,
         neighbours=sorted({e.neighbours for e in findings.embeddings}),
         weights=provenance.weights_receipts(findings.results),
-        datasets=provenance.dataset_facts(findings.results, findings.baseline),
+        datasets=provenance.dataset_facts(findings.results, findings.baseline, findings.cards),
         runs=provenance.run_facts(findings.results),
         strangers=findings.results.strangers,
         least_p=least_p(study.repeats),

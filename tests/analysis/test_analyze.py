@@ -1,19 +1,22 @@
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_study import FakeModel, fake_images
+from fabricated_study import FakeModel, fake_card, fake_images
 
 from jaxseg.analysis import embedding
 from jaxseg.analysis.analyze import analyze
-from jaxseg.analysis.sources import Sources
+from jaxseg.analysis.sources import Sources, default_sources
+from jaxseg.datasets.card import Row
+from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.errors import InputError
 from jaxseg.run_folder import RunFolder
 
 TABLES = {"scores", "summary", "paired_tests", "out_of_domain", "budgets", "baseline", "features", "recommendation"}
-SOURCES = Sources(FakeModel, fake_images, lambda name: True)
+SOURCES = Sources(FakeModel, fake_images, fake_card)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +73,7 @@ def test_without_features_no_model_is_opened(small_study):
     def fail(*_: object) -> None:
         raise AssertionError("opened")
 
-    run(made, features=False, sources=Sources(fail, fail, lambda name: True))  # type: ignore[arg-type]
+    run(made, features=False, sources=Sources(fail, fail, fake_card))  # type: ignore[arg-type]
     names = {file.stem for folder in ("tables", "figures") for file in (made.folder / folder).iterdir()}
     assert not names & {"features", "umap", "overlays_tissue_a"}
     assert "No model was opened" in (made.folder / "report.html").read_text()
@@ -80,7 +83,7 @@ def test_features_are_not_given_up_because_the_data_lie_elsewhere(small_study):
     made = small_study()
     run(made)
     first = snapshot(made.folder)
-    elsewhere = Sources(FakeModel, fake_images, lambda name: name != "tissue_a")
+    elsewhere = Sources(FakeModel, fake_images, lambda name: None)
     with pytest.raises(InputError, match=r"nowhere: .*features and pictures.*tissue_a\n.*--data-dir.*--no-features"):
         run(made, sources=elsewhere)
     assert snapshot(made.folder) == first
@@ -114,7 +117,7 @@ def test_a_model_that_cannot_be_opened_costs_the_features_only_and_is_tried_agai
     def fail(folder: Path) -> FakeModel:
         raise InputError("the checkpoint is damaged", file=folder)
 
-    text = run(made, sources=Sources(fail, fake_images, lambda name: True)).read_text()
+    text = run(made, sources=Sources(fail, fake_images, fake_card)).read_text()
     assert "the checkpoint is damaged" in text
     run(made)
     assert "the checkpoint is damaged" not in (made.folder / "report.html").read_text()
@@ -165,6 +168,31 @@ def test_where_more_images_took_more_steps_the_report_says_so(small_study, match
     text = run(small_study(match=match), features=False).read_text()
     assert ("<li>More images and thus more training steps, " in text) == (match == "epochs")
     assert ("with equal epochs the two grow together" in text) == (match == "epochs")
+
+
+def test_what_preparing_warned_of_reaches_the_report(small_study):
+    made = small_study()
+    text = run(made, features=False).read_text()
+    assert "found odd" not in text
+    rows = (
+        Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
+        Row("b", "test", "test", "p1", 10, 20, 3, 0.25, "00", "10"),
+    )
+    odd = dataclasses.replace(fake_card("tissue_a"), warnings=("no foreground in 2 images: <c>",), images=rows)
+    warned = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: odd)).read_text()
+    assert "<li>no foreground in 2 images: &lt;c&gt;</li>" in warned
+    top = warned[: warned.index("Which weights to start from")]
+    assert "The test images of tissue_a are not apart from its training images: 1 test images are pixel" in top
+    assert "1 patients have images in train and in test: p1. Scores on them flatter." in top
+    unknown = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: None)).read_text()
+    assert "found odd cannot be told" in unknown
+
+
+def test_the_card_of_prepared_data_is_at_hand(tmp_path):
+    card = default_sources(tmp_path).card
+    assert card("tissue_a") is None
+    fake_card("tissue_a").write(prepared_folder("tissue_a", tmp_path))
+    assert card("tissue_a") == fake_card("tissue_a")
 
 
 def test_everything_is_escaped(small_study):

@@ -23,7 +23,7 @@ from jaxseg.analysis.scores import read_results
 
 @pytest.fixture(scope="module")
 def findings(finished_study):
-    return find(read_results(finished_study.folder))
+    return find(read_results(finished_study.folder), {})
 
 
 def fake_embeddings(study):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxseg.datasets.card import Card, Row, fingerprint
-from jaxseg.datasets.checks import oddities, summary
+from jaxseg.datasets.checks import not_apart, oddities, summary
 
 ROWS = [
     Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
@@ -29,6 +29,14 @@ def test_each_oddity_is_said() -> None:
     ]
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
+
+
+def test_what_joins_test_images_to_training_images_is_said() -> None:
+    assert not_apart(ROWS) == not_apart(_changed(1, objects=0, pixels_sha256="00")) == []
+    assert not_apart(_changed(2, pixels_sha256="00")) == [
+        "1 test images are pixel for pixel copies of training images: c = a"
+    ]
+    assert not_apart(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
 
 
 def test_fingerprint_changes_with_everything_that_counts() -> None:
