@@ -32,7 +32,10 @@ def long_names(tmp_path_factory):
     """Names, weights and fractions that leave little room."""
     study = dataclasses.replace(
         STUDY,
-        datasets=("colon_glands_of_the_university_ii", "breastnucleioftheotheruniversityi"),
+        datasets=(
+            "colon_glands_of_the_university_ii",
+            "breastnucleioftheotheruniversity_stained_and_scanned_anew_by_us",
+        ),
         weights=("random", "imagenet", "barlow_twins", "moco", "dino", "ssl_pathology_of_another_hospital"),
         fractions=(0.2, 0.3, 1.0),
         repeats=1,
@@ -152,6 +155,14 @@ def test_labels_that_would_lie_on_others_are_left_out():
     assert [bool(label) for label in _thinned(fractions, labels)] == [True, False, False, False, True, False, True]
     assert _thinned((0.1, 0.5, 1.0), labels[:3]) == labels[:3]
     assert _thinned((1.0,), labels[:1]) == labels[:1]
+
+
+def test_names_stay_clear_of_the_colour_bar(long_names):
+    figure = DRAWINGS["domain"](long_names)
+    figure.draw_without_rendering()
+    *matrices, bar = figure.axes
+    beside = bar.get_tightbbox()
+    assert not any(beside.overlaps(axis.title.get_window_extent()) for axis in matrices)
 
 
 def test_long_names_are_broken_where_they_can_be():
