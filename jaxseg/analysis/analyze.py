@@ -34,7 +34,7 @@ def analyze(
     Nothing is computed and no byte changes where neither the inputs nor the outputs have changed since last time.
 
     Args:
-        data_dir: where prepared datasets lie; needed for features and pictures, and for what their checks found odd.
+        data_dir: where prepared datasets lie; needed for features and pictures, and for what preparing warned of.
         features: also open models, for UMAP, similarity and pictures of test images.
         progress: is told in a few words what is being done, and of datasets that are not prepared.
 
@@ -47,7 +47,7 @@ def analyze(
     study = read_study(study_folder)
     found = {name: sources.card(name) for name in study.tested_on}
     cards = {name: card for name, card in found.items() if card is not None}
-    ready = [name for name in cards if features]
+    ready = list(cards) if features else []
     if features:
         _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
     prepared = [(card.name, card.fingerprint, card.warnings) for card in cards.values()]

@@ -173,7 +173,7 @@ def test_where_more_images_took_more_steps_the_report_says_so(small_study, match
 def test_what_preparing_warned_of_reaches_the_report(small_study):
     made = small_study()
     text = run(made, features=False).read_text()
-    assert "found odd" not in text
+    assert "preparing warned of" not in text
     rows = (
         Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
         Row("b", "test", "test", "p1", 10, 20, 3, 0.25, "00", "10"),
@@ -185,7 +185,7 @@ def test_what_preparing_warned_of_reaches_the_report(small_study):
     assert "The test images of tissue_a are not apart from its training images: 1 test images are pixel" in top
     assert "1 patients have images in train and in test: p1. Scores on them flatter." in top
     unknown = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: None)).read_text()
-    assert "found odd cannot be told" in unknown
+    assert "what preparing warned of cannot be told" in unknown
 
 
 def test_the_card_of_prepared_data_is_at_hand(tmp_path):

@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from jaxseg.analysis.figures.style import broken, drawing, grid_shape, panels
+from jaxseg.analysis.figures.style import LETTER, broken, drawing, grid_shape, panels
 from jaxseg.config import Study
 
 COLOURS = "cividis"  # even in lightness, readable by people with colour-blindness
@@ -27,7 +27,7 @@ def out_of_domain_matrix(study: Study, table: pd.DataFrame) -> Figure:
     scale = Normalize(*_range(here["dice_mean"].to_numpy()))
     names = {name: broken(name, LABEL, 9) for name in study.tested_on}
     width, height = CELL * len(study.tested_on) + 0.9, 0.8 * len(study.datasets) + 0.9
-    long = 0.07 * max(len(line) for name in names.values() for line in name.split("\n"))
+    long = 9 * LETTER * max(len(line) for name in names.values() for line in name.split("\n"))
     with drawing(max(4.2, width * columns + 1.2 + long), height * rows + 0.6 + long / 2) as figure:
         axes = panels(figure, rows, columns, sharex=True, sharey=True)
         for axis, name in zip(axes.flat, study.weights, strict=False):
