@@ -19,7 +19,7 @@ def run(
 
     Args:
         study: folder that launch/sweep.py was given with --out.
-        data_dir: prepared datasets (else JAXSEG_DATA, else ./data); only features and pictures need them.
+        data_dir: prepared datasets (else JAXSEG_DATA, else ./data); for features, pictures, what preparing warned of.
         features: open models too, for UMAP, similarity of features and pictures of test images.
     """
     locations = Locations.choose(data_dir, None)

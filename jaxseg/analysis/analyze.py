@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxseg.analysis.fingerprint import finished, inputs_digest, is_current, keep_record, opened_before
 from jaxseg.analysis.sources import Sources, default_sources
 from jaxseg.analysis.study_file import read_study
-from jaxseg.config import REPORT_FILE
-from jaxseg.datasets.unchanged import check_unchanged, fingerprints
+from jaxseg.config import REPORT_FILE, Study
+from jaxseg.datasets.unchanged import check_unchanged
 from jaxseg.errors import InputError
 from jaxseg.files import write_text
-from jaxseg.run_folder import runs_of
+from jaxseg.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from jaxseg.datasets.card import Card
 
 Progress = Callable[[str], None]
 
@@ -32,7 +36,7 @@ def analyze(
     Nothing is computed and no byte changes where neither the inputs nor the outputs have changed since last time.
 
     Args:
-        data_dir: where prepared datasets lie; needed for features and pictures only.
+        data_dir: where prepared datasets lie; needed for features and pictures, and for what preparing warned of.
         features: also open models, for UMAP, similarity and pictures of test images.
         progress: is told in a few words what is being done, and of datasets that are not prepared.
 
@@ -43,26 +47,28 @@ def analyze(
     study_folder = study_folder.absolute()
     sources = sources or default_sources(data_dir)
     study = read_study(study_folder)
-    ready = [name for name in study.tested_on if features and sources.prepared(name)]
+    found = {name: sources.card(name) for name in study.tested_on}
+    cards = {name: card for name, card in found.items() if card is not None}
+    ready = list(cards) if features else []
     if features:
         _check_prepared(study_folder, [name for name in study.tested_on if name not in ready], data_dir, progress)
-        _check_unchanged(study_folder, data_dir)
-    ended, digest = finished(study_folder), inputs_digest(study_folder, (features, *ready))
+        _check_unchanged(study_folder, study, {name: card.fingerprint for name, card in cards.items()}, data_dir)
+    prepared = [(card.name, card.fingerprint, card.warnings) for card in cards.values()]
+    ended, digest = finished(study_folder), inputs_digest(study_folder, (features, *prepared))
     report = study_folder / REPORT_FILE
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
-    outputs, complete = _write(study_folder, sources, ready, progress)
+    outputs, complete = _write(study_folder, sources, cards, ready, progress)
     keep_record(study_folder, digest if complete else None, outputs, ready, ended)
     return report
 
 
-def _check_unchanged(study_folder: Path, data_dir: Path) -> None:
-    """Pictures of other annotations than those that were scored would be wrong."""
-    prepared = fingerprints(data_dir)
-    for folder in runs_of(study_folder):
+def _check_unchanged(study_folder: Path, study: Study, prepared: dict[str, str], data_dir: Path) -> None:
+    """Pictures of other annotations than those that were scored would be wrong; `prepared` has fingerprints by name."""
+    for run in study.runs():
         try:
-            check_unchanged(folder, prepared)
+            check_unchanged(RunFolder.of(study_folder, run), prepared.get)
         except InputError as error:
             remedy = f"{error.remedy}; or --no-features makes the report without features and pictures"
             raise InputError(error.problem, file=data_dir, found=error.found, remedy=remedy) from error
@@ -81,7 +87,9 @@ def _check_prepared(study_folder: Path, missing: list[str], data_dir: Path, prog
         progress(f"no features and pictures of datasets that are not prepared in {data_dir}: {names}")
 
 
-def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Progress) -> tuple[list[Path], bool]:
+def _write(
+    study_folder: Path, sources: Sources, cards: "dict[str, Card]", ready: list[str], progress: Progress
+) -> tuple[list[Path], bool]:
     """Write all outputs; returns them, and whether models could be opened where they were asked for."""
     from jaxseg.analysis import pictures, report
     from jaxseg.analysis.findings import find
@@ -91,7 +99,7 @@ def _write(study_folder: Path, sources: Sources, ready: list[str], progress: Pro
     progress("reading scores")
     results = read_results(study_folder)
     progress(f"comparing weights, {len(results.finished())} finished runs")
-    findings = find(results)
+    findings = find(results, cards)
     findings, examples, complete = open_models(findings, sources, ready, progress)
     progress("drawing figures")
     drawn = pictures.draw_scores(findings, study_folder / "figures")

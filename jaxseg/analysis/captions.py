@@ -5,13 +5,6 @@ from collections.abc import Sequence
 from jaxseg.analysis import embedding
 from jaxseg.analysis.feature_vectors import PATCHES
 
-LEARNING = (
-    "Each line is one initial weights, further right means more training images; the band is one "
-    "standard deviation over repeats to either side. Whether the bands of two lines overlap says little "
-    "of their difference: weights are compared repeat by repeat and image by image, so take the paired "
-    "comparisons for that. A line that still rises at the right end asks for more images. The dotted "
-    "line is the score of calling every pixel foreground."
-)
 BUDGET = (
     "The best model found within so many epochs, by validation loss. A line that has become flat gains "
     "nothing from longer training; a gap that closes to the right means that better weights only save "
@@ -40,6 +33,21 @@ OVERLAYS = (
     "the median and the easiest by mean Dice over all weights. Dice is that of the tables; with several "
     "classes it is their mean, and outlines are of all of them together."
 )
+
+
+def learning_reading(match: str) -> str:
+    """How to read the learning curves; says so where what lies further right was also trained for more steps."""
+    steps = {
+        "epochs": "asks for more images, or for more training steps: with equal epochs the two grow together",
+        "steps": "asks for more images",
+    }
+    return (
+        "Each line is one initial weights, further right means more training images; the band is one "
+        "standard deviation over repeats to either side. Whether the bands of two lines overlap says little "
+        "of their difference: weights are compared repeat by repeat and image by image, so take the paired "
+        f"comparisons for that. A line that still rises at the right end {steps[match]}. The dotted "
+        "line is the score of calling every pixel foreground."
+    )
 
 
 def umap_reading(neighbours: Sequence[int]) -> str:

@@ -25,7 +25,7 @@ from jaxseg.analysis.resampling import (
     equivalence_p,
     interval,
     least_p,
-    resampled_means,
+    resampled_difference,
     sign_flip_p,
 )
 from jaxseg.config import Study
@@ -45,7 +45,8 @@ class Comparison:
 
     Attributes:
         repeats, images, patients: how many pairs of trainings, test images and patients.
-        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from.
+        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from. NaN
+            with one repeat and one patient.
         p_sign_flip: over patients (images where patients are unknown), of differences averaged over repeats.
         p_t, t: paired t-test over repeats; NaN with one repeat or without any spread.
         p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; NaN below LEAST_PATIENTS patients;
@@ -82,6 +83,15 @@ class Comparison:
     verdict: Verdict = "no data"
     note: str = "runs are missing"
 
+    @property
+    def conditions(self) -> tuple[Condition, Condition]:
+        """Of `weights` and of `against`."""
+        one, other = (
+            Condition(self.trained_on, name, self.fraction, self.budget, self.trained_on)
+            for name in (self.weights, self.against)
+        )
+        return one, other
+
 
 def final_budget(study: Study, fraction: float) -> int:
     return study.recipe_at(fraction).budgets[-1]
@@ -109,9 +119,10 @@ def _family(study: Study, cells: Cells, family: Family, dataset: str, fraction: 
     budget = final_budget(study, fraction)
     measured = []
     for pair in planned_pairs(study, family):
-        one, other = (cells.get(Condition(dataset, name, fraction, budget, dataset)) for name in pair)
+        plan = Comparison(family, dataset, fraction, budget, *pair)
+        one, other = map(cells.get, plan.conditions)
         paired = None if one is None or other is None else difference(one, other)
-        measured.append(_measure(Comparison(family, dataset, fraction, budget, *pair), paired))
+        measured.append(_measure(plan, paired))
     return [_judge(row) for row in _correct(measured)] if measured else []
 
 
@@ -119,7 +130,7 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
     if paired is None:
         return plan
     names = (plan.trained_on, plan.fraction, plan.weights, plan.against)
-    means = resampled_means(paired, generator("bootstrap", *names))
+    means = resampled_difference(*plan.conditions, paired)
     wide, narrow = interval(means), interval(means, 1 - 2 * LEVEL)
     flips = generator("sign flip", *names)
     patients = int(paired.patients.max()) + 1
@@ -159,8 +170,13 @@ def over_repeats(paired: Cell) -> tuple[float, float, float]:
 
 def _note(repeats: int, patients: int) -> str:
     notes = []
+    if repeats == patients == 1:
+        notes.append("one repeat and one patient or image: no interval")
+    elif patients == 1:
+        notes.append("one patient or image: the interval holds for it only")
     if repeats == 1:
-        notes.append("one repeat: the interval holds for these two trainings only, no test over repeats")
+        only = "" if patients == 1 else "the interval holds for these two trainings only, "
+        notes.append(f"one repeat: {only}no test over repeats")
     if repeats == 2:
         notes.append("two repeats: t has one degree of freedom, p < .05 needs |t| > 12.7")
     if 1 < repeats < 6:

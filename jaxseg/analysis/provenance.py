@@ -1,11 +1,13 @@
 """What stands behind the numbers: weights, datasets, runs, versions."""
 
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import pandas as pd
 
 from jaxseg.analysis.scores import Results, training_images
+from jaxseg.datasets.card import Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 
 PACKAGES = (
@@ -38,8 +40,8 @@ def weights_receipts(results: Results) -> list[dict[str, Any]]:
     return receipts
 
 
-def dataset_facts(results: Results, baseline: pd.DataFrame) -> list[dict[str, Any]]:
-    """Counts as used, and the built-in description where there is one."""
+def dataset_facts(results: Results, baseline: pd.DataFrame, cards: Mapping[str, Card]) -> list[dict[str, Any]]:
+    """Counts as used, the built-in description where there is one, what preparing warned of where there is a card."""
     study, images = results.study, images_per_fraction(results)
     facts = []
     for name in dict.fromkeys((*study.datasets, *study.tested_on)):
@@ -50,6 +52,7 @@ def dataset_facts(results: Results, baseline: pd.DataFrame) -> list[dict[str, An
                 "description": DESCRIPTIONS.get(name),
                 "training_images": images.get((name, study.fractions[-1])),
                 "test_images": int(tested["images"].iloc[0]) if len(tested) else None,
+                "warnings": cards[name].warnings if name in cards else None,
                 "foreground": float(tested["foreground"].iloc[0]) if len(tested) else None,
             }
         )

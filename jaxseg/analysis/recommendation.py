@@ -1,5 +1,6 @@
 """Which weights to start from, for each dataset and number of images, and what else would help more."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,9 +8,8 @@ import pandas as pd
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
 from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, final_budget
-from jaxseg.analysis.resampling import Interval, interval, resampled_means
+from jaxseg.analysis.resampling import Interval, interval, resampled_difference
 from jaxseg.config import Study
-from jaxseg.seeds import generator
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ class Recommendation:
         over_runner_up: the leader against the next one; over_reference: against the study's reference.
         choice: what choosing the weights is worth: the leader against the reference, or where it is the reference
             itself, against the worst.
-        next_fraction, more_images: going on to the next larger fraction with the same weights (at the largest: the
-            last step up to it).
-        last_budget, longer: what the last extension of training gave.
+        from_fraction, to_fraction, more_images: going on to the next larger fraction with the same weights (at the
+            largest: the last step up to it); from_dice: the mean Dice at the smaller one.
+        all_foreground: Dice of calling every pixel foreground on the own test images; NaN where the study cannot say.
+        from_budget, to_budget, longer: what the last extension of training gave.
         missing: weights without a finished run here.
     """
 
@@ -63,6 +64,8 @@ class Recommendation:
     from_fraction: float = np.nan
     to_fraction: float = np.nan
     more_images: Gain = Gain()
+    from_dice: float = np.nan
+    all_foreground: float = np.nan
     from_budget: float = np.nan
     to_budget: float = np.nan
     longer: Gain = Gain()
@@ -70,28 +73,44 @@ class Recommendation:
 
     @property
     def helps_more(self) -> str:
-        """The larger of the gains that are sure and exceed the choice of weights; none where that is not measured."""
+        """The larger of the gains that are sure and exceed the choice of weights; none where that is not measured.
+
+        More images are no answer where the models of fewer had learned nothing yet: any step up looks large there.
+        """
         options = {"more images": self.more_images, "longer training": self.longer}
+        if self.from_dice <= self.all_foreground:
+            del options["more images"]
         sure = {name: g.value for name, g in options.items() if g.sure and g.value > self.choice.value}
         return max(sure, key=lambda name: sure[name]) if sure else "nothing shown"
 
 
-def recommend(study: Study, cells: Cells, comparisons: pd.DataFrame) -> list[Recommendation]:
+def recommend(
+    study: Study, cells: Cells, comparisons: pd.DataFrame, all_foreground: Mapping[str, float]
+) -> list[Recommendation]:
     """One recommendation per dataset and fraction; verdicts come from the family "all pairs".
 
     Repeats differ in their training images: weights are ranked, and the leader's gains over others measured, on the
     repeats that all share.
+
+    Args:
+        all_foreground: test dataset -> Dice of calling every pixel foreground, where the scores compare with it.
     """
     pairs = comparisons[comparisons["family"] == "all pairs"]
-    return [_recommend(study, cells, pairs, d, f) for d in study.datasets for f in study.fractions]
+    return [
+        _recommend(study, cells, pairs, Recommendation(d, f, all_foreground=all_foreground.get(d, np.nan)))
+        for d in study.datasets
+        for f in study.fractions
+    ]
 
 
-def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, dataset: str, fraction: float) -> Recommendation:
+def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, empty: Recommendation) -> Recommendation:
+    """`empty` filled in: it knows the dataset and the fraction."""
+    dataset, fraction = empty.trained_on, empty.fraction
     budget = final_budget(study, fraction)
     conditions = [Condition(dataset, name, fraction, budget, dataset) for name in study.weights]
     present = {condition: cells[condition] for condition in conditions if condition in cells}
     missing = tuple(condition.weights for condition in conditions if condition not in present)
-    unanswered = Recommendation(dataset, fraction, missing=missing)
+    unanswered = replace(empty, missing=missing)
     if not present:
         return unanswered
     shared = on_shared_repeats(present)
@@ -125,13 +144,14 @@ def _against_others(
 
 def _with_steps(study: Study, cells: Cells, item: Recommendation) -> Recommendation:
     """Adds what more images and longer training gave from the leader's weights."""
-    lower, upper, images = _more_images(study, cells, item.trained_on, item.leader, item.fraction)
+    lower, upper, images, dice = _more_images(study, cells, item.trained_on, item.leader, item.fraction)
     before, after, longer = _longer(study, cells, item.trained_on, item.leader, item.fraction)
     return replace(
         item,
         from_fraction=lower,
         to_fraction=upper,
         more_images=images,
+        from_dice=dice,
         from_budget=before,
         to_budget=after,
         longer=longer,
@@ -160,17 +180,20 @@ def _gain(cells: Cells, better: Condition, worse: Condition) -> Gain:
     paired: Cell | None = None if one is None or other is None else difference(one, other)
     if paired is None:
         return Gain()
-    bounds: Interval = interval(resampled_means(paired, generator("gain", *better, *worse)))
+    bounds: Interval = interval(resampled_difference(better, worse, paired))
     return Gain(paired.mean, *bounds, int(paired.patients.max()) + 1)
 
 
-def _more_images(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:
+def _more_images(
+    study: Study, cells: Cells, dataset: str, weights: str, fraction: float
+) -> tuple[float, float, Gain, float]:
+    """(from fraction, to fraction, gain, mean Dice at the smaller one)."""
     if len(study.fractions) == 1:
-        return np.nan, np.nan, Gain()
+        return np.nan, np.nan, Gain(), np.nan
     at = min(study.fractions.index(fraction), len(study.fractions) - 2)
     lower, upper = study.fractions[at], study.fractions[at + 1]
     few, many = (Condition(dataset, weights, f, final_budget(study, f), dataset) for f in (lower, upper))
-    return lower, upper, _gain(cells, many, few)
+    return lower, upper, _gain(cells, many, few), cells[few].mean if few in cells else np.nan
 
 
 def _longer(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:

@@ -42,7 +42,9 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, points=points, percent=percent, p=p_value)
+    environment.filters.update(
+        number=number, points=points, percent=percent, p=p_value, span=span, span_of_points=span_of_points
+    )
     by_section: dict[str, list[Picture]] = {}
     for picture in pictures:
         by_section.setdefault(picture.section, []).append(picture)
@@ -53,6 +55,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         pictures=by_section,
         recommendations=_recommendations(findings),
         final=_final(findings),
+        intervals=_intervals(findings),
         classes=_classes(findings),
         comparisons=_records(findings.comparisons),
         test_notes=_notes(findings.comparisons),
@@ -64,7 +67,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         umap=embedding,
         neighbours=sorted({e.neighbours for e in findings.embeddings}),
         weights=provenance.weights_receipts(findings.results),
-        datasets=provenance.dataset_facts(findings.results, findings.baseline),
+        datasets=provenance.dataset_facts(findings.results, findings.baseline, findings.cards),
         runs=provenance.run_facts(findings.results),
         strangers=findings.results.strangers,
         least_p=least_p(study.repeats),
@@ -88,12 +91,9 @@ def _notes(table: pd.DataFrame) -> dict[str, int]:
 def _recommendations(findings: Findings) -> list[dict[str, Any]]:
     study = findings.results.study
     images = provenance.images_per_fraction(findings.results)
-    whole = findings.baseline[findings.baseline["subset"] == "all"].set_index("tested_on")["dice"]
     cards = []
     for item in findings.recommendations:
-        # with several classes Dice is a mean over them, which the answer "foreground" has none of
-        trivial = whole.get(item.trained_on, math.nan) if study.recipe.model.classes == 1 else math.nan
-        caution = sentences.caution(item, trivial)
+        caution = sentences.caution(item)
         sure = item.runner_up and not caution and item.answer not in ("tied", "no data", "unfinished")
         cards.append(
             {
@@ -104,7 +104,7 @@ def _recommendations(findings: Findings) -> list[dict[str, Any]]:
                 "dice": item.dice,
                 "answer": sentences.answer(item, study.weights[0]),
                 "caution": caution,
-                "helps": sentences.what_helps(item),
+                "helps": sentences.what_helps(item, study.match),
             }
         )
     return cards
@@ -118,6 +118,13 @@ def _final(findings: Findings) -> list[dict[str, Any]]:
     own["order"] = own["weights"].map(order)
     own["part"] = own["subset"] != "all"
     return _records(own.sort_values(["trained_on", "fraction", "part", "subset", "order"]))
+
+
+def _intervals(findings: Findings) -> str:
+    """What the intervals of the scores on the own test images hold for."""
+    patients = findings.results.scores.groupby("tested_on")["patient"].nunique()
+    own = [row for row in _final(findings) if not row["part"]]
+    return sentences.what_intervals_cover((row["repeats"], patients[row["tested_on"]]) for row in own)
 
 
 def _classes(findings: Findings) -> list[dict[str, Any]]:
@@ -146,6 +153,16 @@ def number(value: Any, digits: int = 3) -> str:
 def points(value: Any) -> str:
     """Dice in points, signed, with a true minus."""
     return "–" if _absent(value) else sentences.signed(value)
+
+
+def span(row: Mapping[str, Any]) -> str:
+    """The interval of a row of scores."""
+    return "–" if _absent(row["low"]) else f"{number(row['low'])} – {number(row['high'])}"
+
+
+def span_of_points(row: Mapping[str, Any]) -> str:
+    """The interval of a comparison, in Dice points."""
+    return "–" if _absent(row["low"]) else f"{points(row['low'])} … {points(row['high'])}"
 
 
 def percent(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Recommendations and gains in words."""
 
 import math
+from collections.abc import Iterable
 
 from jaxseg.analysis.comparisons import MARGIN
 from jaxseg.analysis.recommendation import Gain, Recommendation
@@ -10,6 +11,8 @@ def points(gain: Gain) -> str:
     """For instance "+2.1 points [0.4, 3.9]"; Dice points are hundredths."""
     if math.isnan(gain.value):
         return "not measured"
+    if math.isnan(gain.low):
+        return f"{signed(gain.value)} points [no interval]"
     low, high = (signed(bound).removeprefix("+") for bound in (gain.low, gain.high))
     return f"{signed(gain.value)} points [{low}, {high}]"
 
@@ -18,6 +21,18 @@ def signed(dice: float) -> str:
     """Dice as signed points, with a true minus and without a negative zero: "+2.1", "−0.4", "0.0"."""
     value = round(100 * dice, 1)
     return "0.0" if value == 0 else f"{value:+.1f}".replace("-", "−")
+
+
+def what_intervals_cover(units: Iterable[tuple[int, int]]) -> str:
+    """What the intervals of a table of scores hold for, from (repeats, test patients) of its rows."""
+    kinds = {(repeats > 1, patients > 1) for repeats, patients in units}
+    words = {
+        (True, True): "The interval covers new patients (or images) and new trainings together.",
+        (False, True): "With one repeat the interval covers new patients (or images), for these trainings only.",
+        (True, False): "With one test patient (or image) the interval covers new trainings, for this patient only.",
+        (False, False): "One repeat on one test patient (or image) shows no spread, so there is no interval.",
+    }
+    return " ".join(text for kind, text in words.items() if kind in kinds)
 
 
 def answer(item: Recommendation, reference: str) -> str:
@@ -41,11 +56,11 @@ def answer(item: Recommendation, reference: str) -> str:
     return text + _missing(item) + "."
 
 
-def caution(item: Recommendation, all_foreground: float) -> str:
+def caution(item: Recommendation) -> str:
     """Where even the leader is no better than calling every pixel foreground; empty where it is, or that is NaN."""
-    if not item.leader or not item.dice <= all_foreground:
+    if not item.leader or not item.dice <= item.all_foreground:
         return ""
-    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {all_foreground:.3f}"
+    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {item.all_foreground:.3f}"
     return f"No model has learned the task here ({trivial}): train longer before comparing."
 
 
@@ -53,18 +68,23 @@ def _missing(item: Recommendation) -> str:
     return f" (no finished run of {', '.join(item.missing)})" if item.missing else ""
 
 
-def what_helps(item: Recommendation) -> list[str]:
-    """What more images and longer training gave, and whether either is worth more than the choice of weights."""
+def what_helps(item: Recommendation, match: str) -> list[str]:
+    """What more images and longer training gave, and whether either is worth more than the choice of weights.
+
+    With equal epochs more images also take more training steps, and the study cannot tell which of the two helped.
+    """
     if not item.leader:
         return []
     lines = []
+    more = "more images and thus more training steps" if match == "epochs" else "more images"
     if not math.isnan(item.to_fraction):
         step = f"from {100 * item.from_fraction:g} % to {100 * item.to_fraction:g} % of the images"
         last = "the last step up to here, " if item.fraction == item.to_fraction else ""
-        lines.append(f"More images, {last}{step}: {points(item.more_images)}.")
+        lines.append(f"{more.capitalize()}, {last}{step}: {points(item.more_images)}.")
     if not math.isnan(item.to_budget):
         step = f"from {item.from_budget:g} to {item.to_budget:g} epochs"
         lines.append(f"Longer training, {step}: {points(item.longer)}.")
     if item.helps_more != "nothing shown":
-        lines.append(f"{item.helps_more.capitalize()} gave more here than the choice of weights.")
+        what = more if item.helps_more == "more images" else item.helps_more
+        lines.append(f"{what.capitalize()} gave more here than the choice of weights.")
     return lines

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxseg.errors import JaxsegError
+
 if TYPE_CHECKING:
     from jaxseg.analysis.feature_vectors import Model, OpenModel, TestImages
+    from jaxseg.datasets.card import Card
 
 
 @dataclass(frozen=True)
@@ -14,13 +17,13 @@ class Sources:
     """How the analysis gets at them.
 
     Attributes:
-        open_model: run folder -> model; test_images: dataset -> its test split; prepared: whether a dataset can
-            be loaded.
+        open_model: run folder -> model; test_images: dataset -> its test split; card: dataset -> what is known of its
+            prepared data, None where it cannot be loaded.
     """
 
     open_model: "OpenModel"
     test_images: "Callable[[str], TestImages]"
-    prepared: Callable[[str], bool]
+    card: "Callable[[str], Card | None]"
 
 
 def default_sources(data_dir: Path) -> Sources:
@@ -36,9 +39,12 @@ def default_sources(data_dir: Path) -> Sources:
 
         return datasets.open_dataset(name, data_dir).test
 
-    def prepared(name: str) -> bool:
+    def card(name: str) -> "Card | None":
         from jaxseg import datasets
 
-        return datasets.is_prepared(name, data_dir)
+        try:
+            return datasets.read_card(name, data_dir)
+        except JaxsegError:
+            return None
 
-    return Sources(open_model, test_images, prepared)
+    return Sources(open_model, test_images, card)

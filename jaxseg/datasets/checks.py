@@ -84,6 +84,11 @@ def oddities(rows: Sequence[Row]) -> list[str]:
     return [line for check in checks for line in check(rows)]
 
 
+def not_apart(rows: Sequence[Row]) -> list[str]:
+    """What joins the test images to the training images, so that scores on them flatter: copies, patients."""
+    return [line for check in (_copies_of_training, _near_copies, _patients) for line in check(rows)]
+
+
 def _masks(rows: Sequence[Row]) -> Iterator[str]:
     empty = [row.id for row in rows if row.objects == 0]
     if empty:
@@ -120,6 +125,14 @@ def _copies(rows: Sequence[Row]) -> Iterator[str]:
     copies = [f"{row.id} = {first[row.pixels_sha256]}" for row in rows if first[row.pixels_sha256] != row.id]
     if copies:
         yield f"{len(copies)} images are pixel for pixel copies of others: {listed(copies)}"
+
+
+def _copies_of_training(rows: Sequence[Row]) -> Iterator[str]:
+    train = {row.pixels_sha256: row.id for row in rows if row.split == "train"}
+    test = [row for row in rows if row.split == "test" and row.pixels_sha256 in train]
+    if test:
+        named = listed(f"{row.id} = {train[row.pixels_sha256]}" for row in test)
+        yield f"{len(test)} test images are pixel for pixel copies of training images: {named}"
 
 
 def _near_copies(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,22 +1,23 @@
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated_study import FakeModel, fake_images
+from fabricated_study import FakeModel, fake_card, fake_images
 
 from jaxseg.analysis import embedding
 from jaxseg.analysis.analyze import analyze
-from jaxseg.analysis.sources import Sources
-from jaxseg.datasets.card import Card, Row, fingerprint
+from jaxseg.analysis.sources import Sources, default_sources
+from jaxseg.datasets.card import Row
 from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.errors import InputError
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
 TABLES = {"scores", "summary", "paired_tests", "out_of_domain", "budgets", "baseline", "features", "recommendation"}
-SOURCES = Sources(FakeModel, fake_images, lambda name: True)
+SOURCES = Sources(FakeModel, fake_images, fake_card)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,8 @@ def test_everything_is_written(small_study):
     assert "overlays_tissue_a.png" in figures
     table = pd.read_csv(made.folder / "tables" / "summary.csv")
     assert {"dice_mean", "dice_sd", "pooled_dice_mean", "all_foreground_dice"} <= set(table.columns)
+    answers = pd.read_csv(made.folder / "tables" / "recommendation.csv")
+    assert set(answers.all_foreground) == set(table[table.subset == "all"].all_foreground_dice)
 
 
 def test_again_nothing_is_touched_and_afresh_the_bytes_are_the_same(small_study):
@@ -71,7 +74,7 @@ def test_without_features_no_model_is_opened(small_study):
     def fail(*_: object) -> None:
         raise AssertionError("opened")
 
-    run(made, features=False, sources=Sources(fail, fail, lambda name: True))  # type: ignore[arg-type]
+    run(made, features=False, sources=Sources(fail, fail, fake_card))  # type: ignore[arg-type]
     names = {file.stem for folder in ("tables", "figures") for file in (made.folder / folder).iterdir()}
     assert not names & {"features", "umap", "overlays_tissue_a"}
     assert "No model was opened" in (made.folder / "report.html").read_text()
@@ -81,7 +84,7 @@ def test_features_are_not_given_up_because_the_data_lie_elsewhere(small_study):
     made = small_study()
     run(made)
     first = snapshot(made.folder)
-    elsewhere = Sources(FakeModel, fake_images, lambda name: name != "tissue_a")
+    elsewhere = Sources(FakeModel, fake_images, lambda name: None)
     with pytest.raises(InputError, match=r"nowhere: .*features and pictures.*tissue_a\n.*--data-dir.*--no-features"):
         run(made, sources=elsewhere)
     assert snapshot(made.folder) == first
@@ -91,16 +94,13 @@ def test_features_are_not_given_up_because_the_data_lie_elsewhere(small_study):
     assert "no features and pictures of datasets that are not prepared in nowhere: tissue_a" in said
 
 
-def test_other_data_than_were_scored_are_not_pictured(small_study, tmp_path):
+def test_other_data_than_were_scored_are_not_pictured(small_study):
     made = small_study()
-    rows = (Row("i0", "test", "test", "p0", 64, 64, 1, 0.5, "", ""),)
-    card = Card("tissue_a", "", "glands", "", "", True, fingerprint("glands", rows), {}, (), rows)
-    card.write(prepared_folder("tissue_a", tmp_path / "data"))
     folder = RunFolder.of(made.folder, made.study.runs()[0])
     write_json(folder.done, folder.read_done() | {"fingerprints": {"tissue_a": "former"}})
     with pytest.raises(InputError, match=r"are not those that runs were scored on(.|\n)*--no-features"):
-        analyze(made.folder, tmp_path / "data", sources=SOURCES)
-    assert analyze(made.folder, tmp_path / "data", sources=SOURCES, features=False).is_file()
+        run(made)
+    assert run(made, features=False).is_file()
 
 
 def test_a_partly_finished_study(small_study):
@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_opened_costs_the_features_only_and_is_tried_agai
     def fail(folder: Path) -> FakeModel:
         raise InputError("the checkpoint is damaged", file=folder)
 
-    text = run(made, sources=Sources(fail, fake_images, lambda name: True)).read_text()
+    text = run(made, sources=Sources(fail, fake_images, fake_card)).read_text()
     assert "the checkpoint is damaged" in text
     run(made)
     assert "the checkpoint is damaged" not in (made.folder / "report.html").read_text()
@@ -141,6 +141,15 @@ def test_one_weights_one_repeat_one_budget_one_fraction(small_study):
     text = run(made).read_text()
     assert "nothing to compare" in text
     assert not (made.folder / "figures" / "budget_curves.png").exists()
+
+
+def test_one_repeat_on_one_patient_has_no_intervals(small_study):
+    made = small_study(images=2, repeats=1)  # two images of one patient
+    text = run(made).read_text()
+    assert "shows no spread, so there is no interval." in text
+    assert "points [no interval]" in text
+    assert "nan" not in re.sub(r'src="[^"]*"', "", text)
+    assert not re.search(r"\d – \d|\d … [+−]?\d", text[text.index('id="scores"') : text.index('id="features"')])
 
 
 def test_the_report_stands_alone_and_says_what_it_must(finished_study):
@@ -162,6 +171,38 @@ def test_the_report_stands_alone_and_says_what_it_must(finished_study):
     ):
         assert part in text, part
     assert text.count("How to read it.") == 8
+
+
+@pytest.mark.parametrize("match", ["epochs", "steps"])
+def test_where_more_images_took_more_steps_the_report_says_so(small_study, match):
+    text = run(small_study(match=match), features=False).read_text()
+    assert ("<li>More images and thus more training steps, " in text) == (match == "epochs")
+    assert ("with equal epochs the two grow together" in text) == (match == "epochs")
+
+
+def test_what_preparing_warned_of_reaches_the_report(small_study):
+    made = small_study()
+    text = run(made, features=False).read_text()
+    assert "preparing warned of" not in text
+    rows = (
+        Row("a", "train", "train", "p1", 10, 20, 3, 0.25, "00", "10"),
+        Row("b", "test", "test", "p1", 10, 20, 3, 0.25, "00", "10"),
+    )
+    odd = dataclasses.replace(fake_card("tissue_a"), warnings=("no foreground in 2 images: <c>",), images=rows)
+    warned = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: odd)).read_text()
+    assert "<li>no foreground in 2 images: &lt;c&gt;</li>" in warned
+    top = warned[: warned.index("Which weights to start from")]
+    assert "The test images of tissue_a are not apart from its training images: 1 test images are pixel" in top
+    assert "1 patients have images in train and in test: p1. Scores on them flatter." in top
+    unknown = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: None)).read_text()
+    assert "what preparing warned of cannot be told" in unknown
+
+
+def test_the_card_of_prepared_data_is_at_hand(tmp_path):
+    card = default_sources(tmp_path).card
+    assert card("tissue_a") is None
+    fake_card("tissue_a").write(prepared_folder("tissue_a", tmp_path))
+    assert card("tissue_a") == fake_card("tissue_a")
 
 
 def test_everything_is_escaped(small_study):

@@ -123,6 +123,23 @@ def test_one_repeat_has_no_test_over_repeats():
     assert "one repeat" in found.note
 
 
+@pytest.mark.parametrize(
+    ("repeats", "patients", "note"),
+    [
+        (1, 1, "one repeat and one patient or image: no interval; one repeat: no test"),
+        (5, 1, "one patient or image: the interval holds for it only"),
+        (1, 4, "one repeat: the interval holds for these two trainings only, no test"),
+    ],
+)
+def test_what_an_interval_holds_for_is_noted(repeats, patients, note):
+    cells = cells_with({"random": 0.0, "x": 0.1}, repeats=repeats, images=patients)
+    found = row(compare(study_of("random", "x"), cells), "x", "random")
+    assert note in found.note
+    bounds = [found.low, found.high, found.low_90, found.high_90]
+    assert np.isnan(bounds).tolist() == [repeats == patients == 1] * 4
+    assert found.verdict == "cannot tell"
+
+
 @pytest.mark.parametrize(("patients", "verdict"), [(1, "cannot tell"), (2, "cannot tell"), (3, "equivalent")])
 @pytest.mark.parametrize("repeats", [1, 5])
 def test_equivalence_takes_three_patients(patients, verdict, repeats):

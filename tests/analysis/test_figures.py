@@ -1,19 +1,20 @@
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
-from fabricated_study import FakeModel, fake_images
+from fabricated_study import STUDY, FakeModel, fabricate, fake_images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.examples import examples_of
 from jaxseg.analysis.feature_vectors import LAYERS
 from jaxseg.analysis.figures.budget_curves import budget_curves
-from jaxseg.analysis.figures.learning_curves import learning_curves
+from jaxseg.analysis.figures.learning_curves import _thinned, learning_curves
 from jaxseg.analysis.figures.out_of_domain import out_of_domain_matrix
 from jaxseg.analysis.figures.overlays import overlays
 from jaxseg.analysis.figures.paired_differences import paired_differences
-from jaxseg.analysis.figures.style import COLOURS, GREY, looks, save
+from jaxseg.analysis.figures.style import COLOURS, GREY, broken, looks, save
 from jaxseg.analysis.figures.training_curves import training_curves
 from jaxseg.analysis.figures.umap_panels import umap_panels
 from jaxseg.analysis.findings import find
@@ -23,14 +24,32 @@ from jaxseg.analysis.scores import read_results
 
 @pytest.fixture(scope="module")
 def findings(finished_study):
-    return find(read_results(finished_study.folder))
+    return find(read_results(finished_study.folder), {})
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """Names, weights and fractions that leave little room."""
+    study = dataclasses.replace(
+        STUDY,
+        datasets=(
+            "colon_glands_of_the_university_ii",
+            "breastnucleioftheotheruniversity_stained_and_scanned_anew_by_us",
+        ),
+        weights=("random", "imagenet", "barlow_twins", "moco", "dino", "ssl_pathology_of_another_hospital"),
+        fractions=(0.2, 0.3, 1.0),
+        repeats=1,
+        recipe=dataclasses.replace(STUDY.recipe, budgets=(40, 80)),
+    )
+    return find(read_results(fabricate(tmp_path_factory.mktemp("long"), study, images=4).folder), {})
 
 
 def fake_embeddings(study):
     rng = np.random.default_rng(0)
-    weights, tested_on = np.repeat(study.weights, 20), np.tile(["tissue_a", "tissue_b"], 30)
+    weights = np.repeat(study.weights, 20)
+    tested_on = np.resize(study.tested_on, len(weights))
     return [
-        Embedding(d, layer, rng.normal(size=(60, 2)), weights, tested_on, 25)
+        Embedding(d, layer, rng.normal(size=(len(weights), 2)), weights, tested_on, 25)
         for d in study.datasets
         for layer in LAYERS
     ]
@@ -43,7 +62,9 @@ DRAWINGS = {
     "differences": lambda f: paired_differences(f.results.study, f.comparisons),
     "training": lambda f: training_curves(f.results),
     "umap": lambda f: umap_panels(f.results.study, fake_embeddings(f.results.study)),
-    "overlays": lambda f: overlays(examples_of(f.results, "tissue_a", fake_images("tissue_a"), FakeModel, str)),
+    "overlays": lambda f: overlays(
+        examples_of(f.results, f.results.study.datasets[0], fake_images("tissue_a"), FakeModel, str)
+    ),
 }
 
 
@@ -67,15 +88,20 @@ def texts(figure):
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_no_text_lies_on_another_or_leaves_the_page(findings, name):
-    figure = DRAWINGS[name](findings)
+@pytest.mark.parametrize("made", ["findings", "long_names"])
+def test_no_text_lies_on_another_or_leaves_the_page(made, name, request):
+    made = request.getfixturevalue(made)
+    figure = DRAWINGS[name](made)
     drawn = texts(figure)
     page = figure.bbox
     for text, box in drawn:
         inside = box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
         assert inside, f"{text!r} leaves the page"
     for (one, first), (other, second) in itertools.combinations(drawn, 2):
-        rotated = name == "domain" and {one, other} <= {"tissue_a", "tissue_b"}  # slanted: their boxes may touch
+        # slanted: their boxes may touch
+        rotated = name == "domain" and {one.replace("\n", ""), other.replace("\n", "")} <= set(
+            made.results.study.datasets
+        )
         assert rotated or not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), f"{one!r} lies on {other!r}"
 
 
@@ -115,3 +141,31 @@ def test_looks_are_one_per_weights_and_random_is_grey():
     assert found["random"].colour == GREY
     assert [found[name].colour for name in names[1:]] == list(COLOURS[:4])
     assert len({look.marker for look in found.values()}) == 5
+
+
+def test_no_two_of_many_weights_look_alike():
+    found = looks(("random", *(f"w{n}" for n in range(40))))
+    assert len({(look.colour, look.marker) for look in found.values()}) == 41
+    assert len({found[f"w{n}"].colour for n in range(9)}) == 9
+
+
+def test_labels_that_would_lie_on_others_are_left_out():
+    fractions = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 1.0)
+    labels = [f"{100 * f:g} %\nn = {800 * f:g}" for f in fractions]
+    assert [bool(label) for label in _thinned(fractions, labels)] == [True, False, False, False, True, False, True]
+    assert _thinned((0.1, 0.5, 1.0), labels[:3]) == labels[:3]
+    assert _thinned((1.0,), labels[:1]) == labels[:1]
+
+
+def test_names_stay_clear_of_the_colour_bar(long_names):
+    figure = DRAWINGS["domain"](long_names)
+    figure.draw_without_rendering()
+    *matrices, bar = figure.axes
+    beside = bar.get_tightbbox()
+    assert not any(beside.overlaps(axis.title.get_window_extent()) for axis in matrices)
+
+
+def test_long_names_are_broken_where_they_can_be():
+    assert broken("colon_glands_of_the_university, 10 %", 2.3, 9) == "colon_glands_of_the_\nuniversity, 10 %"
+    assert broken("tissue_a", 2.3, 9) == "tissue_a"
+    assert broken("a" * 12, 0.8, 9) == "a" * 10 + "\n" + "a" * 2

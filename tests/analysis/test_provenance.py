@@ -33,5 +33,5 @@ def test_training_images_are_a_range_where_repeats_differ(small_study):
             write_json(RunFolder.of(made.folder, run).split, {"train": images, "validation": ["v0"], "notes": []})
     results = read_results(made.folder)
     assert images_per_fraction(results) == {("tissue_a", 0.5): "40", ("tissue_a", 1.0): "75 to 80"}
-    (facts,) = dataset_facts(results, all_foreground(results.scores))
+    (facts,) = dataset_facts(results, all_foreground(results.scores), {})
     assert facts["training_images"] == "75 to 80"

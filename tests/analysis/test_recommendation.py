@@ -21,7 +21,7 @@ def at(recommendations, dataset, fraction):
 
 
 def test_the_known_best_weights_win_where_images_are_few(fabricated):
-    found = at(recommend(*fabricated), "tissue_a", 0.1)
+    found = at(recommend(*fabricated, {}), "tissue_a", 0.1)
     assert (found.answer, found.leader, found.tied_with) == ("pathology", "pathology", ())
     assert found.over_reference.low < 0.088 < found.over_reference.high
     assert found.over_reference.sure
@@ -33,14 +33,14 @@ def test_equal_weights_are_tied(fabricated):
     for condition, cell in cells.items():
         if condition.weights == "pathology":
             double[condition._replace(weights="imagenet")] = dataclasses.replace(cell, scores=cell.scores + 1e-4)
-    found = at(recommend(study, double, compare(study, double)), "tissue_a", 0.1)
+    found = at(recommend(study, double, compare(study, double), {}), "tissue_a", 0.1)
     assert (found.answer, found.leader, found.tied_with) == ("tied", "imagenet", ("pathology",))
     assert found.tie == "equivalent"
 
 
 def test_gains_are_those_of_the_means(fabricated):
     cells = fabricated[1]
-    found = at(recommend(*fabricated), "tissue_b", 0.3)
+    found = at(recommend(*fabricated, {}), "tissue_b", 0.3)
 
     def mean(fraction, budget):
         return np.mean(cells[Condition("tissue_b", found.leader, fraction, budget, "tissue_b")].scores)
@@ -49,7 +49,7 @@ def test_gains_are_those_of_the_means(fabricated):
     assert found.more_images.value == pytest.approx(mean(1.0, 80) - mean(0.3, 80))
     assert (found.from_budget, found.to_budget) == (40, 80)
     assert found.longer.value == pytest.approx(mean(0.3, 80) - mean(0.3, 40))
-    last = at(recommend(*fabricated), "tissue_b", 1.0)
+    last = at(recommend(*fabricated, {}), "tissue_b", 1.0)
     assert (last.from_fraction, last.to_fraction) == (0.3, 1.0)
 
 
@@ -63,11 +63,43 @@ def test_what_helps_more_needs_certainty():
     assert dataclasses.replace(base, choice=Gain()).helps_more == "nothing shown"
 
 
+def test_more_images_do_not_help_more_where_fewer_taught_nothing():
+    step = {"more_images": Gain(0.5, 0.4, 0.6, 20), "longer": Gain(0.05, 0.03, 0.07, 20)}
+    base = Recommendation("a", 0.5, choice=Gain(0.01, -0.01, 0.03), from_dice=0.3, all_foreground=0.4, **step)
+    assert base.helps_more == "longer training"
+    assert dataclasses.replace(base, from_dice=0.41).helps_more == "more images"
+    assert dataclasses.replace(base, all_foreground=float("nan")).helps_more == "more images"
+
+
+def test_the_answer_and_the_table_show_the_same_intervals(fabricated):
+    """Whichever way the pair was planned: here the leader is also the weights that others are compared with."""
+    study, cells, _ = fabricated
+    for weights in (study.weights, study.weights[::-1]):
+        turned = dataclasses.replace(study, weights=weights)
+        comparisons = compare(turned, cells)
+        found = at(recommend(turned, cells, comparisons, {}), "tissue_a", 0.1)
+        rows = comparisons.query("family == 'all pairs' and trained_on == 'tissue_a' and fraction == 0.1")
+        both = [found.leader, found.runner_up]
+        (row,) = rows[rows.weights.isin(both) & rows.against.isin(both)].to_dict("records")
+        bounds = (row["low"], row["high"]) if row["weights"] == found.leader else (-row["high"], -row["low"])
+        assert (found.over_runner_up.low, found.over_runner_up.high) == pytest.approx(bounds, abs=1e-12)
+
+
+def test_the_smaller_fraction_and_the_trivial_answer_are_known(fabricated):
+    cells = fabricated[1]
+    recommendations = recommend(*fabricated, {"tissue_b": 0.4})
+    for fraction, lower in ((0.3, 0.3), (1.0, 0.3)):
+        found = at(recommendations, "tissue_b", fraction)
+        assert found.all_foreground == 0.4
+        assert found.from_dice == cells[Condition("tissue_b", found.leader, lower, 80, "tissue_b")].mean
+    assert np.isnan(at(recommendations, "tissue_a", 1.0).all_foreground)
+
+
 def test_where_the_reference_leads_the_choice_is_measured_against_the_worst(fabricated):
     study, cells, _ = fabricated
     worse = {"random": 0.0, "imagenet": -0.05, "pathology": -0.4}
     shifted = {k: dataclasses.replace(c, scores=c.scores + worse[k.weights]) for k, c in cells.items()}
-    found = at(recommend(study, shifted, compare(study, shifted)), "tissue_a", 0.1)
+    found = at(recommend(study, shifted, compare(study, shifted), {}), "tissue_a", 0.1)
     leader, worst = (
         shifted[Condition("tissue_a", name, 0.1, 80, "tissue_a")].scores for name in ("random", "pathology")
     )
@@ -83,7 +115,7 @@ def test_where_the_reference_leads_the_choice_is_measured_against_the_worst(fabr
 def test_a_gain_is_sure_from_three_patients_on(fabricated, patients, sure):
     study, cells, _ = fabricated
     few = {k: dataclasses.replace(c, patients=np.arange(len(c.images)) % patients) for k, c in cells.items()}
-    found = at(recommend(study, few, compare(study, few)), "tissue_a", 0.1)
+    found = at(recommend(study, few, compare(study, few), {}), "tissue_a", 0.1)
     assert found.over_reference.low > 0
     assert (found.over_reference.patients, found.over_reference.sure) == (patients, sure)
 
@@ -91,7 +123,7 @@ def test_a_gain_is_sure_from_three_patients_on(fabricated, patients, sure):
 def test_with_one_weights_there_is_no_choice_to_exceed(fabricated):
     study, cells, _ = fabricated
     alone = dataclasses.replace(study, weights=("random",))
-    found = at(recommend(alone, cells, compare(alone, cells)), "tissue_a", 0.1)
+    found = at(recommend(alone, cells, compare(alone, cells), {}), "tissue_a", 0.1)
     assert found.more_images.sure
     assert found.helps_more == "nothing shown"
 
@@ -99,10 +131,10 @@ def test_with_one_weights_there_is_no_choice_to_exceed(fabricated):
 def test_missing_weights_are_named(fabricated):
     study, cells, _ = fabricated
     fewer = {k: v for k, v in cells.items() if (k.weights, k.fraction) != ("imagenet", 0.1)}
-    found = at(recommend(study, fewer, compare(study, fewer)), "tissue_a", 0.1)
+    found = at(recommend(study, fewer, compare(study, fewer), {}), "tissue_a", 0.1)
     assert found.missing == ("imagenet",)
     assert found.answer == "pathology"
-    nothing = recommend(study, {}, compare(study, {}))
+    nothing = recommend(study, {}, compare(study, {}), {})
     assert {r.answer for r in nothing} == {"no data"}
 
 
@@ -129,7 +161,7 @@ def test_weights_are_ranked_on_the_repeats_that_all_share(fabricated):
     uneven = with_repeats(unlucky, pathology=(3, 4))
     where = [Condition("tissue_a", name, 0.1, 80, "tissue_a") for name in ("pathology", "random")]
     assert uneven[where[0]].mean < uneven[where[1]].mean
-    found = at(recommend(study, uneven, compare(study, uneven)), "tissue_a", 0.1)
+    found = at(recommend(study, uneven, compare(study, uneven), {}), "tissue_a", 0.1)
     best, reference = (unlucky[condition].scores[3:] for condition in where)
     assert (found.answer, found.tied_with) == ("pathology", ())
     assert found.dice == pytest.approx(np.mean(best))
@@ -139,7 +171,7 @@ def test_weights_are_ranked_on_the_repeats_that_all_share(fabricated):
 def test_without_a_shared_repeat_there_is_no_answer(fabricated):
     study, cells, _ = fabricated
     apart = with_repeats(cells, pathology=(0, 1), random=(2, 3))
-    found = at(recommend(study, apart, compare(study, apart)), "tissue_a", 0.1)
+    found = at(recommend(study, apart, compare(study, apart), {}), "tissue_a", 0.1)
     assert (found.answer, found.leader, found.tied_with) == ("unfinished", "", ())
 
 
@@ -155,11 +187,11 @@ def test_a_leader_that_is_worse_over_more_repeats_is_no_answer(fabricated):
     comparisons = compare(study, uneven)
     pairs = comparisons.query("family == 'all pairs' and trained_on == 'tissue_a' and fraction == 0.1")
     assert verdict_of(pairs, "random", "pathology") == "worse"
-    found = at(recommend(study, uneven, comparisons), "tissue_a", 0.1)
+    found = at(recommend(study, uneven, comparisons, {}), "tissue_a", 0.1)
     assert (found.answer, found.tied_with) == ("unfinished", ())
 
 
 def test_table(fabricated):
-    table = recommendation_table(recommend(*fabricated))
+    table = recommendation_table(recommend(*fabricated, {}))
     assert len(table) == 6
     assert {"answer", "leader", "over_reference_low", "more_images", "helps_more"} <= set(table.columns)

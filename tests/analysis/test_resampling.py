@@ -53,6 +53,14 @@ def test_the_spread_of_one_level_is_its_standard_error(shape):
     assert means.var() == pytest.approx(values.var(ddof=1) / values.size, rel=0.03)
 
 
+def test_one_training_on_one_patient_shows_no_spread():
+    alone = cell_of([[0.3, 0.5]], patients=[0, 0])
+    assert all(np.isnan(bound) for bound in interval(resampled_means(alone, np.random.default_rng(0))))
+    for other in (cell_of([[0.3, 0.5]]), cell_of([[0.3], [0.5]])):
+        low, high = interval(resampled_means(other, np.random.default_rng(0)))
+        assert low < high
+
+
 def test_interval_covers_the_truth():
     """Independent studies with known effect 0: at 10 repeats and 40 images, 95 % intervals cover about that often."""
     rng = np.random.default_rng(5)

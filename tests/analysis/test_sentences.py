@@ -1,7 +1,7 @@
 import dataclasses
 
 from jaxseg.analysis.recommendation import Gain, Recommendation
-from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps
+from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps, what_intervals_cover
 
 BASE = Recommendation("a", 0.1, "x", "x", 0.8, runner_up="y", over_runner_up=Gain(0.021, 0.004, 0.039))
 
@@ -10,6 +10,17 @@ def test_points_have_a_true_minus_and_no_negative_zero():
     assert points(Gain(-0.0121, -0.03, -0.0001)) == "−1.2 points [−3.0, 0.0]"
     assert [signed(value) for value in (0.021, -0.0004, -0.01)] == ["+2.1", "0.0", "−1.0"]
     assert points(Gain()) == "not measured"
+    assert points(Gain(0.113)) == "+11.3 points [no interval]"
+
+
+def test_what_intervals_cover_follows_from_repeats_and_patients():
+    assert what_intervals_cover([(5, 20), (3, 20)]).endswith("new patients (or images) and new trainings together.")
+    assert what_intervals_cover([(1, 20)]).endswith("new patients (or images), for these trainings only.")
+    assert what_intervals_cover([(5, 1)]).endswith("new trainings, for this patient only.")
+    assert what_intervals_cover([(1, 1)]).endswith("there is no interval.")
+    both = what_intervals_cover([(1, 20), (5, 20)])
+    assert both.startswith("The interval covers new patients")
+    assert "With one repeat" in both
 
 
 def test_answers():
@@ -32,16 +43,26 @@ def test_one_kind_of_weights_is_no_answer():
 
 
 def test_models_that_have_learned_nothing_are_told():
-    told = caution(BASE, 0.85)
+    told = caution(dataclasses.replace(BASE, all_foreground=0.85))
     assert told.startswith("No model has learned the task here (Dice 0.800, and calling every pixel foreground gives")
-    assert caution(BASE, 0.79) == caution(BASE, float("nan")) == caution(Recommendation("a", 0.1), 0.9) == ""
+    assert caution(dataclasses.replace(BASE, all_foreground=0.79)) == caution(BASE) == ""
+    assert caution(Recommendation("a", 0.1, all_foreground=0.9)) == ""
 
 
 def test_what_helps_says_which_step_was_measured():
     step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
     gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
-    assert what_helps(gained) == [
+    assert what_helps(gained, "steps") == [
         "More images, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
         "More images gave more here than the choice of weights.",
     ]
-    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0))[0]
+    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0), "steps")[0]
+
+
+def test_with_equal_epochs_more_images_are_more_steps_too():
+    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
+    gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
+    assert what_helps(gained, "epochs") == [
+        "More images and thus more training steps, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
+        "More images and thus more training steps gave more here than the choice of weights.",
+    ]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.analysis.baseline import all_foreground
+from jaxseg.analysis.baseline import all_foreground, to_beat
 from jaxseg.analysis.cells import cells_of
 from jaxseg.analysis.scores import read_results
 from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise, uneven_repeats
@@ -70,6 +70,12 @@ def test_all_foreground_by_painting_masks(results, baseline):
     assert found.dice == pytest.approx(np.mean(dice))
     assert found.jaccard == pytest.approx(np.mean(jaccard))
     assert found.pooled_dice == pytest.approx(2 * found.foreground / (1 + found.foreground))
+
+
+def test_the_score_to_beat_is_that_over_all_images_and_none_with_several_classes(baseline):
+    wholes = {name: only(baseline, tested_on=name, subset="all").dice for name in ("tissue_a", "tissue_b")}
+    assert to_beat(baseline, 1) == wholes
+    assert to_beat(baseline, 3) == {}
 
 
 def test_the_all_foreground_answer_stands_beside_the_scores(summary, baseline):

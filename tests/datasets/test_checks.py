@@ -6,7 +6,7 @@ import pytest
 
 from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import describe
-from jaxseg.datasets.checks import check_annotated, oddities, summary
+from jaxseg.datasets.checks import check_annotated, not_apart, oddities, summary
 from jaxseg.errors import InputError
 
 ROWS = [
@@ -56,6 +56,14 @@ def test_masks_that_tell_nothing_are_refused() -> None:
         check_annotated(describe("glas"), full)
     for some in (empty, full):
         check_annotated(describe("glas"), [*some[:2], ROWS[2]])
+
+
+def test_what_joins_test_images_to_training_images_is_said() -> None:
+    assert not_apart(ROWS) == not_apart(_changed(1, objects=0, pixels_sha256="00")) == []
+    assert not_apart(_changed(2, pixels_sha256="00")) == [
+        "1 test images are pixel for pixel copies of training images: c = a"
+    ]
+    assert not_apart(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
 
 
 def test_fingerprint_changes_with_everything_that_counts() -> None:

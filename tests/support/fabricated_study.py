@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxseg.analysis.scores import COLUMNS
 from jaxseg.config import ModelConfig, Recipe, RunConfig, Study
+from jaxseg.datasets.card import Card, fingerprint
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 from jaxseg.seeds import generator
@@ -159,6 +160,11 @@ def fake_images(name: str, count: int = 20, sizes: tuple[tuple[int, int], ...] =
         pixels[i] = np.clip(colour + rng.normal(0, 12, (height, width, 3)), 0, 255)
         masks[i, h:], masks[i, :, w:], pixels[i, h:], pixels[i, :, w:] = 0, 0, 0, 0
     return FakeImages(pixels, masks, true_sizes, tuple(f"image_{i:02d}" for i in range(count)))
+
+
+def fake_card(name: str) -> Card:
+    """Card of a prepared dataset of which nothing is known but that it is there."""
+    return Card(name, name, "glands", "", "", True, fingerprint("glands", ()), {}, (), ())
 
 
 class FakeModel:

@@ -8,6 +8,7 @@ from matplotlib.ticker import NullLocator
 
 from jaxseg.analysis.figures.style import (
     GREY,
+    broken,
     drawing,
     key_of,
     label_panels,
@@ -44,7 +45,7 @@ def budget_curves(study: Study, budgets: pd.DataFrame) -> Figure:
                     axis.set_xscale("log")
                     axis.xaxis.set_minor_locator(NullLocator())
                 axis.set_xticks(_spread(epochs), [f"{epoch:g}" for epoch in _spread(epochs)])
-                axis.set_title(f"{dataset}, {percent(fraction)}", fontsize=9)
+                axis.set_title(broken(f"{dataset}, {percent(fraction)}", 2.3, 9), fontsize=9)
         label_panels(axes, "epochs", "Dice")
         baseline = Line2D([], [], color=GREY, linestyle=":", label="everything foreground")
         legend_below(figure, [*key_of(styles), baseline])

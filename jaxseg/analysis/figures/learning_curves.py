@@ -10,7 +10,9 @@ from matplotlib.lines import Line2D
 
 from jaxseg.analysis.figures.style import (
     GREY,
+    LETTER,
     Look,
+    broken,
     drawing,
     grid_shape,
     key_of,
@@ -21,6 +23,8 @@ from jaxseg.analysis.figures.style import (
     percent,
 )
 from jaxseg.config import Study
+
+PANEL = 3.5  # inches that the axis of a panel is wide at least
 
 
 def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str, float], str]) -> Figure:
@@ -37,8 +41,9 @@ def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str
         for axis, dataset in zip(axes.flat, study.datasets, strict=False):
             own = final[(final["trained_on"] == dataset) & (final["tested_on"] == dataset)]
             _panel(axis, own[own["subset"] == "all"], styles)
-            axis.set_title(dataset)
-            axis.set_xticks(study.fractions, [_tick(dataset, f, images) for f in study.fractions])
+            axis.set_title(broken(dataset, PANEL, 10))
+            labels = [_tick(dataset, f, images) for f in study.fractions]
+            axis.set_xticks(study.fractions, _thinned(study.fractions, labels))
             axis.set_xlim(*_limits(study.fractions))
         for axis in axes.flat[len(study.datasets) :]:
             axis.set_visible(False)
@@ -64,6 +69,23 @@ def _panel(axis: Axes, own: pd.DataFrame, styles: dict[str, Look]) -> None:
 def _limits(fractions: tuple[float, ...]) -> tuple[float, float]:
     margin = max(0.06 * (fractions[-1] - fractions[0]), 0.05 * fractions[-1])
     return fractions[0] - margin, fractions[-1] + margin
+
+
+def _thinned(fractions: tuple[float, ...], labels: list[str]) -> list[str]:
+    """The labels, empty where one would lie on another; first and last always."""
+    low, high = _limits(fractions)
+    places = [PANEL * (fraction - low) / (high - low) for fraction in fractions]
+    widths = [9 * LETTER * (1 + max(map(len, label.split("\n")))) for label in labels]
+
+    def apart(one: int, other: int) -> bool:
+        return places[other] - places[one] >= (widths[one] + widths[other]) / 2
+
+    last = len(labels) - 1
+    kept = [0]
+    for number in range(1, last):
+        if apart(kept[-1], number) and apart(number, last):
+            kept.append(number)
+    return [label if number in (*kept, last) else "" for number, label in enumerate(labels)]
 
 
 def _tick(dataset: str, fraction: float, images: Mapping[tuple[str, float], str]) -> str:

@@ -7,10 +7,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from jaxseg.analysis.figures.style import drawing, grid_shape, panels
+from jaxseg.analysis.figures.style import LETTER, broken, drawing, grid_shape, panels
 from jaxseg.config import Study
 
 COLOURS = "cividis"  # even in lightness, readable by people with colour-blindness
+CELL = 1.05  # inches
+LABEL = 1.4  # inches that a dataset's name may take beside a matrix, in several lines if it is long
 
 
 def out_of_domain_matrix(study: Study, table: pd.DataFrame) -> Figure:
@@ -23,8 +25,10 @@ def out_of_domain_matrix(study: Study, table: pd.DataFrame) -> Figure:
     here = table[table["fraction"] == fraction]
     rows, columns = grid_shape(len(study.weights))
     scale = Normalize(*_range(here["dice_mean"].to_numpy()))
-    width, height = 1.05 * len(study.tested_on) + 0.9, 0.8 * len(study.datasets) + 0.9
-    with drawing(max(4.2, width * columns + 1.6), height * rows + 0.8) as figure:
+    names = {name: broken(name, LABEL, 9) for name in study.tested_on}
+    width, height = CELL * len(study.tested_on) + 0.9, 0.8 * len(study.datasets) + 0.9
+    long = 9 * LETTER * max(len(line) for name in names.values() for line in name.split("\n"))
+    with drawing(max(4.2, width * columns + 1.2 + long), height * rows + 0.6 + long / 2) as figure:
         axes = panels(figure, rows, columns, sharex=True, sharey=True)
         for axis, name in zip(axes.flat, study.weights, strict=False):
             mean, sd = (_matrix(study, here[here["weights"] == name], c) for c in ("dice_mean", "dice_sd"))
@@ -41,15 +45,19 @@ def out_of_domain_matrix(study: Study, table: pd.DataFrame) -> Figure:
                 linewidths=1.5,
                 mask=mean.isna().to_numpy(),
             )
-            axis.set(title=name, xlabel="", ylabel="")
+            axis.set(title=broken(name, CELL * len(study.tested_on) + 0.5, 10), xlabel="", ylabel="")
             axis.tick_params(length=0)
-            axis.set_xticks(axis.get_xticks(), study.tested_on, rotation=30, ha="right", rotation_mode="anchor")
+            tested_on = [names[name] for name in study.tested_on]
+            axis.set_xticks(axis.get_xticks(), tested_on, rotation=30, ha="right", rotation_mode="anchor")
+            axis.set_yticks(axis.get_yticks(), [names[name] for name in study.datasets])
             axis.tick_params(axis="y", rotation=0)
         for axis in axes.flat[len(study.weights) :]:
             axis.set_visible(False)
         figure.supxlabel("tested on", fontsize=9)
         figure.supylabel("trained on", fontsize=9)
-        bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=axes, shrink=0.9, pad=0.02)
+        bar = figure.colorbar(
+            ScalarMappable(scale, COLOURS), ax=axes, shrink=0.9, pad=0.3 / figure.get_size_inches()[0]
+        )
         bar.set_label("Dice")
     return figure
 

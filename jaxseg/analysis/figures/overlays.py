@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from jaxseg.analysis.examples import Example
-from jaxseg.analysis.figures.style import clear_ticks, drawing, legend_below, panels
+from jaxseg.analysis.figures.style import broken, clear_ticks, drawing, legend_below, panels
 
 TRUTH = "#FFFFFF"
 PREDICTION = "#F0E442"  # Okabe & Ito's yellow: bright on the blues, purples and pinks of stained tissue
@@ -23,18 +23,26 @@ def overlays(examples: Sequence[Example]) -> Figure:
     columns = 1 + len(names)
     shapes = [example.truth.shape for example in examples]
     width = min(11.0, max(5.0, 2.4 * columns))
-    height = sum(width / columns * shape[0] / shape[1] for shape in shapes) + 0.33 * len(shapes) + 0.5
+    named = [*names, *(example.image for example in examples)]
+    heads = 0.165 * max(len(_head(name, "", width / columns).split("\n")) for name in named)
+    height = sum(width / columns * shape[0] / shape[1] + heads for shape in shapes) + 0.5
     ratios = [shape[0] / shape[1] for shape in shapes]
     with drawing(width, height) as figure:
         axes = panels(figure, len(examples), columns, height_ratios=ratios)
         for row, example in zip(axes, examples, strict=True):
             _show(row[0], example, None)
-            row[0].set_title(f"{example.image}\n{example.why}", fontsize=8, fontweight="normal")
+            head = _head(example.image, example.why, width / columns)
+            row[0].set_title(head, fontsize=8, fontweight="normal")
             for axis, name in zip(row[1:], names, strict=True):
                 _show(axis, example, example.predictions[name])
-                axis.set_title(f"{name}\nDice {example.dice[name]:.3f}", fontsize=8, fontweight="normal")
+                head = _head(name, f"Dice {example.dice[name]:.3f}", width / columns)
+                axis.set_title(head, fontsize=8, fontweight="normal")
         legend_below(figure, [_key("annotation", TRUTH), _key("prediction", PREDICTION)])
     return figure
+
+
+def _head(name: str, below: str, inches: float) -> str:
+    return f"{broken(name, inches, 8)}\n{below}"
 
 
 def _key(label: str, colour: str) -> Line2D:

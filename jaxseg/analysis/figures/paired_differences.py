@@ -9,6 +9,7 @@ from matplotlib.transforms import blended_transform_factory
 from jaxseg.analysis.comparisons import MARGIN
 from jaxseg.analysis.figures.style import (
     Look,
+    broken,
     drawing,
     grid_shape,
     key_of,
@@ -32,7 +33,7 @@ def paired_differences(study: Study, comparisons: pd.DataFrame) -> Figure:
         axes = panels(figure, rows, columns, sharex=True)
         for axis, dataset in zip(axes.flat, study.datasets, strict=False):
             _panel(axis, study, table[table["trained_on"] == dataset], others)
-            axis.set_title(dataset)
+            axis.set_title(broken(dataset, 3.9, 10))
             axis.set_xlabel(f"Dice points over {study.weights[0]}")
         for axis in axes.flat[len(study.datasets) :]:
             axis.set_visible(False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,15 @@ from matplotlib.lines import Line2D
 from jaxseg.config import RANDOM
 from jaxseg.files import write_bytes
 
-# Okabe & Ito's colours, which people with colour-blindness tell apart; yellow is left out: too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe & Ito's colours, which people with colour-blindness tell apart; yellow is left out: too pale on white. Brown and
+# indigo are added: seen without red or without green they are as far from these as these are from each other. Nine
+# colours and seven markers have no common divisor, so that no two of many weights share both.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B4513", "#3B1F8B")
 GREY = "#6B6B6B"  # random weights, and what is no weights at all
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.5, 1)))
 PIXELS_PER_INCH = 160
+LETTER = 0.0088  # inches that a letter takes per point of its size, amply, as bold ones take more
 
 RULES: Any = {  # Any: the stubs list every permitted key
     "font.family": "DejaVu Sans",
@@ -109,6 +113,17 @@ def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
 
 def percent(fraction: float) -> str:
     return f"{100 * fraction:g} %"
+
+
+def broken(text: str, inches: float, size: float) -> str:
+    """The text in lines of at most so many inches at that size, broken after a space, `_` or `-` where there is one."""
+    most = max(1, int(inches / (LETTER * size)))
+    lines = [""]
+    for piece in re.findall(rf"[^\s_-]{{0,{most}}}[\s_-]|[^\s_-]{{1,{most}}}", text):
+        if lines[-1] and len((lines[-1] + piece).rstrip()) > most:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def clear_ticks(axis: Axes) -> None:

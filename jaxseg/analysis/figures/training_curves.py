@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from jaxseg.analysis.figures.style import drawing, key_of, label_panels, legend_below, looks, panels, percent
+from jaxseg.analysis.figures.style import broken, drawing, key_of, label_panels, legend_below, looks, panels, percent
 from jaxseg.analysis.scores import Results
 from jaxseg.config import Study
 
@@ -24,7 +24,7 @@ def training_curves(results: Results) -> Figure:
                     for name, dash, width in (("validation_loss", "-", 1.1), ("training_loss", ":", 0.7)):
                         losses = [line[name] for line in lines]
                         axis.plot(epochs, losses, color=colour, linestyle=dash, linewidth=width, alpha=0.7)
-                axis.set_title(f"{dataset}, {percent(fraction)}", fontsize=9)
+                axis.set_title(broken(f"{dataset}, {percent(fraction)}", 2.3, 9), fontsize=9)
         label_panels(axes, "epochs", "loss")
         legend_below(figure, key_of(styles, marker="", linestyle="-"))
     return figure

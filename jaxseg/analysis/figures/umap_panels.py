@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.feature_vectors import LAYERS
-from jaxseg.analysis.figures.style import Look, clear_ticks, drawing, legend_below, looks, panels
+from jaxseg.analysis.figures.style import Look, broken, clear_ticks, drawing, legend_below, looks, panels
 from jaxseg.config import Study
 
 MARKERS = ("o", "^", "s", "D", "v")  # by test dataset
@@ -29,7 +29,7 @@ def umap_panels(study: Study, embeddings: Sequence[Embedding]) -> Figure:
             clear_ticks(axis)
             axis.set_title(f"{LAYERS[embedding.layer]}\n{embedding.layer}", fontsize=9)
         for row, dataset in enumerate(datasets):
-            axes[row, 0].set_ylabel(f"trained on {dataset}")
+            axes[row, 0].set_ylabel(broken(f"trained on {dataset}", 2.7, 9))
         colours = [
             Line2D([], [], label=name, color=look.colour, marker="o", linestyle="") for name, look in styles.items()
         ]
