@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rich.console import Console
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations, load_study
+from jaxseg.console import Console
 from jaxseg.errors import UsageError
 from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
