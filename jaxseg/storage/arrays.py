@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxseg.compute.device import backend
 from jaxseg.errors import InputError
-from jaxseg.files import OF_CONTENT, disk_errors, new_folder, read_json, unreadable, write_json
+from jaxseg.files import disk_errors, new_folder, of_system, read_json, unreadable, write_json
 from jaxseg.storage.gathering import GATHERED, Tree, gather, spread
 
 MANIFEST = "manifest.json"
@@ -75,7 +75,7 @@ def _system_errors() -> Iterator[None]:
 def _of_system(error: BaseException | None) -> OSError | None:
     """The system's error among those that led to this one, unless it tells of what lies there."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, OF_CONTENT):
+        if isinstance(error, OSError) and of_system(error):
             return error
         error = error.__cause__ or error.__context__
     return None
