@@ -50,7 +50,7 @@ def _output_fails() -> bool:
     if sys.stdout is None:
         return False
     try:
-        print(end="", flush=True)  # what failed before is still to be written
+        sys.stdout.flush()  # what failed before is still to be written
         os.write(OUTPUT, b"")  # or was lost, where Python keeps nothing
     except OSError:
         return True
