@@ -100,10 +100,19 @@ class StopRequest:
         """Whether the next signal counts; if so, it acts as usual from here on, in the midst of a long call too."""
         if self._asked is None or time.monotonic() < self._asked + ECHO:
             return False
+        self._restore()
+        return True
+
+    def _restore(self) -> None:
         for name, handler in self._former.items():
             signal.signal(name, handler)
-        return True
 
     def __call__(self) -> bool:
         self._echo_is_over()
         return self._asked is not None
+
+    def release(self) -> None:
+        """Let signals act as usual from here on; `StoppedError` where one came already."""
+        self._restore()
+        if self._asked is not None:
+            raise StoppedError("stopped before it began; repeat the command to resume")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from jaxseg.command import ECHO, StopRequest, command
+from jaxseg.errors import StoppedError
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,16 @@ def test_whoever_has_been_told_is_ended_by_the_next_signal_in_the_midst_of_a_lon
     time.sleep(ECHO)
     assert should_stop()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_signals_act_as_usual_after_a_release() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    StopRequest().release()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    should_stop = StopRequest()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(StoppedError, match="repeat the command"):
+        should_stop.release()
 
 
 def test_second_ctrl_c_interrupts() -> None:
