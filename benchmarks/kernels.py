@@ -14,12 +14,12 @@ from pathlib import Path
 from unittest import mock
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.hlo import Kernel, kernels
 from benchmarks.machine import this_machine
 from jaxseg.command import command
+from jaxseg.console import Console
 from jaxseg.errors import UsageError
 
 TARGET = Path(__file__).with_name("h100.txtpb")

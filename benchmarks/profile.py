@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import this_machine
 from benchmarks.operations import LOOPS, ONCE, Operation, draw, grouped, operations, report, total
 from benchmarks.record import RESULTS, Case, record
 from benchmarks.turns import Contender, Turn, opened
+from jaxseg.console import Console
 from jaxseg.execution.one_graph import ONE_GRAPH
 
 MATRIX = {True: 8192, False: 2048}  # rows of the matrices, on a GPU or on a core

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
 from benchmarks.failures import Failures
 from benchmarks.turns import median_ratio
+from jaxseg.console import Console
 from jaxseg.execution import one_graph
 from jaxseg.files import write_json
 

@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 DEPTHS = (18, 34, 50, 101, 152)
 STUDY_FILE, REPORT_FILE = "study.json", "report.html"  # in a study's folder
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
+LARGEST = 2**63 - 1  # of whole numbers in tables
+SURROGATE = re.compile("[\ud800-\udfff]")
 RANDOM = "random"  # the initial weights that need no file
 
 
@@ -77,8 +79,15 @@ def _several(value: object, kind: type, example: str, *names: str) -> None:
 def _number(kind: Kind, name: str, found: Any) -> float:
     real: Any = found if isinstance(found, numbers.Real) else math.nan
     whole = "whole " if kind is int else ""
-    require(math.isfinite(real) and kind(real) == real, name, found, f"a {whole}number")
+    require(abs(real) <= LARGEST and kind(real) == real, name, found, f"a {whole}number below 2⁶³")
     return kind(real)
+
+
+def _texts(value: object, *names: str) -> None:
+    """Refuse what is no text, or one that no file can hold: with bytes in it that are no characters."""
+    for name in names:
+        found = getattr(value, name)
+        require(isinstance(found, str) and not SURROGATE.search(found), name, found, "a text")
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,8 @@ class Recipe:
         require(self.validate_every >= 1, "validate_every", self.validate_every, "at least 1 epoch")
         require(self.validate_gap >= 1, "validate_gap", self.validate_gap, "at least 1 step")
         require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
+        require(isinstance(self.model, ModelConfig), "model", self.model, "a ModelConfig(…)")
+        require(isinstance(self.rotate, bool), "rotate", self.rotate, "True or False")
         require(self.compute_dtype in COMPUTE_DTYPES, "compute_dtype", self.compute_dtype, " or ".join(COMPUTE_DTYPES))
 
 
@@ -188,6 +199,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_name("dataset", self.dataset)
         check_name("weights", self.weights)
+        require(isinstance(self.recipe, Recipe), "recipe", self.recipe, "a Recipe(…)")
         coerce_numbers(self, float, "fraction")
         coerce_numbers(self, int, "repeat")
         require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0, at most 1")
@@ -227,6 +239,7 @@ class TrainedWeights:
 
     def __post_init__(self) -> None:
         check_new_weights(self.name)
+        require(isinstance(self.run, RunConfig), "run", self.run, "a RunConfig(…)")
 
 
 @dataclass(frozen=True)
@@ -260,6 +273,8 @@ class Study:
 
     def __post_init__(self) -> None:
         check_name("study", self.name)
+        _texts(self, "title", "task")
+        require(isinstance(self.recipe, Recipe), "recipe", self.recipe, "a Recipe(…)")
         _several(self, str, '("glas",) or ("glas", "crag")', "datasets", "weights", "test_datasets")
         _several(self, TrainedWeights, "(TrainedWeights(…),)", "trained_weights")
         _series(self, float, "fractions")
@@ -345,7 +360,7 @@ def load_study(path: Path) -> Study:
             raise
         details = {"found": error.found, "expected": error.expected}
         raise UsageError(error.problem, file=path, remedy=error.remedy or remedy, **details) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"cannot be loaded: {error!r}", file=path, remedy=remedy) from error
     if not isinstance(study, Study):
         raise UsageError("get_study() did not return a Study", file=path, found=type(study).__name__)

@@ -18,33 +18,45 @@ T = TypeVar("T")
 OF_CONTENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
+def of_system(error: BaseException) -> bool:
+    """Whether the system did not let us have a file, which says nothing of what it holds."""
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, OF_CONTENT)
+
+
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_AGAIN = "then repeat the command; a training that was begun resumes"
+_REMEDIES = {
+    errno.ENOSPC: f"free some space or choose another folder, {_AGAIN}",
+    errno.EDQUOT: f"your quota is used up: free some space, {_AGAIN}",
+    errno.EFBIG: f"files may not be as large here: raise the limit (ulimit -f) or choose another folder, {_AGAIN}",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EEXIST: "a file is in the way: choose another folder, or move the file away",
+    errno.ENOTDIR: "a part of this path is a file: choose another folder, or move the file away",
+    errno.EISDIR: "a folder is in the way: choose another name",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ELOOP: "a link leads to itself: remove it, or choose another folder",
+}
+
+
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full", "read-only" and "a file is in the way" into errors that say what to do."""
+    """Turn what the system says of a file that is written, such as "disk full", into an error that says what to do."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # of a pipe, not of a file
     except OSError as error:
-        again = "then repeat the command; a training that was begun resumes"
-        remedies = {
-            errno.ENOSPC: f"free some space or choose another folder, {again}",
-            errno.EDQUOT: f"your quota is used up: free some space, {again}",
-            errno.EROFS: "choose a folder that can be written",
-            errno.EACCES: "choose a folder that you may write to",
-            errno.EEXIST: "a file is in the way: choose another folder, or move the file away",
-            errno.ENOTDIR: "a part of this path is a file: choose another folder, or move the file away",
-            errno.EISDIR: "a folder is in the way: choose another name",
-        }
-        if error.errno not in remedies:
-            raise
-        raise InputError(
-            f"cannot be written: {os.strerror(error.errno)}", file=path, remedy=remedies[error.errno]
-        ) from error
+        if error.errno is None:
+            raise  # a library's own
+        remedy = _REMEDIES.get(error.errno, f"see to what the system says or choose another folder, {_AGAIN}")
+        raise InputError(f"cannot be written: {os.strerror(error.errno)}", file=path, remedy=remedy) from error
 
 
 def check_may_be_folder(path: Path) -> None:
@@ -65,9 +77,14 @@ def read_errors(path: Path) -> Iterator[None]:
         raise unreadable(Path(error.filename or path), error) from error
 
 
+def _aside(path: Path) -> Path:
+    """Where a file or folder is written until it is whole; of a long name only the start, lest it be too long."""
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: readers see the former content or the new one, never a part."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    aside = _aside(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -77,7 +94,8 @@ def write_bytes(path: Path, content: bytes) -> None:
                 os.fsync(stream.fileno())
             aside.replace(path)
         except BaseException:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # which would hide the first one
+                aside.unlink()
             raise
 
 
@@ -93,7 +111,8 @@ def write_json(path: Path, value: Any) -> None:
 def unreadable(path: Path, error: OSError) -> UnreadableError:
     """What is told where the system does not let us read a file."""
     remedy = "nothing is known to be wrong with its content: see to what the system says, then repeat the command"
-    return UnreadableError(f"cannot be read: {error.strerror or error}", file=path, remedy=remedy)
+    said = os.strerror(error.errno) if error.errno else error
+    return UnreadableError(f"cannot be read: {said}", file=path, remedy=remedy)
 
 
 def read_json(path: Path, *, remedy: str) -> Any:
@@ -141,7 +160,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     A folder that stands at `path` already is replaced; between the two renames `path` is absent, never half.
     """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    aside = _aside(path)
     with disk_errors(path):
         try:
             aside.mkdir(parents=True)

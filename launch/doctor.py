@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from jaxseg.command import command
 from jaxseg.config import Locations
+from jaxseg.console import Console
 from jaxseg.errors import InputError
 from jaxseg.execution.doctor import examine
 

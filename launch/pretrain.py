@@ -44,6 +44,7 @@ class Flags:
 
 
 def main() -> None:
+    should_stop = StopRequest()  # before libraries are imported, which takes seconds
     flags = tyro.cli(Flags, description=__doc__)
     prepare_process()
     from jaxseg.pretraining.loop import in_words
@@ -54,7 +55,7 @@ def main() -> None:
     job = Job(flags.images.absolute(), flags.out.absolute(), flags.name, flags.config, flags.pattern)
     with live_view(job.name, in_words) as on_step:
         options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds, on_step)
-        folder = run_pretraining(job, StopRequest(), options)
+        folder = run_pretraining(job, should_stop, options)
     print(f"{folder}\nuse it: python launch/train.py --weights {job.name} --weights-dir {flags.out} --dataset NAME")
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rich.console import Console
 
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations, load_study
-from jaxseg.errors import UsageError
+from jaxseg.console import Console
+from jaxseg.errors import StoppedError, UsageError
 from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
@@ -59,12 +59,15 @@ class Flags:
 
 
 def main() -> None:
+    should_stop = StopRequest()
     flags = tyro.cli(Flags, description=__doc__)
     study = load_study(flags.config)
     folder = flags.out.absolute()
     locations = Locations.choose(flags.data_dir, flags.weights_dir)
     run_bytes = memory_needed(study, locations.data)
     resources = choose(flags.gpus, flags.runs_per_gpu, flags.workers, len(study.runs()), run_bytes)
+    if should_stop():
+        raise StoppedError("stopped before it began; repeat the command to resume")
     if flags.dry_run or flags.status:
         check_same_study(study, folder)
         plan = make_plan(study, folder, locations)
@@ -77,7 +80,7 @@ def main() -> None:
     check_plugin(resources)
     slurm = flags.slurm if flags.executor == "slurm" else None
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)
-    Sweep(study, folder, locations, open_pool, resources.gpus, StopRequest(), flags.report).run()
+    Sweep(study, folder, locations, open_pool, resources.gpus, should_stop, flags.report).run()
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class Flags:
 
 
 def main() -> None:
+    should_stop = StopRequest()  # before libraries are imported, which takes seconds
     flags = tyro.cli(Flags, description=__doc__)
     if flags.distributed:  # they compile together, which needs the same options in all of them
         os.environ[ONE_GRAPH] = "0"
@@ -90,8 +91,9 @@ def main() -> None:
     if flags.distributed:
         # in each process, so that none waits for one that was refused; the first one alone scores
         check_ready(run, flags.out, places, test if will_lead(flags.process_id) else ())
+        should_stop.release()  # joining waits where Python does not look at signals
         join(flags.coordinator, flags.processes, flags.process_id)
-    should_stop = StopRequest()
+        should_stop = StopRequest()
     if flags.distributed:
         if leads():
             print(devices_in_all(), flush=True)

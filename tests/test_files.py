@@ -1,11 +1,13 @@
 """What the system says of files becomes an error that names one, with a remedy."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from jaxseg.errors import InputError
-from jaxseg.files import check_may_be_folder, new_folder, read_errors, write_text
+from jaxseg.files import check_may_be_folder, disk_errors, new_folder, read_errors, write_text
 
 
 @pytest.mark.parametrize("below", ["file/a.txt", "file/deeper/a.txt"])
@@ -23,6 +25,60 @@ def test_a_file_in_the_way_of_a_folder_is_told(tmp_path: Path, below: str) -> No
 def test_a_folder_in_the_way_of_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder is in the way"):
         write_text(tmp_path, "")
+
+
+def test_a_link_to_itself_is_told(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(InputError, match=r"link/a\.txt: cannot be written(.|\n)*remedy"):
+        write_text(tmp_path / "link" / "a.txt", "")
+
+
+def test_a_folder_that_the_system_does_not_make_is_told() -> None:
+    with pytest.raises(InputError, match=r"^/proc/foo: cannot be written(.|\n)*see to what the system says"):
+        write_text(Path("/proc/foo"), "")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EFBIG, "ulimit"), (errno.EPERM, "may write"), (errno.EIO, "see")]
+)
+def test_whatever_the_system_says_has_a_remedy(tmp_path: Path, number: int, remedy: str) -> None:
+    told = rf"^{tmp_path}: cannot be written: {os.strerror(number)}\n +remedy: .*{remedy}"
+    with pytest.raises(InputError, match=told), disk_errors(tmp_path):
+        raise OSError(number, "something")
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no picture")])
+def test_what_is_not_of_a_file_is_left_as_it_is(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(OSError, match=r"Broken pipe|no picture"), disk_errors(tmp_path):
+        raise error
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    for name in ("n" * 255, "ä" * 127):
+        write_text(tmp_path / f"{name}", "told")
+        assert (tmp_path / name).read_text() == "told"
+    with new_folder(tmp_path / ("f" * 255)) as aside:
+        (aside / "file").touch()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    file = tmp_path / ("n" * 256)
+    with pytest.raises(InputError, match=rf"^{file}: cannot be written: File name too long(.|\n)*shorter name"):
+        write_text(file, "")
+    with pytest.raises(InputError, match="File name too long"):
+        check_may_be_folder(file)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_hinders_tidying_up_does_not_hide_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "quota")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: fail(errno.ESTALE))
+    with pytest.raises(InputError, match="your quota is used up"):
+        write_text(tmp_path / "file", "")
 
 
 def test_a_folder_that_is_still_to_be_made(tmp_path: Path) -> None:

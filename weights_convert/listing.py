@@ -1,8 +1,8 @@
 """The table of known weights, for people."""
 
-from rich.console import Console
 from rich.table import Table
 
+from jaxseg.console import Console
 from weights_convert.sources import SOURCES, Source, Statistics
 
 

@@ -13,7 +13,7 @@ from jaxseg.config import RunConfig, Study
 from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.evaluation.metrics import dice, jaccard
-from jaxseg.files import read_value
+from jaxseg.files import of_system, read_value, unreadable
 from jaxseg.run_folder import RunFolder, runs_of
 
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")
@@ -104,6 +104,8 @@ def _read_scores(state: RunState) -> pd.DataFrame:
     try:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and of_system(error):
+            raise unreadable(file, error) from error
         raise InputError(f"cannot be read as scores: {error}", file=file, remedy=remedy) from error
     problem = _problem(table, state.run)
     if problem is not None:

@@ -17,6 +17,7 @@ from jaxseg.datasets.image_files import from_png
 from jaxseg.datasets.prepared import prepared_folder, read_card
 from jaxseg.datasets.regions import connected_by_class
 from jaxseg.errors import InputError
+from jaxseg.files import of_system, unreadable
 
 SPLITS = ("train", "test")
 
@@ -202,9 +203,17 @@ def _records(folder: Path, split: str) -> Any:
     import tensorflow_datasets as tfds  # half a second that the launcher does not pay
 
     skip = tfds.decode.SkipDecoding()
-    builder = tfds.builder_from_directory(folder)
-    annotation = "classes" if "classes" in builder.info.features else "instances"
-    return builder.as_data_source(split, decoders={"image": skip, annotation: skip})
+    try:
+        builder = tfds.builder_from_directory(folder)
+        annotation = "classes" if "classes" in builder.info.features else "instances"
+        return builder.as_data_source(split, decoders={"image": skip, annotation: skip})
+    except MemoryError:
+        raise  # no fault of the files
+    except Exception as error:  # TFDS raises many types for damaged files
+        if isinstance(error, OSError) and of_system(error):
+            raise unreadable(folder, error) from error
+        remedy = f"delete {folder} and prepare the dataset again"
+        raise InputError(f"is incomplete or damaged: {error!r}", file=folder, remedy=remedy) from error
 
 
 def _record(source: Any, index: int, row: Row, folder: Path) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxseg.config import check_name
+from jaxseg.console import Console
 from jaxseg.datasets import synthetic
 from jaxseg.datasets.archives import archives, is_archive, unpacked
 from jaxseg.datasets.card import Card, Row, fingerprint

@@ -14,7 +14,7 @@ import pyarrow.json
 from pyarrow import parquet
 
 from jaxseg.errors import InputError
-from jaxseg.files import write_bytes
+from jaxseg.files import of_system, unreadable, write_bytes
 
 TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64()}
 
@@ -49,11 +49,13 @@ def summary(file: Path) -> str:
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
-    """`InputError` where it is missing or damaged."""
+    """`InputError` where it is missing or damaged; `UnreadableError` where the system does not let us read it."""
     try:
         with parquet.ParquetFile(file) as table:
             return table.read(columns).replace_schema_metadata()
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and of_system(error):
+            raise unreadable(file, error) from error
         remedy = "delete it and DONE.json beside it, then repeat the command of the run: it is scored anew"
         raise InputError(f"cannot be read as a table: {error}", file=file, remedy=remedy) from error
 

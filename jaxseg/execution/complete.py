@@ -5,12 +5,13 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from jaxseg.compute.host import usable_cores
 from jaxseg.config import RunConfig
-from jaxseg.errors import StoppedError
+from jaxseg.errors import InputError, StoppedError
 from jaxseg.evaluation.scoring import missing_scores, tests, write_scores
 from jaxseg.execution import failing_gpus, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
@@ -90,8 +91,18 @@ def _tested(folder: RunFolder) -> tuple[str, ...]:
     return tuple(folder.read_done()["test_datasets"]) if folder.done.exists() else ()
 
 
+def _last_line(folder: RunFolder) -> dict[str, Any]:
+    """Of the log of a run that is trained to its end."""
+    if lines := folder.read_log():
+        return lines[-1]
+    remedy = f"delete {folder.path} and repeat the command, which makes this run again"
+    raise InputError(
+        "has lost what the training told", file=folder.log, expected="a line per validation", remedy=remedy
+    )
+
+
 def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...], data_dir: Path) -> None:
-    last = folder.read_log()[-1]
+    last = _last_line(folder)
     write_json(
         folder.done,
         {

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxseg.compute.host import memory
 from jaxseg.config import Recipe, Study
 from jaxseg.datasets.card import Row
 from jaxseg.datasets.prepared import read_card
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.execution.estimate import map_numbers, model_bytes
 
 # From the peak of the resident memory: full ResNet50 at batches of 4, 8 and 16 (4.0, 5.9 and 9.8 GB), an eighth of its
@@ -23,6 +24,7 @@ FIRST_MAPS = 4
 LOADED = 4  # bytes a pixel: image and mask
 TESTED = 4  # bytes a pixel of test images besides: for the next run, in groups that are a little larger
 STACKED = 8  # bytes a pixel of the training images besides: packed, and on the device
+BY_FAR = 2  # times the memory: what a run needs is an estimate
 KEPT = 4  # datasets that a process keeps loaded
 
 
@@ -39,6 +41,18 @@ def memory_needed(study: Study, data_dir: Path) -> int:
 def training_bytes(recipe: Recipe) -> float:
     """Bytes of a process that trains, without its images."""
     return PROCESS + MODELS * model_bytes(recipe.model) + MAPS * _map_bytes(recipe)
+
+
+def check_memory(recipe: Recipe) -> None:
+    """`UsageError` where this host cannot train by the recipe on its CPU, by far."""
+    needed, there = training_bytes(recipe), memory()
+    if needed > BY_FAR * there:
+        raise UsageError(
+            "the recipe needs more memory than this host has",
+            found=f"{there / 1e9:.1f} GB",
+            expected=f"about {needed / 1e9:.3g} GB for its crop, batch, depth and width",
+            remedy="choose a smaller crop, batch or model",
+        )
 
 
 def first_step_bytes(recipe: Recipe) -> int:

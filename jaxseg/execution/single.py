@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxseg.config import RANDOM, Locations, RunConfig
 from jaxseg.datasets.fitting import check_fits
 from jaxseg.datasets.unchanged import check_unchanged, fingerprints
+from jaxseg.errors import StoppedError
 from jaxseg.execution.complete import complete
 from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
@@ -28,8 +29,11 @@ def run_single(
     Raises:
         InputError, UsageError: see `check_ready`; nothing has been written then.
         UsageError: another process holds the run.
+        StoppedError: `should_stop` turned true; repeating the call resumes.
     """
     check_ready(run, out, places, test_datasets)
+    if should_stop():  # while libraries were imported
+        raise StoppedError(f"{run.run_id}: stopped before it went on; repeat the command to resume")
     folder = RunFolder.of(out, run)
     with folder.held(), live_view(run.run_id) as on_step:
         options = dataclasses.replace(options, on_step=on_step)

@@ -7,7 +7,7 @@ from jaxseg.compute.heap import keep_freed_memory
 from jaxseg.compute.host import usable_cores
 from jaxseg.config import Recipe
 from jaxseg.execution import compile_cache, one_graph
-from jaxseg.execution.footprint import first_step_bytes
+from jaxseg.execution.footprint import check_memory, first_step_bytes
 from jaxseg.execution.resources import computes_on_cpu
 
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
@@ -22,8 +22,11 @@ def prepare_process(recipe: Recipe | None = None) -> None:
             touches the memory for its first step; on GPUs it is settled how they take a step.
 
     Raises:
+        UsageError: the recipe needs far more memory than a host without GPUs has.
         InputError: the cache's folder is not safe to run code from.
     """
+    if recipe is not None and computes_on_cpu():
+        check_memory(recipe)
     compile_cache.enable()
     if computes_on_cpu():
         keep_freed_memory()

@@ -7,10 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from jaxseg.analysis.fingerprint import is_complete
 from jaxseg.config import REPORT_FILE, STUDY_FILE, Locations, Study
+from jaxseg.console import Console
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, failing_gpus, report
 from jaxseg.execution.estimate import crops_of

@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from rich.progress import track
 from skimage.segmentation import find_boundaries
 
+from jaxseg.console import Console
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, read_errors, write_bytes
@@ -42,8 +43,7 @@ def predict_files(
         raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
     files = list(_files(images))
     _check_names(files)
-    with disk_errors(out):
-        _check_replaced(files, out)
+    _check_replaced(files, out)
     model = load(run, budget)
     classes = model.run.recipe.model.classes
     if threshold is not None and classes > 1:
@@ -51,7 +51,7 @@ def predict_files(
         raise UsageError(problem, file=run, found=threshold, remedy="leave it out: pixels get their likeliest class")
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    for file in track(files, "predicting"):
+    for file in track(files, "predicting", console=Console()):
         _predict_file(model, file, out, threshold)
     print(f"{len(files)} images -> {out}")
     if classes > 1:
@@ -129,7 +129,7 @@ def _check_names(files: list[Path]) -> None:
 def _check_replaced(files: list[Path], out: Path) -> None:
     """Annotations are often called as results are, and lie where they go: nothing but results is replaced."""
     inputs = {file.resolve() for file in files}
-    targets = [target for file in files for target in _targets(file, out) if target.exists()]
+    targets = [target for file in files for target in _targets(file, out) if _is_there(target)]
     if theirs := [target for target in targets if target.resolve() in inputs or not _written_here(target)]:
         raise UsageError(
             "would be replaced by a result",
@@ -137,6 +137,11 @@ def _check_replaced(files: list[Path], out: Path) -> None:
             found=f"{len(theirs)} files of the results' names that predict did not write, or is to read",
             remedy="choose another folder with --out, or move these files away",
         )
+
+
+def _is_there(target: Path) -> bool:
+    with disk_errors(target):
+        return target.exists()
 
 
 def _written_here(file: Path) -> bool:

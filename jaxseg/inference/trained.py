@@ -119,7 +119,7 @@ def load(path: str | Path, budget: int | None = None) -> TrainedModel:
     name = BEST if budget is None else budget_name(budget, budgets[-1])
     again = f"delete {folder.path} and repeat the command that made it, which trains the run anew"
     if not (folder.checkpoints / name).is_dir():
-        if folder.done.exists():
+        if folder.done.exists() or (folder.checkpoints / BEST).is_dir():  # which is written last
             raise InputError(f"has lost its checkpoint {name!r}", file=folder.path, remedy=again)
         remedy = "wait for the run's end, or resume it"
         raise InputError(f"has no checkpoint {name!r} yet", file=folder.path, remedy=remedy)

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxseg.compute.device import backend
 from jaxseg.errors import InputError
-from jaxseg.files import OF_CONTENT, disk_errors, new_folder, read_json, unreadable, write_json
+from jaxseg.files import disk_errors, new_folder, of_system, read_value, unreadable, write_json
 from jaxseg.storage.gathering import GATHERED, Tree, gather, spread
 
 MANIFEST = "manifest.json"
@@ -75,7 +75,7 @@ def _system_errors() -> Iterator[None]:
 def _of_system(error: BaseException | None) -> OSError | None:
     """The system's error among those that led to this one, unless it tells of what lies there."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, OF_CONTENT):
+        if isinstance(error, OSError) and of_system(error):
             return error
         error = error.__cause__ or error.__context__
     return None
@@ -98,7 +98,7 @@ def load(folder: Path, like: Tree | None = None, remedy: str | None = None) -> t
 
     backend()
     remedy = remedy or f"delete {folder} and repeat the command that wrote it"
-    manifest = read_json(folder / MANIFEST, remedy=remedy)
+    manifest = read_value(folder / MANIFEST, _manifest, what="a checkpoint's manifest", remedy=remedy)
     try:
         with _system_errors():
             tree = orbax_io.read((folder / "arrays").absolute())
@@ -116,6 +116,12 @@ def load(folder: Path, like: Tree | None = None, remedy: str | None = None) -> t
     if like is not None:
         check_shapes(tree, like, folder)
     return tree, manifest["about"]
+
+
+def _manifest(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value["sha256"], str) or not isinstance(value["about"], dict):
+        raise ValueError(f"sha256 and about must be a text and an object, not {value['sha256']} and {value['about']}")
+    return value
 
 
 def check_shapes(tree: Tree, like: Tree, file: Path) -> None:

@@ -1,7 +1,7 @@
 """The checkpoints of a run: the two latest to resume from, the best, and the best at each smaller epoch budget."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +83,13 @@ class Checkpoints:
         self.best[name] = tree, about
         self.start(lambda: arrays.save(self.folder / name, tree, about))
 
+    def check_budgets(self, names: Iterable[str]) -> None:
+        """`InputError` where one that was saved is missing or damaged: a run that goes on does not save it again."""
+        run = self.folder.parent
+        for name in names:
+            remedy = f"delete {run} and repeat the command, which trains the run anew"
+            arrays.load(self.folder / name, remedy=remedy)
+
     def finish(self) -> None:
         """Remove what only resuming needs, and what is no checkpoint."""
         self._tidy()
@@ -115,4 +122,7 @@ class Unsaved(Checkpoints):
         return None
 
     def save_budget(self, name: str, state: TrainState, about: dict[str, Any]) -> None:
+        pass
+
+    def check_budgets(self, names: Iterable[str]) -> None:
         pass

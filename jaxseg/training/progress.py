@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from jaxseg.console import Console
 
 QUIET = 60  # seconds between two words on how far a run is, where there is no terminal for a bar
 OnStep = Callable[[int, int, dict[str, Any] | None], None]

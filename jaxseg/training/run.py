@@ -27,7 +27,7 @@ from jaxseg.input.transfer import to_devices
 from jaxseg.models import encoder_weights
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import RunFolder, budget_name
 from jaxseg.training.beside import beside
 from jaxseg.training.checkpoints import Checkpoints, Models, Unsaved
 from jaxseg.training.journal import Journal, Silence
@@ -79,7 +79,8 @@ def training(
     Where several processes have joined, each calls this; the first one alone reads and writes the folder.
 
     Raises:
-        InputError: data or weights are missing, bad, or not those that the run began with; a full disk.
+        InputError: data or weights are missing, bad, or not those that the run began with; a full disk; a run to go on
+            with has lost the model of an epoch budget.
         UsageError: the model's classes are not as many as the dataset's.
         StoppedError: `should_stop` turned true; a checkpoint was saved.
     """
@@ -107,9 +108,11 @@ def _train(
         start(lambda: setup.prepare(first))
         feed = _feed(run.dataset, data_dir, recipe.crop, setup.mesh, options.stack)
         state = _begin(checkpoints, run, given.encoder, setup, options.say)
+        step = int(jax.device_get(state.step))
+        checkpoints.check_budgets(budget_name(budget, recipe.budgets[-1]) for budget in schedule.ended(step))
         for library in NEEDED_LATER:
             importlib.import_module(library)
-    with Journal(folder, int(jax.device_get(state.step))) if leads() else Silence() as journal:
+    with Journal(folder, step) if leads() else Silence() as journal:
         train(
             state,
             Collaborators(

@@ -27,6 +27,10 @@ class Schedule:
     def validates(self, step: int) -> bool:
         return step in self.budgets or step % self.interval == 0
 
+    def ended(self, step: int) -> Iterator[int]:
+        """The budgets that have ended when a step is done."""
+        return (budget for end, budgets in self.budgets.items() if end <= step for budget in budgets)
+
     def before(self, step: int) -> int:
         """The last validation before a step; 0 where there is none."""
         return max((step - 1) // self.interval * self.interval, *(end for end in (0, *self.budgets) if end < step))

@@ -3,7 +3,7 @@ import pytest
 
 from jaxseg.analysis.scores import COLUMNS, read_results, training_images
 from jaxseg.config import RunConfig, TrainedWeights
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UnreadableError
 from jaxseg.files import read_json, write_json
 from jaxseg.run_folder import RunFolder
 
@@ -105,6 +105,16 @@ def test_a_file_that_is_not_parquet(small_study):
     folder.scores.write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="cannot be read as scores"):
         read_results(made.folder)
+
+
+def test_scores_that_may_not_be_read_are_not_to_be_deleted(small_study, monkeypatch):
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(pd, "read_parquet", refuse)
+    with pytest.raises(UnreadableError, match=r"scores\.parquet: cannot be read: Permission denied") as raised:
+        read_results(small_study().folder)
+    assert "delete" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("column", "problem"), [("true_negative", "ground truth"), (None, "different images")])

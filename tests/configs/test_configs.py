@@ -5,9 +5,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jaxseg.config import RANDOM, ModelConfig, Recipe, RunConfig, Study, load_study
+from jaxseg.config import RANDOM, ModelConfig, Recipe, RunConfig, Study, TrainedWeights, load_study
 from jaxseg.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -82,11 +83,34 @@ def test_equal_configurations_have_equal_ids() -> None:
         (lambda: ModelConfig(depth="50"), "depth"),  # type: ignore[arg-type]
         (lambda: ModelConfig(width=math.inf), "width"),
         (lambda: RunConfig("glas", fraction=None), "fraction"),  # type: ignore[arg-type]
+        (lambda: RunConfig("glas", repeat=2**63), "repeat"),  # which no table holds
+        (lambda: RunConfig("glas", fraction=10**400), "fraction"),
         (lambda: dataclasses.replace(study("demo"), fractions=0.5), "fractions"),
     ],
 )
 def test_values_of_another_kind_are_refused_by_name(make: Callable[[], object], named: str) -> None:
     with pytest.raises(UsageError, match=rf"bad value for {named}\n.*found.*\n.*expected: .*number"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Recipe(rotate="no"), "rotate"),  # type: ignore[arg-type]
+        (lambda: Recipe(rotate=None), "rotate"),  # type: ignore[arg-type]
+        (lambda: Recipe(rotate=np.bool_(True)), "rotate"),  # type: ignore[arg-type]
+        (lambda: Recipe(model=None), "model"),  # type: ignore[arg-type]
+        (lambda: RunConfig("glas", recipe="x"), "recipe"),  # type: ignore[arg-type]
+        (lambda: TrainedWeights("own", None), "run"),  # type: ignore[arg-type]
+        (lambda: dataclasses.replace(study("demo"), recipe=None), "recipe"),  # type: ignore[arg-type]
+        (lambda: dataclasses.replace(study("demo"), title=b"x"), "title"),  # type: ignore[arg-type]
+        (lambda: dataclasses.replace(study("demo"), title=None), "title"),  # type: ignore[arg-type]
+        (lambda: dataclasses.replace(study("demo"), title="\udcff"), "title"),
+        (lambda: dataclasses.replace(study("demo"), task=3), "task"),  # type: ignore[arg-type]
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(make: Callable[[], object], named: str) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for {named}\n.*found.*\n.*expected: (a |True or False)"):
         make()
 
 
@@ -127,4 +151,12 @@ def test_a_bad_value_in_a_configuration_file_names_the_file(tmp_path: Path) -> N
     file = tmp_path / "own.py"
     file.write_text("from jaxseg.config import Recipe\n\ndef get_study():\n    return Recipe(crop=100)\n")
     with pytest.raises(UsageError, match=r"own\.py: bad value for crop\n.*100\n.*multiple of 32.*\n.*remedy"):
+        load_study(file)
+
+
+@pytest.mark.parametrize("code", ["import sys\nsys.exit(0)\n", "def get_study():\n    raise SystemExit\n"])
+def test_a_configuration_file_does_not_end_the_command(tmp_path: Path, code: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(code)
+    with pytest.raises(UsageError, match=r"own\.py: cannot be loaded: SystemExit"):
         load_study(file)

@@ -146,6 +146,26 @@ def test_half_a_folder_is_not_prepared(data: Path, tmp_path: Path, damage: str) 
         load(NAME, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("dataset_info.json", (b"{", b"[")),
+        ("dataset_info.json", (b"array_record", b"array_recorf")),
+        ("features.json", (b"{", b"z")),
+        ("features.json", (b"features.image_feature.Image", b"features.image_feature.Imagf")),
+    ],
+)
+def test_a_changed_byte_of_what_tfds_keeps_is_noticed(
+    data: Path, tmp_path: Path, file: str, change: tuple[bytes, bytes]
+) -> None:
+    folder = _copy(data, tmp_path)
+    content = (folder / file).read_bytes()
+    assert change[0] in content
+    (folder / file).write_bytes(content.replace(*change, 1))
+    with pytest.raises(InputError, match=r"(?s)incomplete or damaged.*delete .* and prepare the dataset again"):
+        load(NAME, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["jaxseg.json", "records"])
 def test_what_may_not_be_read_is_not_taken_for_damage(
     data: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

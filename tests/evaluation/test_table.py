@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UnreadableError
 from jaxseg.evaluation import table
 
 DRAW = np.random.default_rng(0)
@@ -55,6 +55,16 @@ def test_rows_follow_the_former_ones(by_pandas: bool, tmp_path: Path) -> None:
     assert read(file) == former[3:] + more
     table.append(file, rows("tnbc", 1), of=())
     assert table.tested_on(file) == {"tnbc"}
+
+
+def test_what_may_not_be_read_is_not_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: Path) -> None:
+        raise PermissionError(13, f"Failed to open local file '{file}'")  # as Arrow puts it
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", refuse)
+    with pytest.raises(UnreadableError, match=r"scores\.parquet: cannot be read: Permission denied") as raised:
+        table.tested_on(tmp_path / "scores.parquet")
+    assert "delete" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and no more of it PAR1", None])

@@ -1,6 +1,7 @@
 """A run from nothing to DONE.json, its last checkpoint written while it is scored."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ def test_scores_from_memory_are_those_of_the_checkpoints(finished: RunFolder, ru
     complete(finished, run, (run.dataset,), data_dir, finished.path)  # reads the models, trains nothing
     pd.testing.assert_frame_equal(pd.read_parquet(finished.scores), before)
     assert finished.done.read_bytes() == done
+
+
+def test_a_log_that_was_lost_is_told(finished: RunFolder, run: RunConfig, data_dir: Path, tmp_path: Path) -> None:
+    copy = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    copy.done.unlink()
+    copy.log.write_text("")
+    with pytest.raises(InputError, match=r"log\.jsonl: has lost(.|\n)*delete .*copy and repeat"):
+        complete(copy, run, (run.dataset,), data_dir, tmp_path)
+    assert not copy.done.exists()
 
 
 def test_no_score_of_a_model_that_could_not_be_written(

@@ -9,7 +9,8 @@ from studies import small_study
 from jaxseg.config import Locations, ModelConfig, Recipe
 from jaxseg.datasets.card import FILE_NAME, Row
 from jaxseg.datasets.prepared import prepared_folder, read_card
-from jaxseg.execution.footprint import first_step_bytes, memory_needed
+from jaxseg.errors import UsageError
+from jaxseg.execution.footprint import check_memory, first_step_bytes, memory_needed, training_bytes
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,23 @@ def test_measured_peaks(recipe: Recipe, gigabytes: float, tmp_path: Path) -> Non
 )
 def test_heaps_measured_at_the_first_step(recipe: Recipe, gigabytes: float) -> None:
     assert first_step_bytes(recipe) == pytest.approx(gigabytes * 1e9, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(ModelConfig(width=1e6)), Recipe(crop=320_000), Recipe(batch=100_000_000), Recipe(batch=2**62)]
+)
+def test_what_no_host_has_the_memory_for_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(UsageError, match=r"needs more memory(.|\n)*found: +[\d.]+ GB\n.*about \S+ GB for its crop"):
+        check_memory(recipe)
+
+
+def test_only_by_far_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe()
+    monkeypatch.setattr("jaxseg.execution.footprint.memory", lambda: training_bytes(recipe) / 1.9)
+    check_memory(recipe)
+    monkeypatch.setattr("jaxseg.execution.footprint.memory", lambda: training_bytes(recipe) / 2.1)
+    with pytest.raises(UsageError, match="smaller crop, batch or model"):
+        check_memory(recipe)
 
 
 def test_images_are_loaded_and_packed_and_those_to_train_on_stacked_besides(

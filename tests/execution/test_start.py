@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from jaxseg.config import Recipe
+from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import start
 from jaxseg.execution.footprint import first_step_bytes
 
@@ -65,3 +66,16 @@ def test_a_process_that_will_train_has_idle_cores_touch_memory(
     assert asked == touched
     assert kept == [True] * on_cpu
     assert settled == [True] * (recipe is not None)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_a_recipe_that_does_not_fit_a_cpus_memory_is_refused_before_anything_else(
+    on_cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enable() -> None:
+        raise InputError("went on")
+
+    monkeypatch.setattr(start.compile_cache, "enable", enable)
+    monkeypatch.setattr(start, "computes_on_cpu", lambda: on_cpu)
+    with pytest.raises(UsageError if on_cpu else InputError):
+        start.prepare_process(Recipe(batch=100_000_000))

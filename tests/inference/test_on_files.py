@@ -141,3 +141,14 @@ def test_repeating_replaces_former_results(finished: RunFolder, image: Path, tmp
     former = (tmp_path / "out/tile_mask.png").read_bytes()
     predict_files(finished.path, [image], tmp_path / "out", threshold=0.999)
     assert (tmp_path / "out/tile_mask.png").read_bytes() != former
+
+
+def test_a_name_that_leaves_no_room_for_what_results_are_called_is_told(
+    finished: RunFolder, image: Path, tmp_path: Path
+) -> None:
+    long = image.rename(image.with_name("n" * 239 + ".png"))
+    predict_files(finished.path, [long], tmp_path / "out")  # as long as names may be
+    assert (tmp_path / "out" / f"{long.stem}_overlay.png").exists()
+    longer = long.rename(image.with_name("n" * 250 + ".png"))
+    with pytest.raises(InputError, match=r"nnn_probability\.png: cannot be written: File name too long(.|\n)*shorter"):
+        predict_files(finished.path, [longer], tmp_path / "out")

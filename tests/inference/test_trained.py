@@ -83,10 +83,17 @@ def test_a_model_that_was_lost_or_damaged_is_made_anew_with_its_run(finished: Ru
     manifest.write_text(manifest.read_text().replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(InputError, match="is damaged" + remedy):
         jaxseg.load(copy.path)
+    for name in ("DONE.json", "checkpoints/epochs-000001"):
+        shutil.move(copy.path / name, tmp_path)
+    with pytest.raises(InputError, match="has lost its checkpoint 'epochs-000001'" + remedy):
+        jaxseg.load(copy.path, budget=1)  # the best is there, so the training has ended
+    shutil.move(tmp_path / "DONE.json", copy.path)
     shutil.rmtree(copy.checkpoints / "best")
     with pytest.raises(InputError, match="has lost its checkpoint 'best'" + remedy):
         jaxseg.load(copy.path)
     copy.done.unlink()
+    with pytest.raises(InputError, match="has no checkpoint 'epochs-000001' yet"):
+        jaxseg.load(copy.path, budget=1)
     with pytest.raises(InputError, match="has no checkpoint 'best' yet"):
         jaxseg.load(copy.path)
 

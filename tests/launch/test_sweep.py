@@ -33,6 +33,16 @@ def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subproces
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_asked_to_stop_before_the_first_run(environment: dict[str, str], tmp_path: Path, number: str) -> None:
+    config = tmp_path / "stopping.py"
+    demo = (ROOT / "configs" / "demo.py").read_text()
+    config.write_text(f"{demo}\nimport os, signal\nos.kill(os.getpid(), signal.{number})\n")
+    result = sweep(environment, tmp_path, str(config), "--out", "study")
+    assert (result.returncode, result.stderr) == (75, "stopped before it began; repeat the command to resume\n")
+    assert not (tmp_path / "study").exists()
+
+
 def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> None:
     config = str(ROOT / "configs" / "paper_glands.py")
     result = sweep(environment, tmp_path, config, "--out", "studies/glands", "--dry-run")

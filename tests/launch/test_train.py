@@ -2,7 +2,9 @@
 
 import os
 import runpy
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,32 @@ from jaxseg.config import ModelConfig, Recipe
 from jaxseg.errors import UsageError
 
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
+
+
+@pytest.fixture(autouse=True)
+def _usual_signals() -> Iterator[None]:
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_libraries_are_imported(
+    number: signal.Signals,
+    tmp_path: Path,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("jaxseg.execution.start.prepare_process", lambda recipe: os.kill(os.getpid(), number))
+    places = ["--out", tmp_path, "--data-dir", data_dir]
+    monkeypatch.setattr(sys, "argv", list(map(str, [PROGRAM, "--dataset", "synthetic_nuclei_a", *places])))
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 75
+    assert "repeat the command to resume" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_process_is_prepared_for_the_recipe_before_anything_is_looked_for(

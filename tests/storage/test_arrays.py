@@ -163,6 +163,14 @@ def test_a_manifest_that_names_other_parts_is_noticed(tmp_path: Path) -> None:
         arrays.load(tmp_path / "a")
 
 
+@pytest.mark.parametrize("content", ["{}", '"text"', '{"sha256": "0"}', '{"about": {}}', '{"sha256": 1, "about": {}}'])
+def test_a_manifest_that_is_none_is_noticed(tmp_path: Path, content: str) -> None:
+    arrays.save(tmp_path / "a", tree())
+    (tmp_path / "a" / arrays.MANIFEST).write_text(content)
+    with pytest.raises(InputError, match=r"manifest\.json: is not a checkpoint's manifest(.|\n)*delete"):
+        arrays.load(tmp_path / "a")
+
+
 def test_a_checkpoint_with_every_array_by_itself_opens(tmp_path: Path) -> None:
     digest = arrays.save(tmp_path / "a", tree())
     shutil.rmtree(tmp_path / "a" / "arrays")

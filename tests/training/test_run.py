@@ -5,6 +5,7 @@ import errno
 import gc
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,21 @@ def test_checkpoints_that_cannot_be_read_now_are_left_where_they_are(
     assert sorted(place.checkpoints.iterdir()) == before
     train_run(place, run, data_dir, tmp_path)
     assert best(place) == best(uninterrupted)
+
+
+def test_a_run_that_has_lost_a_budgets_model_does_not_go_on(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    place = RunFolder(tmp_path)
+    with pytest.raises(StoppedError):
+        train_run(place, run, data_dir, tmp_path, lambda: bool(place.read_log()))
+    kept, before = place.checkpoints / "epochs-000001", place.read_log()
+    flip_a_bit(max((file for file in kept.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size))
+    remedy = rf"(.|\n)*delete {place.path} and repeat the command"
+    with pytest.raises(InputError, match=r"epochs-000001: (is damaged|cannot be read)" + remedy):
+        train_run(place, run, data_dir, tmp_path)
+    shutil.rmtree(kept)
+    with pytest.raises(InputError, match=r"epochs-000001/manifest\.json: no such file" + remedy):
+        train_run(place, run, data_dir, tmp_path)
+    assert place.read_log() == before
 
 
 def test_budgets_keep_the_best_so_far(uninterrupted: RunFolder) -> None:

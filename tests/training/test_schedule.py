@@ -9,6 +9,7 @@ from jaxseg.training.schedule import make_schedule
 def test_budgets_end_where_their_epochs_do() -> None:
     schedule = make_schedule(Recipe(batch=16, budgets=(1, 3), validate_every=1, validate_gap=1), images=20)
     assert schedule.budgets == {2: (1,), 4: (3,)}
+    assert [list(schedule.ended(step)) for step in (0, 1, 2, 3, 4)] == [[], [], [1], [1], [1, 3]]
     assert schedule.total == 4
     assert schedule.epoch(4) == 3.2
 
