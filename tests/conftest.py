@@ -1,6 +1,7 @@
 """Harsher rules than in production: two simulated devices, warnings are errors; and what several rooms need."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, run: RunConfig, data_dir:
     folder = RunFolder.of(tmp_path_factory.mktemp("study"), run)
     complete(folder, run, (run.dataset,), data_dir, folder.path)
     return folder
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """What signals do is restored."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)

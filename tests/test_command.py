@@ -6,20 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from jaxseg.command import ECHO, StopRequest, command
 from jaxseg.errors import StoppedError
 
-
-@pytest.fixture(autouse=True)
-def _usual_signals() -> Iterator[None]:
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in former.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("usual_signals")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,7 +11,7 @@ from typing import Any
 from jaxseg.config import STUDY_FILE
 from jaxseg.errors import JaxsegError
 from jaxseg.files import read_json, sha256, write_json
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import RunFolder, runs_of
 
 FILE_NAME = "analysis.json"
 
@@ -49,7 +49,7 @@ def is_current(study: Path, digest: str) -> bool:
 
 def finished(study: Path) -> dict[str, str]:
     """Digests of what says that a run has finished, and of the study that asked for them: by name, read in no time."""
-    files = [study / STUDY_FILE, *sorted((study / "runs").glob(f"*/{RunFolder(study).done.name}"))]
+    files = [study / STUDY_FILE, *(run.done for run in runs_of(study))]
     return {str(file.relative_to(study)): sha256(file) for file in files if file.is_file()}
 
 

@@ -4,7 +4,6 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,7 @@ from jaxseg.errors import UsageError
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
 
 
-@pytest.fixture(autouse=True)
-def _usual_signals() -> Iterator[None]:
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in former.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("usual_signals")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
