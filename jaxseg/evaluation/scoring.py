@@ -80,8 +80,9 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
 
 def tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> dict[str, Any]:
     """What DONE.json tells of the datasets that a run was scored on: names, and which data they were."""
-    prepared = {name: fingerprint for name in test_datasets if (fingerprint := fingerprints(data_dir)(name))}
-    return {"test_datasets": list(test_datasets), "fingerprints": prepared | folder.scored_on()}
+    former, prepared = folder.scored_on(), fingerprints(data_dir)
+    known = {name: former.get(name) or prepared(name) for name in test_datasets}
+    return {"test_datasets": list(test_datasets), "fingerprints": {name: data for name, data in known.items() if data}}
 
 
 def summarise(folder: RunFolder) -> str:
