@@ -87,6 +87,22 @@ def test_runs_of_data_that_were_prepared_anew_are_told_once_and_not_taken_for_do
     assert states(study, folder, locations)["site_a-random-1"] == "done", "data that are not at hand have not changed"
 
 
+@pytest.mark.parametrize("name", ["DONE.json", "split.json"])
+def test_a_run_with_a_damaged_file_stops_no_other(
+    study: Study, tmp_path: Path, locations: Locations, name: str
+) -> None:
+    folder, run = tmp_path / "study", study.runs()[0]
+    finish(folder, run, ("site_a", "site_b"))
+    damaged = RunFolder.of(folder, run).path / name
+    damaged.write_text("{")
+    plan = make_plan(study, folder, locations)
+    (item,) = plan.of("missing")
+    assert item.run == run
+    assert str(damaged) in item.why
+    assert "remedy" in item.why
+    assert len(plan.startable) == len(plan.items) - 1
+
+
 def test_weights_must_have_been_kept(study: Study, tmp_path: Path, locations: Locations) -> None:
     folder = tmp_path / "study"
     finish(folder, study.trained_weights[0].run, ("cells",))
