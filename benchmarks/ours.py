@@ -60,7 +60,7 @@ class Training(NamedTuple):
 
     Attributes:
         turn: carries out as many as the setting says and tells their seconds, in all and of waiting for input.
-        program: gives what was compiled, as text; for a GPU that takes half a second.
+        program: gives what was compiled, as text; for an H100 that takes .6 s of a core.
     """
 
     turn: Callable[[], tuple[float, float]]

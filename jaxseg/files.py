@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from jaxseg.errors import InputError, UnreadableError, UsageError
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 OF_CONTENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
-def of_system(error: BaseException) -> bool:
+def of_system(error: BaseException) -> TypeGuard[OSError]:
     """Whether the system did not let us have a file, which says nothing of what it holds."""
     return isinstance(error, OSError) and error.errno is not None and not isinstance(error, OF_CONTENT)
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import STUDY_FILE, RunConfig
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.run_folder import RunFolder
 
 RUN = RunConfig("glas")
@@ -60,3 +60,15 @@ def test_a_damaged_study_is_named(tmp_path: Path, content: Any, problem: str) ->
     with pytest.raises(InputError, match=STUDY_FILE) as raised:
         read_study(tmp_path)
     assert problem in str(raised.value)
+
+
+def test_a_run_that_another_process_holds_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with (
+        folder.hold(),
+        pytest.raises(UsageError, match=r"run: another process is at this run\n +remedy"),
+        folder.held(),
+    ):
+        pass
+    with folder.held(), folder.hold() as held:
+        assert not held

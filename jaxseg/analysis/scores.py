@@ -104,7 +104,7 @@ def _read_scores(state: RunState) -> pd.DataFrame:
     try:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and of_system(error):
+        if of_system(error):
             raise unreadable(file, error) from error
         raise InputError(f"cannot be read as scores: {error}", file=file, remedy=remedy) from error
     problem = _problem(table, state.run)

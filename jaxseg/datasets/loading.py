@@ -210,7 +210,7 @@ def _records(folder: Path, split: str) -> Any:
     except MemoryError:
         raise  # no fault of the files
     except Exception as error:  # TFDS raises many types for damaged files
-        if isinstance(error, OSError) and of_system(error):
+        if of_system(error):
             raise unreadable(folder, error) from error
         remedy = f"delete {folder} and prepare the dataset again"
         raise InputError(f"is incomplete or damaged: {error!r}", file=folder, remedy=remedy) from error

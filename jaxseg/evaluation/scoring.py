@@ -75,10 +75,10 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     with folder.held():
         score_run(folder, tuple(missing), data_dir)
         tested = (*done["test_datasets"], *missing)
-        write_json(folder.done, done | tests(folder, tested, data_dir))
+        write_json(folder.done, done | about_tests(folder, tested, data_dir))
 
 
-def tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> dict[str, Any]:
+def about_tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> dict[str, Any]:
     """What DONE.json tells of the datasets that a run was scored on: names, and which data they were."""
     former, prepared = folder.scored_on(), fingerprints(data_dir)
     known = {name: former.get(name) or prepared(name) for name in test_datasets}

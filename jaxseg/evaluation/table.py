@@ -54,7 +54,7 @@ def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
         with parquet.ParquetFile(file) as table:
             return table.read(columns).replace_schema_metadata()
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and of_system(error):
+        if of_system(error):
             raise unreadable(file, error) from error
         remedy = "delete it and DONE.json beside it, then repeat the command of the run: it is scored anew"
         raise InputError(f"cannot be read as a table: {error}", file=file, remedy=remedy) from error

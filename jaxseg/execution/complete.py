@@ -12,7 +12,7 @@ import jax
 from jaxseg.compute.host import usable_cores
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError
-from jaxseg.evaluation.scoring import missing_scores, tests, write_scores
+from jaxseg.evaluation.scoring import about_tests, missing_scores, write_scores
 from jaxseg.execution import failing_gpus, speeds
 from jaxseg.execution.resources import RUNS_PER_GPU
 from jaxseg.files import write_json
@@ -113,6 +113,6 @@ def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...], data
             "images_per_second": median_speed(folder),
             "best_validation_loss": last["best_validation_loss"],
             "device": jax.devices()[0].device_kind,
-            **tests(folder, tested, data_dir),
+            **about_tests(folder, tested, data_dir),
         },
     )

@@ -75,7 +75,7 @@ def _system_errors() -> Iterator[None]:
 def _of_system(error: BaseException | None) -> OSError | None:
     """The system's error among those that led to this one, unless it tells of what lies there."""
     while error is not None:
-        if isinstance(error, OSError) and of_system(error):
+        if of_system(error):
             return error
         error = error.__cause__ or error.__context__
     return None

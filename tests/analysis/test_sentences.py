@@ -1,5 +1,7 @@
 import dataclasses
 
+import pytest
+
 from jaxseg.analysis.recommendation import Gain, Recommendation
 from jaxseg.analysis.sentences import answer, caution, points, signed, what_helps, what_intervals_cover
 
@@ -49,20 +51,14 @@ def test_models_that_have_learned_nothing_are_told():
     assert caution(Recommendation("a", 0.1, all_foreground=0.9)) == ""
 
 
-def test_what_helps_says_which_step_was_measured():
+@pytest.mark.parametrize(
+    ("match", "more"), [("steps", "More images"), ("epochs", "More images and thus more training steps")]
+)
+def test_what_helps_says_which_step_was_measured_and_what_took_more_steps_too(match, more):
     step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
     gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
-    assert what_helps(gained, "steps") == [
-        "More images, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
-        "More images gave more here than the choice of weights.",
+    assert what_helps(gained, match) == [
+        f"{more}, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
+        f"{more} gave more here than the choice of weights.",
     ]
-    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0), "steps")[0]
-
-
-def test_with_equal_epochs_more_images_are_more_steps_too():
-    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
-    gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
-    assert what_helps(gained, "epochs") == [
-        "More images and thus more training steps, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
-        "More images and thus more training steps gave more here than the choice of weights.",
-    ]
+    assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0), match)[0]

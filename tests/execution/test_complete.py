@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from jaxseg.config import RunConfig
+from jaxseg.datasets.prepared import read_card
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.execution.complete import complete
 from jaxseg.run_folder import RunFolder
@@ -31,6 +32,11 @@ def test_a_log_that_was_lost_is_told(finished: RunFolder, run: RunConfig, data_d
     with pytest.raises(InputError, match=r"log\.jsonl: has lost(.|\n)*delete .*copy and repeat"):
         complete(copy, run, (run.dataset,), data_dir, tmp_path)
     assert not copy.done.exists()
+
+
+def test_a_finished_run_knows_which_data_it_was_given(finished: RunFolder, run: RunConfig, data_dir: Path) -> None:
+    given = {run.dataset: read_card(run.dataset, data_dir).fingerprint}
+    assert finished.trained_on() == finished.scored_on() == given
 
 
 def test_no_score_of_a_model_that_could_not_be_written(
