@@ -23,6 +23,13 @@ from jaxseg.datasets.regions import connected_by_class, specks
 Encoded = tuple[Row, dict[str, Any]]
 
 
+class _LocalInfo(tfds.core.DatasetInfo):
+    """What a builder says of its dataset, from its own code alone."""
+
+    def initialize_from_bucket(self) -> None:
+        """TFDS would look for it in a public bucket, if that were not switched off, and leave a folder in /tmp."""
+
+
 class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Features: image (PNG), instances (int32, zlib), id, patient, subset; splits train and test.
 
@@ -52,7 +59,7 @@ class PathologyBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "subset": tfds.features.Text(),
             }
         )
-        return tfds.core.DatasetInfo(
+        return _LocalInfo(
             builder=self,
             description=self.description.title,
             citation=self.description.citation,

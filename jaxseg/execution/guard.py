@@ -3,7 +3,8 @@
     python -m jaxseg.execution.guard LOCK TOKEN LOG -- COMMAND...
 
 Parsl's interchange, pools and workers run on when the submitting process is killed; each is started through this. The
-command's output goes to LOG, and its environment carries the token as JAXSEG_SWEEP.
+command's output goes to LOG, and its environment carries the token as JAXSEG_SWEEP. Temporary files of all of them
+are deleted at the end: who is killed cannot.
 
 Signals that ask to end are for the sweep alone, which then stops its workers gently. They often reach everything that
 it started as well: from a terminal, `timeout`, systemd, or Slurm at a time limit, to all processes of a job. Ignored
@@ -15,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,14 +52,23 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     adopt_orphans()
     log.parent.mkdir(parents=True, exist_ok=True)
+    # a short name: there may be sockets below, whose paths have 107 bytes at most
+    with tempfile.TemporaryDirectory(prefix="js", ignore_cleanup_errors=True) as scratch:
+        return _watched(watch, log, _started(command, log, JAXSEG_SWEEP=watch.token, TMPDIR=scratch))
+
+
+def _started(command: list[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdout=output,
             stderr=output,
-            env={**os.environ, **_gpus_of_job(), "JAXSEG_SWEEP": watch.token},
+            env={**os.environ, **_gpus_of_job(), **environment},
             start_new_session=True,
         )
+
+
+def _watched(watch: Watch, log: Path, child: subprocess.Popen[bytes]) -> int:
     look = time.monotonic()
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -146,6 +147,14 @@ def test_while_the_bar_is_shown_imports_are_left_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["True", "0"]
+
+
+def test_no_temporary_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    prepare("synthetic_nuclei_a", tmp_path / "data")
+    assert list(scratch.iterdir()) == []
 
 
 def test_preparing_twice_writes_nothing(tmp_path: Path) -> None:

@@ -123,6 +123,17 @@ def test_exit_code_output_and_token_pass_through(tmp_path: Path) -> None:
         assert (tmp_path / "logs" / "log").read_text() == f"{lease.token} given\n"
 
 
+def test_temporary_files_of_who_is_killed_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, scratch = "import os, tempfile; print(tempfile.mkdtemp(), flush=True); os.abort()", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with hold_study(tmp_path) as lease:
+        command = [*guarded(lease, tmp_path / "log"), sys.executable, "-c", make]
+        assert subprocess.run(command, check=False, timeout=60).returncode != 0
+    assert (tmp_path / "log").read_text().startswith(f"{scratch}/")
+    assert list(scratch.iterdir()) == []
+
+
 def test_nothing_starts_for_a_sweep_that_is_gone(tmp_path: Path) -> None:
     with hold_study(tmp_path) as lease:
         pass
