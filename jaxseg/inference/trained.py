@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ class TrainedModel:
     run: RunConfig
     weights: dict[str, Any]
     about: dict[str, Any]
-    params: Tree
-    stats: Tree
+    params: Tree = field(repr=False)  # a notebook that shows a model shows what it is, not its numbers
+    stats: Tree = field(repr=False)
 
     @property
     def statistics(self) -> Statistics:
@@ -58,34 +58,72 @@ class TrainedModel:
 
         Args:
             images: uint8, or float in 0..255, (B, H, W, 3) RGB; H and W multiples of 32.
+
+        Raises:
+            UsageError: images of another shape, type or range.
         """
-        if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] % 32 or images.shape[2] % 32:
-            raise UsageError(
-                "images of an unfit shape",
-                found=images.shape,
-                expected="(B, H, W, 3) with H and W multiples of 32",
-                remedy="crop them, or use predict(), which takes any size",
-            )
+        _check_batch(images)
         logits, features = _forward(self.run.recipe.model)(self.params, self.stats, images, self.statistics)
         return np.asarray(logits), {name: np.asarray(features[name]) for name in FEATURES}  # jit sorts by name
 
     def probabilities(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
-        """Foreground classes' probabilities, float32 (h, w, classes), of uint8 (h, w, 3) images of any sizes."""
+        """Foreground classes' probabilities, float32 (h, w, classes), of uint8 (h, w, 3) images of any sizes.
+
+        Args:
+            images: several arrays in a list, or one array (n, h, w, 3) of images of one size.
+            stride: distance of windows, pixels; the recipe's where not given.
+
+        Raises:
+            UsageError: one that is no array or of another shape or type; a stride that leaves out pixels.
+        """
         for number, image in enumerate(images):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-                raise UsageError(
-                    f"image {number} is not RGB", found=f"{image.dtype} {image.shape}", expected="uint8 (h, w, 3)"
-                )
+            _check_image(f"image {number}", image)
         recipe = self.run.recipe
         window = SlidingWindow(
             recipe.model, recipe.crop, recipe.stride if stride is None else stride, recipe.compute_dtype
         )
-        groups = in_groups(*padded_stack(images), recipe.crop) if images else ()
+        groups = in_groups(*padded_stack(images), recipe.crop) if len(images) else ()
         return list(window(self.folded, groups, self.statistics))
 
     def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
-        """Probability of foreground of any class, float32 (h, w), by sliding window."""
+        """Probability of foreground of any class, float32 (h, w), by sliding window; see `probabilities`."""
         return [foreground(of_classes) for of_classes in self.probabilities(images, stride)]
+
+
+def _check_image(what: str, image: object) -> None:
+    if not isinstance(image, np.ndarray):
+        remedy = "np.asarray(PIL.Image.open(FILE).convert('RGB')) reads one; launch/predict.py takes files"
+        raise UsageError(f"{what} is no array", found=type(image).__name__, expected="uint8 (h, w, 3)", remedy=remedy)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        remedy = "predict([image]) takes a single one; give 8-bit RGB, without alpha"
+        found = f"{image.dtype} {image.shape}"
+        raise UsageError(f"{what} is not RGB", found=found, expected="uint8 (h, w, 3)", remedy=remedy)
+
+
+def _check_batch(images: object) -> None:
+    """Shape, type and range of what `TrainedModel.__call__` is given: a wrong range would only give wrong logits."""
+    if not isinstance(images, np.ndarray | Array):
+        found = type(images).__name__
+        raise UsageError("images are no array", found=found, expected="(B, H, W, 3)", remedy="np.stack(images)")
+    sides = images.shape[1:3]
+    if images.ndim != 4 or images.shape[3] != 3 or images.size == 0 or any(side % 32 for side in sides):
+        raise UsageError(
+            "images of an unfit shape",
+            found=images.shape,
+            expected="(B, H, W, 3) with H and W multiples of 32",
+            remedy="crop them, or use predict(), which takes any size",
+        )
+    if images.dtype == np.uint8:
+        return
+    floating = np.issubdtype(images.dtype, np.floating)
+    low, high = (float(images.min()), float(images.max())) if floating else (0.0, 0.0)
+    if not floating or not 0 <= low <= high <= 255 or 0 < high <= 1:
+        raise UsageError(
+            "images of another type or range",
+            found=f"{images.dtype}" + (f" in {low:g} … {high:g}" if floating else ""),
+            expected="uint8, or float in 0 … 255",
+            remedy="multiply images in 0 … 1 by 255; convert those of 16 bits to 8",
+        )
 
 
 @functools.cache
@@ -115,7 +153,8 @@ def load(path: str | Path, budget: int | None = None) -> TrainedModel:
     run = folder.config()
     budgets = run.recipe.budgets
     if budget is not None and budget not in budgets:
-        raise UsageError("no such epoch budget", file=folder.path, found=budget, expected=f"one of {budgets}")
+        expected = " or ".join(map(str, budgets))
+        raise UsageError("no such epoch budget", file=folder.path, found=budget, expected=expected)
     name = BEST if budget is None else budget_name(budget, budgets[-1])
     again = f"delete {folder.path} and repeat the command that made it, which trains the run anew"
     if not (folder.checkpoints / name).is_dir():

@@ -71,7 +71,7 @@ def test_parameters_go_to_the_device_once(
 def test_budgets_are_different_models(finished: RunFolder) -> None:
     assert jaxseg.load(finished.path, budget=1).about["epochs"] == 1
     assert jaxseg.load(finished.path).about["epochs"] == 2
-    with pytest.raises(UsageError, match=r"\(1, 2\)"):
+    with pytest.raises(UsageError, match="expected: 1 or 2"):
         jaxseg.load(finished.path, budget=7)
 
 
@@ -109,6 +109,42 @@ def test_what_is_refused(finished: RunFolder, image: np.ndarray, tmp_path: Path)
             model.predict([image], stride)
     with pytest.raises(InputError, match=r"config\.json"):
         jaxseg.load(tmp_path)
+    with pytest.raises(UsageError, match="no such epoch budget") as refused:
+        jaxseg.load(finished.path, budget=77)
+    assert "(" not in str(refused.value.expected)
+
+
+@pytest.mark.parametrize("given", ["tile.png", Path("tile.png"), [[0]]])
+def test_what_is_no_array_is_told_so(given: Any, finished: RunFolder) -> None:
+    model = jaxseg.load(finished.path)
+    with pytest.raises(UsageError, match="is no array"):
+        model.predict([given])
+    with pytest.raises(UsageError, match="are no array"):
+        model([given])
+
+
+def test_a_batch_of_another_range_is_refused_rather_than_taken_for_black(
+    finished: RunFolder, image: np.ndarray
+) -> None:
+    model, batch = jaxseg.load(finished.path), image[None, :64, :64]
+    of_floats, _ = model(batch.astype(np.float32))
+    np.testing.assert_allclose(of_floats, model(batch)[0], rtol=1e-4, atol=1e-5)
+    for unfit in (batch / 255, batch * np.nan, batch - 300.0, 257 * batch.astype(np.uint16)):
+        with pytest.raises(UsageError, match="type or range"):
+            model(unfit)
+    for empty in (batch[:0], batch[:, :0]):
+        with pytest.raises(UsageError, match="unfit shape"):
+            model(empty)
+
+
+def test_images_of_one_size_may_come_in_one_array(finished: RunFolder, image: np.ndarray) -> None:
+    model = jaxseg.load(finished.path)
+    for alone, together in zip(model.predict([image, image]), model.predict(np.stack([image, image])), strict=True):
+        np.testing.assert_array_equal(alone, together)
+
+
+def test_a_model_is_shown_without_its_numbers(finished: RunFolder) -> None:
+    assert "array(" not in repr(jaxseg.load(finished.path))
 
 
 def test_a_damaged_checkpoint_is_refused(finished: RunFolder, tmp_path: Path) -> None:
