@@ -16,12 +16,14 @@ def convert(
     file: Positional[Path],
     out: Annotated[Path, arg(help="weights directory; the result is OUT/NAME/")],
     source: Annotated[str | None, arg(help="which known weights the file is; see `list`")] = None,
-    mean: Annotated[Triple | None, arg(help="of other weights: R G B, for images in [0, 1]")] = None,
-    std: Annotated[Triple | None, arg(help="of other weights: R G B, for images in [0, 1]")] = None,
+    mean: Annotated[
+        Triple | None, arg(help="of weights that `list` does not know: R G B, for images in [0, 1]")
+    ] = None,
+    std: Annotated[Triple | None, arg(help="of weights that `list` does not know: R G B, for images in [0, 1]")] = None,
     name: Annotated[str | None, arg(help="name of the weights in studies; default: the source's")] = None,
-    licence: Annotated[str, arg(help="of other weights, for the receipt")] = "not stated",
-    citation: Annotated[str, arg(help="of other weights, for the receipt")] = "not stated",
-    address: Annotated[str, arg(help="of other weights, for the receipt")] = "not stated",
+    licence: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
+    citation: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
+    address: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
     allow_other_file: Annotated[bool, arg(help="accept a file that is not the one which the source publishes")] = False,
 ) -> None:
     """Convert a file of PyTorch weights to OUT/NAME/, compare it with PyTorch, write the receipt."""
@@ -105,4 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _stages(differences: dict[str, float]) -> str:
-    return ", ".join(f"{stage} {value:.0e}" for stage, value in differences.items())
+    """From the stem to the deepest stage; receipts sort by name."""
+    order = sorted(differences, key=lambda stage: (stage != "stem", stage))
+    return ", ".join(f"{stage} {differences[stage]:.0e}" for stage in order)

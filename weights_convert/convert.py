@@ -22,6 +22,8 @@ from weights_convert.receipt import measure
 from weights_convert.sources import Source, Statistics
 
 OWN = "own"  # source of weights that no table knows
+NOT_STATED = "not stated"
+TERMS = ("licence", "citation", "address")  # of weights of the user's own
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Origin:
     source: str | None = None
     mean: Statistics | None = None
     std: Statistics | None = None
-    licence: str = "not stated"
-    citation: str = "not stated"
-    address: str = "not stated"
+    licence: str = NOT_STATED
+    citation: str = NOT_STATED
+    address: str = NOT_STATED
     allow_other_file: bool = False
 
 
@@ -123,6 +125,7 @@ def identify(file: Path, digest: str, found: Recognised, origin: Origin) -> Sour
     """
     published = sources.published_as(digest)
     if origin.source is None and origin.mean is None and origin.std is None and published:
+        _refuse_terms(origin, published.name)
         return published
     if origin.source is None:
         if origin.mean is None or origin.std is None:
@@ -139,6 +142,7 @@ def identify(file: Path, digest: str, found: Recognised, origin: Origin) -> Sour
             "--source and --mean/--std exclude each other", found=_options(origin), remedy="give one of them"
         )
     source = sources.named(origin.source)
+    _refuse_terms(origin, source.name)
     if published and published.name != source.name:
         raise InputError(
             "is the file of another source",
@@ -156,6 +160,17 @@ def _options(origin: Origin) -> str:
     """As they were typed."""
     given = {"--source": origin.source and [origin.source], "--mean": origin.mean, "--std": origin.std}
     return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in given.items() if values)
+
+
+def _refuse_terms(origin: Origin, source: str) -> None:
+    """Terms of a known source stand in the table: others would be dropped without a word."""
+    given = [name for name in TERMS if getattr(origin, name) != NOT_STATED]
+    if given:
+        raise UsageError(
+            f"the licence, citation and address of {source} are known",
+            found=" ".join(f"--{name}" for name in given),
+            remedy="leave them out; they are for other weights, which --mean and --std describe",
+        )
 
 
 def _own(file: Path, origin: Origin, mean: Statistics, std: Statistics) -> Source:
@@ -209,8 +224,11 @@ def remarks(source: Source, digest: str) -> str:
 
 
 def _identity(source: Source, found: Recognised, digest: str, arrays_sha256: str) -> dict[str, object]:
-    """What decides which weights a training gets and how it normalises images for them; fields of `Receipt`."""
-    return {
+    """What a name keeps: which weights a training gets, how it normalises images for them, and what the user said of
+    weights of their own; fields of `Receipt`.
+    """
+    terms = {name: getattr(source, name) for name in TERMS} if source.name == OWN else {}
+    return terms | {
         "sha256": digest,
         "source": source.name,
         "mean": source.mean,

@@ -42,12 +42,16 @@ def inspect(file: Path) -> Inspection:
     found, mapped = converted.recognised, converted.mapped
     reasons = sorted(found.dropped.values()) + sorted(mapped.dropped.values())
     lines += [
-        f"layout       {found.layout.name} (names begin with {found.layout.prefix!r})",
+        f"layout       {found.layout.name} ({_names(found.layout.prefix)})",
         f"architecture ResNet{found.depth}, width {found.width:g}",
         f"used         {len(mapped.used)} tensors",
         *(f"dropped      {reasons.count(reason)}: {reason}" for reason in dict.fromkeys(reasons)),
     ]
     return Inspection("\n".join(lines), None)
+
+
+def _names(prefix: str) -> str:
+    return f"names begin with {prefix!r}" if prefix else "names as torchvision's"
 
 
 def _listing(tensors: Tensors) -> list[str]:

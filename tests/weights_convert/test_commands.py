@@ -23,6 +23,7 @@ def test_convert_verify_and_inspect(resnet18: Path, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "plain, ResNet18, width 0.0625" in said
     assert "CC0" in said
+    assert "PyTorch: stem " in said
     receipt = json.loads((out / "made_up" / "receipt.json").read_text())
     assert receipt["mean"] == [0.7, 0.5, 0.6]
     main(["verify", str(out / "made_up"), "--against", str(resnet18)])
@@ -33,6 +34,7 @@ def test_convert_verify_and_inspect(resnet18: Path, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert receipt["sha256"] in said
     assert "ResNet18, width 0.0625" in said
+    assert "plain (names as torchvision's)" in said
     assert "20: PyTorch's counter of batches" in said
 
 

@@ -97,6 +97,8 @@ def test_a_published_file_needs_no_source(resnet18: Path, tmp_path: Path, monkey
     receipt = Receipt.read(convert(resnet18, tmp_path / "weights", Origin(allow_other_file=True)))
     assert receipt.source == "made_up"
     assert "published one" in receipt.remarks
+    with pytest.raises(UsageError, match="citation and address of made_up are known"):
+        convert(resnet18, tmp_path / "weights", Origin(citation="me", allow_other_file=True))
     with pytest.raises(InputError, match="is the file of another source"):
         convert(resnet18, tmp_path / "weights", LUNIT)
 
@@ -113,6 +115,7 @@ def test_another_architecture_than_the_source_publishes_is_refused(resnet18: Pat
         (Origin(mean=(0.5, 0.5, 0.5)), "x", "--std"),
         (Origin(source="lunit", allow_other_file=True), None, "ssl_pathology"),
         (Origin("ssl_pathology", (0.5,) * 3, (0.5,) * 3), None, "exclude"),
+        (Origin("ssl_pathology", licence="MIT", allow_other_file=True), None, "--licence"),
         (Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.0, 0.2)), "x", "--std above 0"),
         (Origin(mean=(124.0, 117.0, 104.0), std=(58.0, 57.0, 57.0)), "x", "[0, 1]"),
         (OWN, None, "--name"),
@@ -143,10 +146,11 @@ def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> Non
         (dataclasses.replace(OWN, mean=(0.5, 0.5, 0.5)), "mean (0.5, 0.5, 0.5)"),
         (dataclasses.replace(OWN, std=(0.1, 0.1, 0.1)), "std (0.1, 0.1, 0.1)"),
         (LUNIT, "source ssl_pathology"),
+        (dataclasses.replace(OWN, licence="MIT"), "licence MIT"),
     ],
-    ids=["mean", "std", "source"],
+    ids=["mean", "std", "source", "licence"],
 )
-def test_a_name_never_changes_its_statistics_or_source(
+def test_a_name_never_changes_its_statistics_source_or_terms(
     origin: Origin, field: str, resnet18: Path, tmp_path: Path
 ) -> None:
     folder = convert(resnet18, tmp_path, OWN, name="made_up")
