@@ -1,7 +1,9 @@
 """Segment images with a trained run: python launch/predict.py RUN IMAGES... --out DIR
 
-For each image: <stem>_probability.png (of foreground, 0 … 255), <stem>_mask.png (0 or 255; of a model of several
-classes 0 for background and 1, 2, … for them) and <stem>_overlay.png (outlines, a colour for each class).
+For each image NAME.png: NAME_probability.png (of foreground, 0 … 255), NAME_mask.png (0 or 255; of a model of several
+classes 0 for background and 1, 2, … for them) and NAME_overlay.png (outlines, a colour for each class). An image that
+cannot be read stops none of the others; it is named at the end, and the exit code is 3. Two images of one NAME are
+refused.
 """
 
 from dataclasses import dataclass
@@ -19,8 +21,8 @@ class Flags:
 
     Attributes:
         run: folder of a finished run.
-        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size, of one page. Of a folder, hidden files and
-            what is called after an image there (_anno, _mask, _probability, _overlay) are left out.
+        images: files or folders; PNG, TIFF, JPEG, BMP or WebP of any size, of one page. Of a folder, its subfolders,
+            hidden files and what is called after an image there (_anno, _mask, _probability, _overlay) are left out.
         out: folder for the results; there they replace former results, and no other file.
         threshold: probability from which a pixel is foreground, .5 where not given; for models of one class.
         budget: epochs; the best model within that budget, the whole run's where not given.

@@ -1,7 +1,7 @@
 """Predictions on image files: probabilities, masks and outlines."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,13 @@ def predict_files(
     and 1, 2, … for them, the likeliest one, as in scoring. Of the files below `out` only such results are replaced.
 
     Raises:
-        InputError: no such run or image, or an image that cannot be read; those before it are written.
+        InputError: no such run or image, or images that cannot be read; the results of all others are written.
         UsageError: two images would give results of the same name, or one would replace a file of the user's; a
             threshold for a model of several classes.
     """
     if threshold is not None and not 0 < threshold < 1:
         raise UsageError("bad threshold", found=threshold, expected="between 0 and 1")
-    files = list(_files(images))
+    files = _files(images)
     _check_names(files)
     _check_replaced(files, out)
     model = load(run, budget)
@@ -51,15 +51,32 @@ def predict_files(
         raise UsageError(problem, file=run, found=threshold, remedy="leave it out: pixels get their likeliest class")
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
+    refused: dict[Path, InputError] = {}
     for file in track(files, "predicting", console=Console()):
-        _predict_file(model, file, out, threshold)
-    print(f"{len(files)} images -> {out}")
-    if classes > 1:
+        try:
+            image = read_pixels(file)
+        except InputError as error:  # one bad tile of a thousand costs no night
+            refused[file] = error
+            continue
+        _predict_image(model, image, _targets(file, out), threshold)
+    done = len(files) - len(refused)
+    if done:
+        print(f"{done} image{'s' * (done != 1)} -> {out}")
+    if done and classes > 1:
         print(f"masks hold 1 … {classes} for the classes of dataset {model.run.dataset}, in their order there")
+    _raise(refused, len(files))
 
 
-def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float | None) -> None:
-    image = read_pixels(file)
+def _raise(refused: dict[Path, InputError], images: int) -> None:
+    if images == 1:
+        for error in refused.values():
+            raise error
+    if refused:
+        lines = [f"{len(refused)} of {images} images have no results, since they cannot be read:"]
+        raise InputError("\n".join([*lines, *map(str, refused.values())]))
+
+
+def _predict_image(model: TrainedModel, image: np.ndarray, targets: list[Path], threshold: float | None) -> None:
     (of_classes,) = model.probabilities([image])
     probability = foreground(of_classes)
     classes = likeliest(of_classes) if threshold is None else (probability >= threshold).astype(np.uint8)
@@ -70,7 +87,7 @@ def _predict_file(model: TrainedModel, file: Path, out: Path, threshold: float |
     )
     written_here = PngInfo()
     written_here.add_text(*SOFTWARE)
-    for target, pixels in zip(_targets(file, out), results, strict=True):
+    for target, pixels in zip(targets, results, strict=True):
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG", pnginfo=written_here)
         write_bytes(target, stream.getvalue())
@@ -89,13 +106,23 @@ def _outlined(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return outlined
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        with read_errors(path):
-            if not path.exists():
-                raise InputError("no such image or folder", file=path, remedy="check the path")
-            found = _images_of(path) if path.is_dir() else [path]
-        yield from found
+def _files(paths: Sequence[Path]) -> list[Path]:
+    if not paths:
+        raise UsageError("no images are given", remedy="python launch/predict.py RUN IMAGES... --out DIR")
+    files = [file for path in paths for file in _files_at(path)]
+    if not files:
+        expected = f"files ending in {', '.join(SUFFIXES)}"
+        remedy = "give the folder that holds them: its subfolders are not searched"
+        where = " ".join(map(str, paths))
+        raise InputError("no images there", file=where, expected=expected, remedy=remedy)
+    return files
+
+
+def _files_at(path: Path) -> list[Path]:
+    with read_errors(path):
+        if not path.exists():
+            raise InputError("no such image or folder", file=path, remedy="check the path")
+        return _images_of(path) if path.is_dir() else [path]
 
 
 def _images_of(folder: Path) -> list[Path]:
@@ -112,8 +139,6 @@ def _images_of(folder: Path) -> list[Path]:
 
 
 def _check_names(files: list[Path]) -> None:
-    if not files:
-        raise InputError("no images there", expected=f"files ending in {', '.join(SUFFIXES)}")
     seen: dict[str, Path] = {}
     for file in files:
         if file.stem in seen:

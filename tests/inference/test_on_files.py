@@ -66,6 +66,17 @@ def test_an_unreadable_image_is_named(finished: RunFolder, tmp_path: Path) -> No
         predict_files(finished.path, [tmp_path / "bad.png"], tmp_path / "out")
 
 
+def test_unreadable_images_cost_no_other_its_results(
+    finished: RunFolder, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (image.parent / "a_bad.png").write_text("no image")
+    Image.new("I;16", (40, 40)).save(image.parent / "z_deep.png")
+    with pytest.raises(InputError, match=r"2 of 3 images have no results(.|\n)*a_bad\.png(.|\n)*z_deep\.png"):
+        predict_files(finished.path, [image.parent], tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").glob("*_mask.png")} == {"tile_mask.png"}
+    assert "1 image -> " in capsys.readouterr().out
+
+
 def test_two_results_of_one_name_are_refused(finished: RunFolder, image: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="same name"):
         predict_files(finished.path, [image, image.parent], tmp_path / "out")
@@ -73,8 +84,10 @@ def test_two_results_of_one_name_are_refused(finished: RunFolder, image: Path, t
 
 def test_an_empty_folder_is_refused(finished: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no images"):
+    with pytest.raises(InputError, match="empty: no images there"):
         predict_files(finished.path, [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(UsageError, match="no images are given"):
+        predict_files(finished.path, [], tmp_path / "out")
 
 
 def test_a_folder_that_may_not_be_read_is_named(
