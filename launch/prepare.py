@@ -1,11 +1,15 @@
 """Prepare datasets: python launch/prepare.py glas kumar --manual-dir DOWNLOADS --data-dir DATA
 
 Built in: glas, crag, kumar, cpm17, tnbc (official files, see docs/datasets.md), synthetic_{glands,nuclei,tissue}_{a,b}.
-Your own images: python launch/prepare.py folder --name mylab --source DIR --task glands --data-dir DATA
-Several classes: … folder … --masks classes --classes gland=1 vessel=2
+
+Your own images, which lie in DIR/images, with masks of the same names in DIR/masks:
+    python launch/prepare.py folder --name mylab --source DIR --task glands --data-dir DATA
+
+With several classes:
+    python launch/prepare.py folder ... --masks classes --classes gland=1 vessel=2
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +47,8 @@ class Flags:
         source: folder only: holds images/ and masks/ with the same file names; or a .zip of it.
         task: folder only: what is annotated, such as glands or nuclei.
         table: folder only: CSV with columns image, mask, split, patient.
-        masks: folder only: binary, one value per object, or one value per class; auto looks at the files.
+        masks: folder only: binary (foreground against 0), instances (a number per object) or classes (a value per
+            class); auto looks at the files and takes them as binary or instances.
         classes: folder only: NAME=VALUE of each class; otherwise classes.json or classes.csv in the source is read.
     """
 
@@ -68,8 +73,30 @@ def main() -> None:
             describe(name)  # a misspelt name is said before hours of work on the others
     if not flags.datasets:
         raise UsageError("no dataset is named", remedy="python launch/prepare.py --help")
+    _check_options(flags)
     for name in flags.datasets:
         _prepare(_own_name(flags) if name == FOLDER else name, name == FOLDER, flags, data_dir)
+
+
+def _check_options(flags: Flags) -> None:
+    """Options of the one kind of dataset say nothing of the other, and would be passed over without a word."""
+    of_folder = ("name", "source", "task", "table", "masks", "classes")
+    of_official = ("manual_dir", "allow_incomplete")
+    for names, used, kind in (
+        (of_folder, FOLDER in flags.datasets, "the word folder in place of a dataset's name"),
+        (of_official, set(flags.datasets) != {FOLDER}, "names of built-in datasets"),
+    ):
+        given = [
+            each.name for each in fields(flags) if each.name in names and getattr(flags, each.name) != each.default
+        ]
+        if given and not used:
+            options = " ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(
+                "options of another kind of dataset",
+                found=options,
+                expected=kind,
+                remedy="python launch/prepare.py --help",
+            )
 
 
 def _own_name(flags: Flags) -> str:

@@ -5,6 +5,7 @@ one alone. `--recipe.*` options change model and training, for instance --recipe
 
 On several hosts, one process each, of which the first writes the folder of the run:
     srun python launch/train.py --distributed --dataset glas ...
+
 or, without a scheduler, on each host:
     python launch/train.py --distributed --coordinator HOST0:1234 --processes 2 --process-id 0 --dataset glas ...
 """
@@ -35,7 +36,7 @@ class Flags:
         fraction: part of the training images, above 0, at most 1.
         repeat: number of the repeat; decides split, decoder initialisation and crops.
         test: datasets to score the run on; the training dataset where none is given.
-        out: study folder.
+        out: folder whose runs/<run id> becomes the run; that of a study will do.
         data_dir: prepared datasets (else JAXSEG_DATA, else ./data).
         weights_dir: converted weights (else JAXSEG_WEIGHTS, else ./weights).
         devices: accelerators to share each batch over; all of them where not given.

@@ -81,6 +81,8 @@ def test_archive_of_several_classes_and_what_it_shares_with_another_dataset(
         (("glas",), 3, "Register at"),
         (("glas", "--manual-dir", "/nowhere"), 3, "/nowhere"),
         (("glas", "--colour", "red"), 2, "--colour"),
+        (("glas", "--name", "x", "--masks", "binary"), 2, "--name --masks"),
+        (("folder", "--name", "x", "--source", ".", "--task", "t", "--allow-incomplete"), 2, "--allow-incomplete"),
         (("folder", "--name", "x", "--source", ".", "--task", "t", "--classes", "gland"), 2, "NAME=VALUE"),
         (("folder", "--name", "x", "--source", ".", "--task", "t", "--classes", "gland=1"), 2, "--masks classes"),
     ],
