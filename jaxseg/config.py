@@ -153,7 +153,7 @@ class Recipe:
         _series(self, int, "budgets")
         coerce_numbers(self, float, "learning_rate", "validation_share")
         require(self.crop > 0 and self.crop % 32 == 0, "crop", self.crop, "a positive multiple of 32 pixels")
-        require(0 < self.stride <= self.crop, "stride", self.stride, "1 … crop")
+        require(0 < self.stride <= self.crop, "stride", self.stride, f"1 … {self.crop}, the crop")
         require(self.batch >= 1, "batch", self.batch, "at least 1")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
         ascending = all(a < b for a, b in zip(self.budgets, self.budgets[1:], strict=False))

@@ -40,8 +40,8 @@ def main() -> None:
     for finding in findings:
         line = f"{'OK' if finding.well else '!!'}  {finding.what:<{width}}  {finding.found}"
         console.print(line, style=None if finding.well else "bold red", highlight=False, markup=False, soft_wrap=True)
-        if not finding.well:
-            console.print(f"    {'':<{width}}  {finding.remedy}", highlight=False, markup=False, soft_wrap=True)
+        if finding.to_do:
+            console.print(f"    {'':<{width}}  {finding.to_do}", highlight=False, markup=False, soft_wrap=True)
     bad = [finding.what for finding in findings if not finding.well]
     if bad:
         raise InputError(f"not ready: {', '.join(bad)}", remedy="see the lines marked !!")

@@ -29,7 +29,11 @@ LEAST_DISK = 5e9
 PATIENCE = 120  # seconds for JAX to find its devices
 COMPILING = 600  # seconds for a small training step, which GPUs try many kernels for
 
-DEVICES = "import jax; print([f'{d.platform} {d.device_kind}' for d in jax.devices()])"
+DEVICES = """
+import collections, jax
+kinds = collections.Counter(device.device_kind for device in jax.devices())
+print(", ".join(f"{number} {kind}" for kind, number in kinds.items()))
+"""
 TRIAL = "from jaxseg.execution.trial import trial; print(trial())"
 DIGEST = """
 import json, sys, pathlib
@@ -48,12 +52,23 @@ for name in sys.argv[2:]:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's table; `remedy` is set where `well` is false, or where something may be missing."""
+    """One line of the doctor's table.
+
+    Attributes:
+        remedy: what to do where it is not well.
+        advice: what to do where it is well enough to work, yet worth a look.
+    """
 
     what: str
     well: bool
     found: str
     remedy: str = ""
+    advice: str = ""
+
+    @property
+    def to_do(self) -> str:
+        """What the reader is told to do; empty where there is nothing."""
+        return self.advice if self.well else self.remedy
 
 
 def examine(locations: Locations, out: Path, constraints: Path | None) -> list[Finding]:
@@ -97,8 +112,8 @@ def _packages(constraints: Path | None) -> Iterator[Finding]:
             others.append(f"{name} {version} (tested: {tested[name]})")
     found = "; ".join(others) or ("as tested" if tested else "no constraints.txt at hand to compare with")
     # other versions may be needed (newer GPUs need a newer JAX), so they are told but are no fault
-    remedy = "pip install -c constraints.txt -e . gives the tested versions" if others else ""
-    yield Finding("packages", True, found, remedy)
+    advice = "pip install -c constraints.txt -e . gives the tested versions" if others else ""
+    yield Finding("packages", True, found, advice=advice)
 
 
 def _asked_for() -> list[str]:
@@ -166,10 +181,10 @@ def _datasets(data_dir: Path) -> Iterator[Finding]:
     for first, second in itertools.combinations(cards, 2):
         line = shared(first, second)
         if line is not None:
-            remedy = (
+            advice = (
                 "do not test models on the one that were trained on the other, or remove the copies and prepare anew"
             )
-            yield Finding(f"datasets {first.name}, {second.name}", True, line, remedy)
+            yield Finding(f"datasets {first.name}, {second.name}", True, line, advice=advice)
 
 
 def _prepared(name: str, data_dir: Path) -> Iterator[Finding]:
@@ -185,7 +200,8 @@ def _prepared(name: str, data_dir: Path) -> Iterator[Finding]:
     counts = " + ".join(str(len(card.rows(split))) for split in ("train", "test"))
     yield Finding(f"dataset {name}", True, f"{counts} images, {card.task}{_measures(card)}")
     for warning in card.warnings:
-        yield Finding(f"dataset {name}", True, warning, "look at them: python launch/prepare.py NAME --preview")
+        advice = "look at them; the command that prepared the dataset draws images with --preview"
+        yield Finding(f"dataset {name}", True, warning, advice=advice)
 
 
 def _measures(card: Card) -> str:
@@ -201,8 +217,8 @@ def _weights(weights_dir: Path) -> Iterator[Finding]:
     """Receipts, and the digests of the arrays."""
     names = [path.name for path in sorted(weights_dir.glob("*")) if path.is_dir() and NAME.fullmatch(path.name)]
     if not names:
-        remedy = f"python -m weights_convert convert FILE --source NAME --out {weights_dir}"
-        yield Finding("weights", True, f"none in {weights_dir}; random ones need no file", remedy)
+        advice = f"python -m weights_convert convert FILE --source NAME --out {weights_dir}"
+        yield Finding("weights", True, f"none in {weights_dir}; random ones need no file", advice=advice)
         return
     good = []
     for name in names:

@@ -128,8 +128,8 @@ def _remember(file: Path, value: dict[str, Any]) -> None:
         raise kind(
             "is the record of another pretraining",
             file=file,
-            found={key: value[key] for key in changed},
-            expected={key: former.get(key) for key in changed},
+            found=", ".join(f"{key} {former.get(key)}" for key in changed),
+            expected=", ".join(f"{key} {value[key]}" for key in changed) + ", as asked for",
             remedy=remedy,
         )
 

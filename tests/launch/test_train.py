@@ -98,6 +98,15 @@ def test_processes_that_would_be_refused_do_not_wait_for_each_other(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_stride_beyond_the_crop_is_told_with_the_crop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), "--dataset", "nothing", "--recipe.crop", "64"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert "stride\n  found:    128\n  expected: 1 … 64, the crop" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("coordinator", ["localhost", "localhost:", ":1234", "localhost:http"])
 def test_a_coordinator_needs_a_port(
     coordinator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

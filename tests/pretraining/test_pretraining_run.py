@@ -140,7 +140,7 @@ def test_a_transfer_that_nobody_asked_for_stops_the_loop(finished: Job, tmp_path
 
 
 def test_other_settings_or_images_under_the_same_name_are_refused(finished: Job, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="crop"):
+    with pytest.raises(UsageError, match=r"found: +crop 32\n +expected: crop 64, as asked for"):
         run_pretraining(job(finished.images, finished.weights_dir, crop=64))
     fewer = tmp_path / "tiles"
     shutil.copytree(finished.images, fewer)
