@@ -35,8 +35,9 @@ OVERLAYS = (
 )
 
 
-def learning_reading(match: str) -> str:
+def learning_reading(match: str, classes: int) -> str:
     """How to read the learning curves; says so where what lies further right was also trained for more steps."""
+    dotted = " The dotted line is the score of calling every pixel foreground." if classes == 1 else ""
     steps = {
         "epochs": "asks for more images, or for more training steps: with equal epochs the two grow together",
         "steps": "asks for more images",
@@ -45,8 +46,7 @@ def learning_reading(match: str) -> str:
         "Each line is one initial weights, further right means more training images; the band is one "
         "standard deviation over repeats to either side. Whether the bands of two lines overlap says little "
         "of their difference: weights are compared repeat by repeat and image by image, so take the paired "
-        f"comparisons for that. A line that still rises at the right end {steps[match]}. The dotted "
-        "line is the score of calling every pixel foreground."
+        f"comparisons for that. A line that still rises at the right end {steps[match]}.{dotted}"
     )
 
 

@@ -28,7 +28,8 @@ def draw_scores(findings: Findings, folder: Path) -> list[Picture]:
             "tests", "paired_differences", forest.paired_differences(study, findings.comparisons), captions.FOREST
         )
     curves = learning_curves(study, findings.final, images_per_fraction(findings.results))
-    pictures.add("curves", "learning_curves", curves, captions.learning_reading(study.match))
+    reading = captions.learning_reading(study.match, study.recipe.model.classes)
+    pictures.add("curves", "learning_curves", curves, reading)
     if len(study.recipe.budgets) > 1:
         pictures.add("curves", "budget_curves", budget_curves(study, findings.budgets), captions.BUDGET)
     largest = percent(study.fractions[-1])

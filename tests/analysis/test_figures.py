@@ -6,6 +6,7 @@ import pytest
 from fabricated_study import STUDY, FakeModel, fabricate, fake_images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from jaxseg.analysis.captions import learning_reading
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.examples import examples_of
 from jaxseg.analysis.feature_vectors import LAYERS
@@ -103,6 +104,18 @@ def test_no_text_lies_on_another_or_leaves_the_page(made, name, request):
             made.results.study.datasets
         )
         assert rotated or not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), f"{one!r} lies on {other!r}"
+
+
+@pytest.mark.parametrize(("classes", "told"), [(1, True), (3, False)])
+def test_everything_foreground_is_drawn_beside_scores_of_its_kind_alone(findings, classes, told):
+    study = findings.results.study
+    recipe = dataclasses.replace(study.recipe, model=dataclasses.replace(study.recipe.model, classes=classes))
+    study = dataclasses.replace(study, recipe=recipe)
+    for figure in (learning_curves(study, findings.final, {}), budget_curves(study, findings.budgets)):
+        assert ("everything foreground" in [text for text, _ in texts(figure)]) == told
+        dotted = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == ":"]
+        assert bool(dotted) == told
+    assert ("dotted line" in learning_reading("epochs", classes)) == told
 
 
 @pytest.mark.parametrize("name", ["learning", "domain"])

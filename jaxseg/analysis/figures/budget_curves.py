@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from jaxseg.analysis.figures import all_foreground
 from jaxseg.analysis.figures.style import (
-    GREY,
     broken,
     drawing,
     key_of,
@@ -38,8 +37,7 @@ def budget_curves(study: Study, budgets: pd.DataFrame) -> Figure:
                     sd = np.nan_to_num(line["dice_sd"].to_numpy())
                     axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
                     axis.plot(x, mean, **look.line())
-                for answer in here["all_foreground_dice"].unique():
-                    axis.axhline(answer, color=GREY, linestyle=":")
+                all_foreground.draw(axis, study, here)
                 epochs = study.recipe_at(fraction).budgets
                 if epochs[-1] >= LOG_FROM * epochs[0]:
                     axis.set_xscale("log")
@@ -47,8 +45,7 @@ def budget_curves(study: Study, budgets: pd.DataFrame) -> Figure:
                 axis.set_xticks(_spread(epochs), [f"{epoch:g}" for epoch in _spread(epochs)])
                 axis.set_title(broken(f"{dataset}, {percent(fraction)}", 2.3, 9), fontsize=9)
         label_panels(axes, "epochs", "Dice")
-        baseline = Line2D([], [], color=GREY, linestyle=":", label="everything foreground")
-        legend_below(figure, [*key_of(styles), baseline])
+        legend_below(figure, [*key_of(styles), *all_foreground.key(study)])
     return figure
 
 

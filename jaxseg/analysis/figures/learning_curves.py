@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from jaxseg.analysis.figures import all_foreground
 from jaxseg.analysis.figures.style import (
-    GREY,
     LETTER,
     Look,
     broken,
@@ -40,7 +39,9 @@ def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str
         axes = panels(figure, rows, columns, sharey=True)
         for axis, dataset in zip(axes.flat, study.datasets, strict=False):
             own = final[(final["trained_on"] == dataset) & (final["tested_on"] == dataset)]
-            _panel(axis, own[own["subset"] == "all"], styles)
+            own = own[own["subset"] == "all"]
+            _panel(axis, own, styles)
+            all_foreground.draw(axis, study, own)
             axis.set_title(broken(dataset, PANEL, 10))
             labels = [_tick(dataset, f, images) for f in study.fractions]
             axis.set_xticks(study.fractions, _thinned(study.fractions, labels))
@@ -48,8 +49,7 @@ def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str
         for axis in axes.flat[len(study.datasets) :]:
             axis.set_visible(False)
         label_panels(axes, "training images used", "Dice (mean per test image)")
-        baseline = Line2D([], [], color=GREY, linestyle=":", label="everything foreground")
-        legend_below(figure, [*key_of(styles), baseline])
+        legend_below(figure, [*key_of(styles), *all_foreground.key(study)])
     return figure
 
 
@@ -62,8 +62,6 @@ def _panel(axis: Axes, own: pd.DataFrame, styles: dict[str, Look]) -> None:
         axis.plot(x, mean, **look.line())
         if len(x) == 1:
             axis.errorbar(x, mean, sd, color=look.colour, capsize=3)
-    for answer in own["all_foreground_dice"].unique():
-        axis.axhline(answer, color=GREY, linestyle=":")
 
 
 def _limits(fractions: tuple[float, ...]) -> tuple[float, float]:
