@@ -32,4 +32,5 @@ def describe(source: Source) -> list[str]:
 
 
 def _numbers(values: Statistics) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
+    """As published, so that they may be copied from here."""
+    return " ".join(map(str, values))

@@ -53,7 +53,8 @@ def test_list_names_every_source_with_its_terms(capsys: pytest.CaptureFixture[st
     main(["list"])
     said = "".join(part.strip() for part in capsys.readouterr().out.replace("│", "\n").splitlines())
     for source in SOURCES:
-        for text in (source.name, source.licence, source.files[0], source.address):
+        statistics = " ".join(map(str, source.mean))
+        for text in (source.name, source.licence, source.files[0], source.address, statistics):
             assert text.replace(" ", "") in said.replace(" ", "")
 
 
