@@ -19,7 +19,8 @@ FOREST = (
     "How much better (right) or worse (left) than the reference, in Dice points. Thin line: 95 % "
     "interval, thick line: 90 % interval. Within the grey band the difference is less than one point: a"
     " thick line that lies wholly inside it means equivalent (before Holm's correction; with three patients at "
-    "least). A thin line that crosses the zero line leaves open which of the two is better."
+    "least). A thin line that crosses the zero line leaves open which of the two is better; one that does not is no "
+    "proof yet where several weights are compared, or each was trained once."
 )
 TRAINING = (
     "One thin line per run: validation loss solid, training loss dotted. A validation loss that still "

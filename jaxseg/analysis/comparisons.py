@@ -21,13 +21,8 @@ from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, Matrix, difference
-from jaxseg.analysis.resampling import (
-    equivalence_p,
-    interval,
-    least_p,
-    resampled_difference,
-    sign_flip_p,
-)
+from jaxseg.analysis.intervals import Spread, equivalence_p, interval, p_value
+from jaxseg.analysis.sign_flips import least_p, sign_flip_p
 from jaxseg.config import Study
 from jaxseg.seeds import generator
 
@@ -45,11 +40,12 @@ class Comparison:
 
     Attributes:
         repeats, images, patients: how many pairs of trainings, test images and patients.
-        low, high: 95 % hierarchical bootstrap interval; low_90, high_90: the one that equivalence is read from. NaN
+        low, high: 95 % interval over repeats and patients; low_90, high_90: the one that equivalence is read from. NaN
             with one repeat and one patient.
+        p: that new trainings on new patients show no difference; NaN with one repeat or one patient.
         p_sign_flip: over patients (images where patients are unknown), of differences averaged over repeats.
         p_t, t: paired t-test over repeats; NaN with one repeat or without any spread.
-        p_equivalence: two one-sided tests against ±MARGIN by the bootstrap; NaN below LEAST_PATIENTS patients;
+        p_equivalence: two one-sided tests against ±MARGIN, otherwise as `p`; NaN below LEAST_PATIENTS patients;
             p_equivalence_t: over repeats, paired t.
         *_holm: corrected within the family.
         least_p_sign_flip: the least p that this many patients can give; least_p_repeats: the least
@@ -70,6 +66,8 @@ class Comparison:
     high: float = np.nan
     low_90: float = np.nan
     high_90: float = np.nan
+    p: float = np.nan
+    p_holm: float = np.nan
     p_sign_flip: float = np.nan
     p_sign_flip_holm: float = np.nan
     least_p_sign_flip: float = np.nan
@@ -130,8 +128,8 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
     if paired is None:
         return plan
     names = (plan.trained_on, plan.fraction, plan.weights, plan.against)
-    means = resampled_difference(*plan.conditions, paired)
-    wide, narrow = interval(means), interval(means, 1 - 2 * LEVEL)
+    spread = Spread.of(paired)
+    wide, narrow = interval(spread), interval(spread, 1 - 2 * LEVEL)
     flips = generator("sign flip", *names)
     patients = int(paired.patients.max()) + 1
     t, p_t, p_equivalence_t = over_repeats(paired)
@@ -145,12 +143,13 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
         high=wide.high,
         low_90=narrow.low,
         high_90=narrow.high,
+        p=p_value(spread),
         p_sign_flip=sign_flip_p(paired.of_images, paired.patients, flips),
         least_p_sign_flip=least_p(patients),
         t=t,
         p_t=p_t,
         least_p_repeats=least_p(len(paired.repeats)),
-        p_equivalence=equivalence_p(means, MARGIN) if patients >= LEAST_PATIENTS else np.nan,
+        p_equivalence=equivalence_p(spread, MARGIN) if patients >= LEAST_PATIENTS else np.nan,
         p_equivalence_t=p_equivalence_t,
         note=_note(len(paired.repeats), patients),
     )
@@ -176,7 +175,7 @@ def _note(repeats: int, patients: int) -> str:
         notes.append("one patient or image: the interval holds for it only")
     if repeats == 1:
         only = "" if patients == 1 else "the interval holds for these two trainings only, "
-        notes.append(f"one repeat: {only}no test over repeats")
+        notes.append(f"one repeat: {only}no test over repeats and no verdict, as trainings differ by luck too")
     if repeats == 2:
         notes.append("two repeats: t has one degree of freedom, p < .05 needs |t| > 12.7")
     if 1 < repeats < 6:
@@ -193,7 +192,7 @@ def _note(repeats: int, patients: int) -> str:
 def _correct(rows: list[Comparison]) -> list[Comparison]:
     """Add Holm's corrections; a comparison without a p keeps none but counts in the number of tests."""
     corrected: dict[str, Any] = {}
-    for name in ("p_sign_flip", "p_t", "p_equivalence"):
+    for name in ("p", "p_sign_flip", "p_t", "p_equivalence"):
         raw = np.array([getattr(row, name) for row in rows], dtype=np.float64)
         holm = holm_corrected(np.where(np.isnan(raw), 1.0, raw))
         corrected[f"{name}_holm"] = np.where(np.isnan(raw), np.nan, holm).tolist()
@@ -219,11 +218,12 @@ def _judge(row: Comparison) -> Comparison:
 
 
 def verdict(row: Comparison) -> Verdict:
-    """Equivalent: the difference is surely less than one Dice point, whatever its sign. Better, worse: the interval
-    leaves out 0 and the corrected sign-flip test agrees. Otherwise: cannot tell.
+    """Equivalent: the difference is surely less than one Dice point, whatever its sign. Better, worse: new trainings
+    on new patients would differ too, and the sign-flip test over patients agrees, both corrected; the interval then
+    leaves out 0. Otherwise, and always from one training each: cannot tell.
     """
     if row.p_equivalence_holm < LEVEL:
         return "equivalent"
-    if row.p_sign_flip_holm < LEVEL and (row.low > 0 or row.high < 0):
+    if row.p_holm < LEVEL and row.p_sign_flip_holm < LEVEL:
         return "better" if row.difference > 0 else "worse"
     return "cannot tell"

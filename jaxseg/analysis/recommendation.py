@@ -8,7 +8,7 @@ import pandas as pd
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
 from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, final_budget
-from jaxseg.analysis.resampling import Interval, interval, resampled_difference
+from jaxseg.analysis.intervals import Spread, interval
 from jaxseg.config import Study
 
 
@@ -16,18 +16,31 @@ from jaxseg.config import Study
 class Gain:
     """Mean Dice won by a change, with its 95 % interval; NaN where the study cannot say.
 
-    `patients`: of how many test patients (images where patients are unknown).
+    `repeats`, `patients`: of how many trainings, and test patients (images where patients are unknown).
     """
 
     value: float = np.nan
     low: float = np.nan
     high: float = np.nan
+    repeats: int = 0
     patients: int = 0
+
+    @classmethod
+    def of(cls, won: Cell | None) -> "Gain":
+        if won is None:
+            return cls()
+        bounds = interval(Spread.of(won), limits=(-2.0, 2.0))  # of gains set against each other, too
+        return cls(won.mean, *bounds, len(won.repeats), int(won.patients.max()) + 1)
+
+    @property
+    def shown(self) -> bool:
+        """True where the interval lies above 0 and rests on several trainings and enough patients."""
+        return self.low > 0 and self.repeats > 1 and self.patients >= LEAST_PATIENTS
 
     @property
     def sure(self) -> bool:
-        """True where the interval lies above 0, rests on enough patients, and the gain is worth a Dice point."""
-        return self.low > 0 and self.value >= MARGIN and self.patients >= LEAST_PATIENTS
+        """True where the gain is shown and worth a Dice point."""
+        return self.shown and self.value >= MARGIN
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,10 @@ class Recommendation:
         tie: "equivalent" where all of these are within one Dice point, else "cannot tell"; empty without a tie.
         over_runner_up: the leader against the next one; over_reference: against the study's reference.
         choice: what choosing the weights is worth: the leader against the reference, or where it is the reference
-            itself, against the worst.
+            itself, against the worst; chosen_over: which of them that is.
         from_fraction, to_fraction, more_images: going on to the next larger fraction with the same weights (at the
             largest: the last step up to it); from_dice: the mean Dice at the smaller one.
+        images_over_choice: by how much `more_images` exceeds `choice`; longer_over_choice: likewise `longer`.
         all_foreground: Dice of calling every pixel foreground on the own test images; NaN where the study cannot say.
         from_budget, to_budget, longer: what the last extension of training gave.
         missing: weights without a finished run here.
@@ -61,26 +75,32 @@ class Recommendation:
     over_runner_up: Gain = Gain()
     over_reference: Gain = Gain()
     choice: Gain = Gain()
+    chosen_over: str = ""
     from_fraction: float = np.nan
     to_fraction: float = np.nan
     more_images: Gain = Gain()
+    images_over_choice: Gain = Gain()
     from_dice: float = np.nan
     all_foreground: float = np.nan
     from_budget: float = np.nan
     to_budget: float = np.nan
     longer: Gain = Gain()
+    longer_over_choice: Gain = Gain()
     missing: tuple[str, ...] = ()
 
     @property
     def helps_more(self) -> str:
-        """The larger of the gains that are sure and exceed the choice of weights; none where that is not measured.
+        """The larger of the gains that are sure and surely exceed the choice of weights; none where that is not shown.
 
         More images are no answer where the models of fewer had learned nothing yet: any step up looks large there.
         """
-        options = {"more images": self.more_images, "longer training": self.longer}
+        options = {
+            "more images": (self.more_images, self.images_over_choice),
+            "longer training": (self.longer, self.longer_over_choice),
+        }
         if self.from_dice <= self.all_foreground:
             del options["more images"]
-        sure = {name: g.value for name, g in options.items() if g.sure and g.value > self.choice.value}
+        sure = {name: gain.value for name, (gain, over) in options.items() if gain.sure and over.shown}
         return max(sure, key=lambda name: sure[name]) if sure else "nothing shown"
 
 
@@ -119,7 +139,7 @@ def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, empty: Recommend
     verdicts = {other.weights: verdict_of(here, ranked[0].weights, other.weights) for other in ranked[1:]}
     if not ranked or "worse" in verdicts.values():
         return replace(unanswered, answer="unfinished")
-    over = {other.weights: _gain(shared, ranked[0], other) for other in ranked[1:]}
+    over = {other.weights: Gain.of(_won(shared, ranked[0], other)) for other in ranked[1:]}
     led = replace(unanswered, leader=ranked[0].weights, dice=shared[ranked[0]].mean)
     return _with_steps(study, cells, _against_others(led, verdicts, over, study.weights[0]))
 
@@ -129,6 +149,7 @@ def _against_others(
 ) -> Recommendation:
     """The answer from verdicts and gains of the leader against the others, which stand best first."""
     others, over_reference = list(over), over.get(reference, Gain())
+    chosen_over = others[-1] if others and led.leader == reference else reference if reference in over else ""
     tied = tuple(other for other in others if verdicts[other] != "better")
     return replace(
         led,
@@ -138,7 +159,8 @@ def _against_others(
         runner_up=others[0] if others else "",
         over_runner_up=over[others[0]] if others else Gain(),
         over_reference=over_reference,
-        choice=over[others[-1]] if others and led.leader == reference else over_reference,
+        choice=over.get(chosen_over, Gain()),
+        chosen_over=chosen_over,
     )
 
 
@@ -146,15 +168,20 @@ def _with_steps(study: Study, cells: Cells, item: Recommendation) -> Recommendat
     """Adds what more images and longer training gave from the leader's weights."""
     lower, upper, images, dice = _more_images(study, cells, item.trained_on, item.leader, item.fraction)
     before, after, longer = _longer(study, cells, item.trained_on, item.leader, item.fraction)
+    budget = final_budget(study, item.fraction)
+    leader = Condition(item.trained_on, item.leader, item.fraction, budget, item.trained_on)
+    choice = _won(cells, leader, leader._replace(weights=item.chosen_over))
     return replace(
         item,
         from_fraction=lower,
         to_fraction=upper,
-        more_images=images,
+        more_images=Gain.of(images),
+        images_over_choice=Gain.of(_over(images, choice)),
         from_dice=dice,
         from_budget=before,
         to_budget=after,
-        longer=longer,
+        longer=Gain.of(longer),
+        longer_over_choice=Gain.of(_over(longer, choice)),
     )
 
 
@@ -175,33 +202,34 @@ def verdict_of(pairs: pd.DataFrame, one: str, other: str) -> str:
     return "no data"
 
 
-def _gain(cells: Cells, better: Condition, worse: Condition) -> Gain:
-    one, other = cells.get(better), cells.get(worse)
-    paired: Cell | None = None if one is None or other is None else difference(one, other)
-    if paired is None:
-        return Gain()
-    bounds: Interval = interval(resampled_difference(better, worse, paired))
-    return Gain(paired.mean, *bounds, int(paired.patients.max()) + 1)
+def _won(cells: Cells, better: Condition, worse: Condition) -> Cell | None:
+    return _over(cells.get(better), cells.get(worse))
+
+
+def _over(one: Cell | None, other: Cell | None) -> Cell | None:
+    return None if one is None or other is None else difference(one, other)
 
 
 def _more_images(
     study: Study, cells: Cells, dataset: str, weights: str, fraction: float
-) -> tuple[float, float, Gain, float]:
+) -> tuple[float, float, Cell | None, float]:
     """(from fraction, to fraction, gain, mean Dice at the smaller one)."""
     if len(study.fractions) == 1:
-        return np.nan, np.nan, Gain(), np.nan
+        return np.nan, np.nan, None, np.nan
     at = min(study.fractions.index(fraction), len(study.fractions) - 2)
     lower, upper = study.fractions[at], study.fractions[at + 1]
     few, many = (Condition(dataset, weights, f, final_budget(study, f), dataset) for f in (lower, upper))
-    return lower, upper, _gain(cells, many, few), cells[few].mean if few in cells else np.nan
+    return lower, upper, _won(cells, many, few), cells[few].mean if few in cells else np.nan
 
 
-def _longer(study: Study, cells: Cells, dataset: str, weights: str, fraction: float) -> tuple[float, float, Gain]:
+def _longer(
+    study: Study, cells: Cells, dataset: str, weights: str, fraction: float
+) -> tuple[float, float, Cell | None]:
     epochs = study.recipe_at(fraction).budgets
     if len(epochs) == 1:
-        return np.nan, np.nan, Gain()
+        return np.nan, np.nan, None
     short, long = (Condition(dataset, weights, fraction, budget, dataset) for budget in epochs[-2:])
-    return epochs[-2], epochs[-1], _gain(cells, long, short)
+    return epochs[-2], epochs[-1], _won(cells, long, short)
 
 
 def recommendation_table(recommendations: list[Recommendation]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jaxseg.analysis import comparisons, embedding, provenance, sentences
 from jaxseg.analysis.feature_vectors import LAYERS, PATCHES
 from jaxseg.analysis.findings import Findings
-from jaxseg.analysis.resampling import RESAMPLES, least_p
+from jaxseg.analysis.sign_flips import least_p
 from jaxseg.analysis.similarity import similarity_summary
 from jaxseg.analysis.summary import at_final_budget
 
@@ -72,9 +72,9 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         strangers=findings.results.strangers,
         least_p=least_p(study.repeats),
         planned=len(comparisons.planned_pairs(study, "reference")),
+        families=len(study.datasets) * len(study.fractions),
         margin=100 * comparisons.MARGIN,
         least_patients=comparisons.LEAST_PATIENTS,
-        resamples=RESAMPLES,
     )
 
 

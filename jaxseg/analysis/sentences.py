@@ -27,7 +27,10 @@ def what_intervals_cover(units: Iterable[tuple[int, int]]) -> str:
     """What the intervals of a table of scores hold for, from (repeats, test patients) of its rows."""
     kinds = {(repeats > 1, patients > 1) for repeats, patients in units}
     words = {
-        (True, True): "The interval covers new patients (or images) and new trainings together.",
+        (
+            True,
+            True,
+        ): "The interval covers new patients (or images), and new trainings on the same pool of training images.",
         (False, True): "With one repeat the interval covers new patients (or images), for these trainings only.",
         (True, False): "With one test patient (or image) the interval covers new trainings, for this patient only.",
         (False, False): "One repeat on one test patient (or image) shows no spread, so there is no interval.",
@@ -86,5 +89,7 @@ def what_helps(item: Recommendation, match: str) -> list[str]:
         lines.append(f"Longer training, {step}: {points(item.longer)}.")
     if item.helps_more != "nothing shown":
         what = more if item.helps_more == "more images" else item.helps_more
-        lines.append(f"{what.capitalize()} gave more here than the choice of weights.")
+        lines.append(
+            f"{what.capitalize()} gave more here than the choice of weights, {item.leader} over {item.chosen_over}."
+        )
     return lines

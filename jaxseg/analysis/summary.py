@@ -5,10 +5,9 @@ import pandas as pd
 
 from jaxseg.analysis.cells import CONDITION, Cells, Condition
 from jaxseg.analysis.comparisons import final_budget
-from jaxseg.analysis.resampling import interval, resampled_means
+from jaxseg.analysis.intervals import Spread, interval
 from jaxseg.config import Study
 from jaxseg.evaluation.metrics import dice, jaccard
-from jaxseg.seeds import generator
 
 METRICS = ("dice", "jaccard", "pooled_dice", "pooled_jaccard")
 
@@ -36,8 +35,8 @@ def per_run(scores: pd.DataFrame) -> pd.DataFrame:
 def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame, classes: int = 1) -> pd.DataFrame:
     """Mean and standard deviation over repeats of every condition and subset, beside the all-foreground answer.
 
-    `*_sd` has n - 1 in the denominator and is NaN for one repeat. `low` and `high` bound the mean Dice per image (95 %
-    hierarchical bootstrap over patients and repeats; for "all" images only). `gain` is the mean Dice per image above
+    `*_sd` has n - 1 in the denominator and is NaN for one repeat. `low` and `high` bound the mean Dice per image (95 %,
+    over patients and repeats; for "all" images only). `gain` is the mean Dice per image above
     calling everything foreground; NaN with several classes, whose mean Dice is of another kind.
     """
     runs = per_run(scores)
@@ -46,7 +45,7 @@ def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame, classe
     for metric in METRICS:
         table[f"{metric}_mean"] = groups[metric].mean().to_numpy()
         table[f"{metric}_sd"] = groups[metric].std(ddof=1).to_numpy()
-    bounds = {condition: _interval(condition, cells) for condition in cells}
+    bounds = {condition: interval(Spread.of(cell), limits=(0.0, 1.0)) for condition, cell in cells.items()}
     keys = [Condition(*row) for row in table[CONDITION].itertuples(index=False, name=None)]
     whole = table["subset"] == "all"
     table["low"] = np.where(whole, [bounds[key][0] for key in keys], np.nan)
@@ -57,10 +56,6 @@ def summarise(scores: pd.DataFrame, cells: Cells, baseline: pd.DataFrame, classe
     table = table.merge(answers, on=["tested_on", "subset"], how="left", validate="many_to_one")
     table["gain"] = table["dice_mean"] - table["all_foreground_dice"] if classes == 1 else np.nan
     return table
-
-
-def _interval(condition: Condition, cells: Cells) -> tuple[float, float]:
-    return interval(resampled_means(cells[condition], generator("mean", *condition), resamples=4000))
 
 
 def at_final_budget(table: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -16,7 +16,7 @@ def test_points_have_a_true_minus_and_no_negative_zero():
 
 
 def test_what_intervals_cover_follows_from_repeats_and_patients():
-    assert what_intervals_cover([(5, 20), (3, 20)]).endswith("new patients (or images) and new trainings together.")
+    assert what_intervals_cover([(5, 20), (3, 20)]).endswith("and new trainings on the same pool of training images.")
     assert what_intervals_cover([(1, 20)]).endswith("new patients (or images), for these trainings only.")
     assert what_intervals_cover([(5, 1)]).endswith("new trainings, for this patient only.")
     assert what_intervals_cover([(1, 1)]).endswith("there is no interval.")
@@ -55,10 +55,11 @@ def test_models_that_have_learned_nothing_are_told():
     ("match", "more"), [("steps", "More images"), ("epochs", "More images and thus more training steps")]
 )
 def test_what_helps_says_which_step_was_measured_and_what_took_more_steps_too(match, more):
-    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 20)}
-    gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **step)
+    step = {"from_fraction": 0.1, "to_fraction": 1.0, "more_images": Gain(0.1, 0.05, 0.15, 5, 20)}
+    over = {"images_over_choice": Gain(0.079, 0.02, 0.13, 5, 20), "chosen_over": "y"}
+    gained = dataclasses.replace(BASE, choice=Gain(0.021, 0.004, 0.039), **over, **step)
     assert what_helps(gained, match) == [
         f"{more}, from 10 % to 100 % of the images: +10.0 points [5.0, 15.0].",
-        f"{more} gave more here than the choice of weights.",
+        f"{more} gave more here than the choice of weights, x over y.",
     ]
     assert "the last step up to here" in what_helps(dataclasses.replace(gained, fraction=1.0), match)[0]
