@@ -4,7 +4,7 @@ The plan follows from study.json, not from scores. For every dataset and fractio
 the dataset's own test images, mean Dice per image is compared in two families:
 
 - "reference": every weights against the study's first weights;
-- "all pairs": every two weights, for the recommendation.
+- "all pairs": every two weights, for the recommendation, which names weights that beat each other one.
 
 Holm's correction runs within one family of one dataset and fraction, over the planned number of comparisons: those
 that cannot be made because runs are missing count as p = 1.
@@ -28,7 +28,7 @@ from jaxseg.seeds import generator
 
 LEVEL = 0.05
 MARGIN = 0.01  # one Dice point
-LEAST_PATIENTS = 3  # one or two do not show how patients vary: resampled, they pass for sure
+LEAST_PATIENTS = 3  # one or two do not show how patients vary
 
 Family = Literal["reference", "all pairs"]
 Verdict = Literal["better", "worse", "equivalent", "cannot tell", "no data"]
@@ -217,13 +217,17 @@ def _judge(row: Comparison) -> Comparison:
     return row if row.repeats == 0 else replace(row, verdict=verdict(row))
 
 
+def differs(p: float, p_sign_flip: float) -> bool:
+    """New trainings on new patients would differ too, and the sign-flip test over patients agrees."""
+    return p < LEVEL and p_sign_flip < LEVEL
+
+
 def verdict(row: Comparison) -> Verdict:
-    """Equivalent: the difference is surely less than one Dice point, whatever its sign. Better, worse: new trainings
-    on new patients would differ too, and the sign-flip test over patients agrees, both corrected; the interval then
-    leaves out 0. Otherwise, and always from one training each: cannot tell.
+    """Equivalent: the difference is surely less than one Dice point, whatever its sign. Better, worse: they differ,
+    after correction; the interval then leaves out 0. Otherwise, and always from one training each: cannot tell.
     """
     if row.p_equivalence_holm < LEVEL:
         return "equivalent"
-    if row.p_holm < LEVEL and row.p_sign_flip_holm < LEVEL:
+    if differs(row.p_holm, row.p_sign_flip_holm):
         return "better" if row.difference > 0 else "worse"
     return "cannot tell"

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxseg.analysis.cells import Cell, Cells, Condition, difference, on_shared_repeats
-from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, final_budget
+from jaxseg.analysis.comparisons import LEAST_PATIENTS, MARGIN, differs, final_budget
 from jaxseg.analysis.intervals import Spread, interval
 from jaxseg.config import Study
 
@@ -48,8 +49,9 @@ class Recommendation:
     """For one dataset and fraction.
 
     Attributes:
-        answer: name of the weights, or "tied"; "no data" where no run has finished; "unfinished" where the weights
-            share no repeat, or where the best over the shared repeats is worse than another over more of them.
+        answer: name of the weights, which beat each other one, or "tied"; "no data" where no run has finished;
+            "unfinished" where the weights share no repeat, or where the best over the shared repeats is worse than
+            another over more of them.
         leader: the weights with the highest mean Dice over the shared repeats; dice: that mean.
         tied_with: the other weights that the leader is not shown to beat, best first.
         tie: "equivalent" where all of these are within one Dice point, else "cannot tell"; empty without a tie.
@@ -107,7 +109,11 @@ class Recommendation:
 def recommend(
     study: Study, cells: Cells, comparisons: pd.DataFrame, all_foreground: Mapping[str, float]
 ) -> list[Recommendation]:
-    """One recommendation per dataset and fraction; verdicts come from the family "all pairs".
+    """One recommendation per dataset and fraction, from the comparisons of the family "all pairs".
+
+    Weights are named where they beat each other one, without correction: all of these tests must succeed, and of
+    weights that are alike the best seldom leads its next by so much (Gutmann & Maymin, Annals of Statistics 15, 1987).
+    Which of the others a leader is tied with follows from the corrected verdicts.
 
     Repeats differ in their training images: weights are ranked, and the leader's gains over others measured, on the
     repeats that all share.
@@ -141,6 +147,8 @@ def _recommend(study: Study, cells: Cells, pairs: pd.DataFrame, empty: Recommend
         return replace(unanswered, answer="unfinished")
     over = {other.weights: Gain.of(_won(shared, ranked[0], other)) for other in ranked[1:]}
     led = replace(unanswered, leader=ranked[0].weights, dice=shared[ranked[0]].mean)
+    if all(_beats(here, ranked[0].weights, other) for other in verdicts):
+        verdicts = dict.fromkeys(verdicts, "better")
     return _with_steps(study, cells, _against_others(led, verdicts, over, study.weights[0]))
 
 
@@ -194,12 +202,26 @@ def _tie(verdicts: list[str]) -> str:
 def verdict_of(pairs: pd.DataFrame, one: str, other: str) -> str:
     """The verdict on `one` against `other`, whichever way the pair was planned."""
     turned = {"better": "worse", "worse": "better"}
+    row, turn = _planned(pairs, one, other)
+    verdict = "no data" if row is None else str(row["verdict"])
+    return turned.get(verdict, verdict) if turn else verdict
+
+
+def _beats(pairs: pd.DataFrame, one: str, other: str) -> bool:
+    """Whether `one` is shown to be better than `other` where no other pair is asked about."""
+    row, turn = _planned(pairs, one, other)
+    if row is None or row["verdict"] == "equivalent":
+        return False
+    return bool((row["difference"] < 0) == turn and differs(row["p"], row["p_sign_flip"]))
+
+
+def _planned(pairs: pd.DataFrame, one: str, other: str) -> tuple["pd.Series[Any] | None", bool]:
+    """The comparison of the two, and whether it was planned the other way round; None where there is none."""
     for first, second, turn in ((one, other, False), (other, one, True)):
         row = pairs[(pairs["weights"] == first) & (pairs["against"] == second)]
         if len(row):
-            verdict = str(row["verdict"].iloc[0])
-            return turned.get(verdict, verdict) if turn else verdict
-    return "no data"
+            return row.iloc[0], turn
+    return None, False
 
 
 def _won(cells: Cells, better: Condition, worse: Condition) -> Cell | None:

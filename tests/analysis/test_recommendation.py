@@ -38,6 +38,23 @@ def test_equal_weights_are_tied(fabricated):
     assert found.tie == "equivalent"
 
 
+@pytest.mark.parametrize(
+    ("p", "p_sign_flip", "tied_with"),
+    [(0.04, 0.01, ()), (0.06, 0.01, ("imagenet",)), (0.04, 0.06, ("imagenet",)), (np.nan, 0.01, ("imagenet",))],
+)
+def test_the_best_is_named_if_it_beats_each_other_one_without_correction(fabricated, p, p_sign_flip, tied_with):
+    """All must succeed, so that correcting for their number would only lose power."""
+    study, cells, comparisons = fabricated
+    table = comparisons.copy()
+    close = table.eval("fraction == 0.1 and weights == 'pathology' and against == 'imagenet'")
+    table.loc[close, ["p", "p_sign_flip", "verdict"]] = p, p_sign_flip, "cannot tell"
+    found = at(recommend(study, cells, table, {}), "tissue_a", 0.1)
+    assert (found.leader, found.tied_with) == ("pathology", tied_with)
+    assert found.answer == ("tied" if tied_with else "pathology")
+    table.loc[close, "difference"] *= -1  # over more repeats than all share, the other one may be ahead
+    assert at(recommend(study, cells, table, {}), "tissue_a", 0.1).tied_with == ("imagenet",)
+
+
 def test_gains_are_those_of_the_means(fabricated):
     cells = fabricated[1]
     found = at(recommend(*fabricated, {}), "tissue_b", 0.3)
