@@ -58,8 +58,9 @@ def umap_reading(neighbours: Sequence[int]) -> str:
     return (
         f"Each point is one of {PATCHES} random patches of the test images, seen by one network; near points are "
         "seen alike. Colour: the weights that the network started from; marker: where the patch comes from. "
-        "Clouds apart by colour mean that networks still differ by their start; distances between clouds and the "
-        "shapes of clouds mean little in a UMAP, so take the table below for any claim. Globally mean-pooled "
+        "Clouds apart by colour do not mean that the start left its mark: two trainings from the same weights lie "
+        "apart as well. Distances between clouds and the shapes of clouds mean little in a UMAP either, so take the "
+        "table below for any claim. Globally mean-pooled "
         f"features, one fit per layer over all weights, n_neighbors {', '.join(map(str, neighbours))}{why}, "
         f"min_dist {embedding.MIN_DISTANCE}, cosine; first repeat, largest fraction."
     )

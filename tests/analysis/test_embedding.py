@@ -3,6 +3,7 @@ import pytest
 from scipy.spatial import distance
 
 from jaxseg.analysis import embedding
+from jaxseg.analysis.captions import umap_reading
 from jaxseg.analysis.feature_vectors import LAYERS, Patches, RunFeatures
 
 
@@ -23,6 +24,18 @@ def test_umap_parts_clusters_and_repeats_itself():
     near = distance.cdist(one, one)
     np.fill_diagonal(near, np.inf)
     assert ((near.argmin(axis=1) < 40) == (np.arange(80) < 40)).all()
+
+
+def test_the_same_features_turned_lie_apart_so_that_clouds_prove_nothing_of_the_start():
+    """Two networks that see alike but for a rotation, which CKA and Procrustes do not see, and trainings do bring."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(3, 1, (60, 8))
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    points = embedding.embed(np.concatenate([x, x @ turn]), 15, 1)
+    near = distance.cdist(points, points)
+    np.fill_diagonal(near, np.inf)
+    assert ((near.argmin(axis=1) < 60) == (np.arange(120) < 60)).all()
+    assert "do not mean that the start left its mark" in umap_reading([25])
 
 
 def test_few_points_still_embed():
