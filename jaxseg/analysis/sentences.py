@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable
 
-from jaxseg.analysis.comparisons import MARGIN
+from jaxseg.analysis.comparisons import LEVEL, MARGIN
 from jaxseg.analysis.recommendation import Gain, Recommendation
+from jaxseg.analysis.sign_flips import least_p
 
 
 def points(gain: Gain) -> str:
@@ -53,10 +54,22 @@ def answer(item: Recommendation, reference: str) -> str:
     if item.tie == "equivalent":
         text = f"Tied: {item.leader} is equivalent to {names}, within {100 * MARGIN:g} Dice point"
     else:
-        text = f"Tied: {item.leader} has the highest mean, but is not shown to beat {names}"
+        text = (
+            f"Tied: {item.leader} has the highest mean, but is not shown to beat {names}{_too_few(item.over_runner_up)}"
+        )
     if item.leader != reference:
         text += f"; against {reference}: {points(item.over_reference)}"
     return text + _missing(item) + "."
+
+
+def _too_few(gain: Gain) -> str:
+    """Where no scores whatever could have shown a difference, and an interval without 0 beside it would puzzle."""
+    if gain.repeats == 1:
+        return ", which one training of each cannot show"
+    if least_p(gain.patients) > LEVEL:
+        several = f"{gain.patients} test patients (or images)" if gain.patients > 1 else "one test patient (or image)"
+        return f", which {several} cannot show"
+    return ""
 
 
 def caution(item: Recommendation) -> str:

@@ -29,12 +29,28 @@ def test_answers():
     assert answer(BASE, "random") == "Start from x: +2.1 points [0.4, 3.9] over the next best, y."
     tied = dataclasses.replace(BASE, answer="tied", tied_with=("y", "z"), tie="equivalent")
     assert answer(tied, "x") == "Tied: x is equivalent to y and z, within 1 Dice point."
-    unclear = dataclasses.replace(tied, tie="cannot tell", missing=("w",))
+    shown = Gain(0.021, 0.004, 0.039, 5, 20)
+    unclear = dataclasses.replace(tied, tie="cannot tell", missing=("w",), over_runner_up=shown)
     assert (
         answer(unclear, "x") == "Tied: x has the highest mean, but is not shown to beat y and z (no finished run of w)."
     )
     assert answer(Recommendation("a", 0.1), "x") == "No run has finished here yet."
     assert answer(Recommendation("a", 0.1, "unfinished"), "x").startswith("No answer yet: the study is unfinished")
+
+
+@pytest.mark.parametrize(
+    ("repeats", "patients", "ending"),
+    [
+        (1, 80, "to beat y, which one training of each cannot show."),
+        (5, 5, "to beat y, which 5 test patients (or images) cannot show."),
+        (5, 1, "to beat y, which one test patient (or image) cannot show."),
+        (5, 6, "to beat y."),
+    ],
+)
+def test_a_study_that_could_not_have_shown_it_says_so(repeats, patients, ending):
+    gain = Gain(0.06, 0.02, 0.1, repeats, patients)
+    tied = dataclasses.replace(BASE, answer="tied", tied_with=("y",), tie="cannot tell", over_runner_up=gain)
+    assert answer(tied, "x").endswith(ending)
 
 
 def test_one_kind_of_weights_is_no_answer():
