@@ -59,6 +59,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         classes=_classes(findings),
         comparisons=_records(findings.comparisons),
         test_notes=_notes(findings.comparisons),
+        images_as_patients=_images_as_patients(findings),
         out_of_domain=_records(findings.out_of_domain),
         baseline=_records(findings.baseline),
         similarity=_similarity(findings),
@@ -86,6 +87,13 @@ def _notes(table: pd.DataFrame) -> dict[str, int]:
     """Note -> number of comparisons with the reference that it holds for."""
     notes = table.loc[(table["family"] == "reference") & (table["note"] != ""), "note"]
     return {str(note): int(count) for note, count in notes.value_counts().items()}
+
+
+def _images_as_patients(findings: Findings) -> list[str]:
+    """Datasets trained on of which every test image counts as a patient of its own, and there are several."""
+    images = findings.results.scores.drop_duplicates(["tested_on", "image"])
+    alone = (images["patient"] == images["image"]).groupby(images["tested_on"]).agg(["all", "size"])
+    return [name for name in findings.results.study.datasets if alone["all"].get(name) and alone["size"][name] > 1]
 
 
 def _recommendations(findings: Findings) -> list[dict[str, Any]]:

@@ -152,6 +152,16 @@ def test_one_repeat_on_one_patient_has_no_intervals(small_study):
     assert not re.search(r"\d – \d|\d … [+−]?\d", text[text.index('id="scores"') : text.index('id="features"')])
 
 
+def test_images_that_count_as_patients_are_told(small_study):
+    told = "tissue_a: every test image counts as a patient of its own"
+    made = small_study(images=2)
+    assert told not in run(made, features=False).read_text()
+    for file in made.folder.glob("runs/*/scores.parquet"):
+        scores = pd.read_parquet(file)
+        scores.assign(patient=scores["image"]).to_parquet(file)
+    assert told in run(made, features=False).read_text()
+
+
 def test_the_report_stands_alone_and_says_what_it_must(finished_study):
     text = run(finished_study).read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
