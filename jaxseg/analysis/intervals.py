@@ -2,10 +2,9 @@
 
 The mean of a matrix of repeats × images varies for two reasons: other trainings, and other patients. Each alone has
 Student's interval, from few units a wide one; the squares of their half-widths are summed (Banerjee, Sankhya 22, 1960).
-With normal effects this covers the truth at least as often as said, whatever the sizes of the two: the probability
-that χ² stays below a bound is concave in the bound, so that averaging the two bounds loses nothing. A percentile
-bootstrap, which has no t quantiles, fell to .80 instead of .95 at three patients, and called weights that were alike
-"better" in a third of simulated studies of three trainings.
+With normal effects and equally large patients this covers the truth at least as often as said, whatever the sizes of
+the two: the probability that χ² stays below a bound is concave in the bound, so that averaging the two bounds loses
+nothing. How often it does in simulated studies, and what else was tried, stands in docs/statistics.md.
 """
 
 import math
