@@ -95,10 +95,17 @@ def folder_examples(
     ]
 
 
-def left_out(source: Path) -> list[str]:
-    """Warnings of what is not read of `source` where no table tells what to read."""
-    inner = _in_subfolders(_Folders.within(source))
-    return [f"left out: {inner} (move them up, or list all images in a --table)"] if inner else []
+def left_out(source: Path, table: Path | None, examples: Sequence[Example]) -> list[str]:
+    """Warnings of images of `source` that are not among the examples read of it."""
+    place = _Folders.within(source)
+    if table is None:
+        inner = _in_subfolders(place)
+        return [f"left out: {inner} (move them up, or list all images in a --table)"] if inner else []
+    named = {example.id for example in examples}
+    there = [*images(place.images, SUFFIXES), *below(place.images, SUFFIXES)] if place.images.is_dir() else []
+    others = [file.relative_to(place.images).as_posix() for file in there if composed(file.stem) not in named]
+    count = "1 image" if len(others) == 1 else f"{len(others)} images"
+    return [f"left out: {count} that {table.name} does not name: {listed(others)}"] if others else []
 
 
 def _in_subfolders(place: _Folders) -> str | None:

@@ -199,9 +199,16 @@ def test_images_in_subfolders_are_told(tmp_path: Path, pictures) -> None:
         "(move them up, or list all images in a --table)"
     )
     assert card.complete
-    (tmp_path / "t.csv").write_text("image\n" + "".join(f"s{k}.png\n" for k in range(6)))
-    prepare_folder("listed", tmp_path, tmp_path / "data", task="glands", table=tmp_path / "t.csv")
-    assert not any("left out" in warning for warning in read_card("listed", tmp_path / "data").warnings)
+
+
+def test_images_that_a_table_does_not_name_are_told(tmp_path: Path, pictures) -> None:
+    names = sorted(f"{name}.png" for name in _own(pictures, tmp_path))
+    (tmp_path / "images" / "deep").mkdir()
+    (tmp_path / "images" / "deep" / "a.png").write_bytes(b"")
+    (tmp_path / "list.csv").write_text("\n".join(["image", *names[2:]]))
+    prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", table=tmp_path / "list.csv")
+    first = read_card("mylab", tmp_path / "data").warnings[0]
+    assert first == f"left out: 3 images that list.csv does not name: {names[0]}, {names[1]}, deep/a.png"
 
 
 def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:
