@@ -59,6 +59,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise InputError(f"cannot be written: {os.strerror(error.errno)}", file=path, remedy=remedy) from error
 
 
+@contextlib.contextmanager
+def lock_errors(file: Path) -> Iterator[None]:
+    """Turn "no locks here" into an error that says what to do; that another process holds the lock passes."""
+    try:
+        yield
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        remedy = "choose a folder on a file system with locks (of Lustre, one that is mounted with the option flock)"
+        problem = f"cannot be locked: {os.strerror(error.errno or 0)}"
+        raise InputError(problem, file=file, expected="flock, as on local disks and NFS", remedy=remedy) from error
+
+
 def check_may_be_folder(path: Path) -> None:
     """`InputError` where a file is in the way of a folder that is not there yet; told without making it."""
     with disk_errors(path):

@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, read_value, write_json
+from jaxseg.files import disk_errors, lock_errors, read_value, write_json
 
 BEST = "best"  # checkpoint of the best model of the whole run
 
@@ -129,7 +129,8 @@ class RunFolder:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with lock_errors(self.path / ".lock"):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
             else:

@@ -1,5 +1,7 @@
 """Files of a run or a study that were damaged or edited by hand: each is named, with what is wrong and a remedy."""
 
+import errno
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import STUDY_FILE, RunConfig
+from jaxseg.datasets import prepare
 from jaxseg.errors import InputError, UsageError
+from jaxseg.execution.lease import hold_study
 from jaxseg.run_folder import RunFolder
 
 RUN = RunConfig("glas")
@@ -72,3 +76,20 @@ def test_a_run_that_another_process_holds_is_refused(tmp_path: Path) -> None:
         pass
     with folder.held(), folder.hold() as held:
         assert not held
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Lustre is where it was not mounted with them, or NFS whose server has none."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    told = r": cannot be locked: [^\n]+\n +expected: flock(.|\n)*remedy: +choose a folder"
+    with pytest.raises(InputError, match=rf"run/\.lock{told}"), RunFolder(tmp_path / "run").hold():
+        pass
+    with pytest.raises(InputError, match=rf"\.sweep\.lock{told}"), hold_study(tmp_path):
+        pass
+    with pytest.raises(InputError, match=rf"\.synthetic_nuclei_a\.lock{told}"):
+        prepare("synthetic_nuclei_a", tmp_path / "data")

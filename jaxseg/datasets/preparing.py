@@ -24,7 +24,7 @@ from jaxseg.datasets.folder import Masks, folder_description, folder_examples, l
 from jaxseg.datasets.prepared import VERSION, is_whole, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, new_folder, read_errors
+from jaxseg.files import disk_errors, lock_errors, new_folder, read_errors
 
 _SCRATCH = "scratch"  # where TFDS works, within the folder aside
 
@@ -142,7 +142,8 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
         data_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(data_dir / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with lock_errors(data_dir / f".{name}.lock"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         for left in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
         yield is_whole(name, data_dir)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxseg.errors import UsageError
-from jaxseg.files import disk_errors
+from jaxseg.files import disk_errors, lock_errors
 
 FILE_NAME = ".sweep.lock"
 BEAT = 5.0  # seconds between signs of life for watchers on other hosts
@@ -84,7 +84,8 @@ def _lock(descriptor: int, path: Path) -> None:
     deadline = time.monotonic() + WATCHERS_PEEK
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with lock_errors(path):
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 holder = None
