@@ -22,6 +22,7 @@ from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.work import Assignment, Outcome, work
+from jaxseg.execution.workers import ANY, OWN
 from jaxseg.files import disk_errors
 from jaxseg.run_folder import RunFolder
 
@@ -213,7 +214,7 @@ def _executor(
     from jaxseg.execution.blocks import GuardedExecutor
 
     address = (slurm.address or address_by_hostname()) if slurm else "127.0.0.1"
-    pool = shlex.join([sys.executable, "-m", "parsl.executors.high_throughput.process_worker_pool"])
+    pool = shlex.join([sys.executable, "-m", "jaxseg.execution.workers"])
     launch = DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool, 1)
     logs = parsl_folder(study)
     guard = shlex.join(guarded(lease, logs / WORKERS_LOG))
@@ -231,7 +232,7 @@ def _executor(
         cores_per_worker=1e-6,  # the number of workers alone decides
         max_workers_per_node=resources.workers,
         available_accelerators=list(resources.gpus),
-        cpu_affinity="block" if resources.pinned else "none",
+        cpu_affinity=OWN if resources.workers > 1 and not resources.gpus else ANY,
         poll_period=POLL,
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=PATIENCE,

@@ -23,13 +23,11 @@ class Resources:
         workers: runs at once.
         gpus: for each worker the GPU that it sees, as in CUDA_VISIBLE_DEVICES; empty on CPUs.
         runs_per_gpu: workers that share one GPU.
-        pinned: give each worker its own cores.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
     runs_per_gpu: int = 1
-    pinned: bool = False
 
     def environment(self) -> dict[str, str]:
         """Variables that workers need before they import JAX."""
@@ -66,8 +64,7 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, 
     if gpus is None and runs_per_gpu > 1:
         raise UsageError("no GPU found for --runs-per-gpu", remedy="name them with --gpus, or use --workers")
     cores = usable_cores()
-    count = workers or _soonest(runs, cores, max(1, int(memory() * MEMORY_SHARE) // run_bytes))
-    return Resources(count, pinned=1 < count <= cores)
+    return Resources(workers or _soonest(runs, cores, max(1, int(memory() * MEMORY_SHARE) // run_bytes)))
 
 
 def _soonest(runs: int, cores: int, most: int) -> int:

@@ -312,3 +312,14 @@ def test_slurm(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) ->
     assert "gpus-per-node" not in script
     assert (cluster / "cancelled").exists(), "the job is given back"
     wait_for(lambda: not living(mark), 10)
+
+
+def test_workers_of_a_node_with_fewer_cores(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    """Each would ask for a core of its own, end, and begin again."""
+    environment = made_cluster(tmp_path / "cluster")
+    srun, core = tmp_path / "cluster" / "srun", min(os.sched_getaffinity(0))
+    srun.write_text(srun.read_text().replace('\n"$@"', f'\ntaskset --cpu-list {core} "$@"'))
+    process = start("slurm", **environment)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert Counter(lines(tmp_path / "study" / "ended.txt")) == Counter(RUNS)
