@@ -3,8 +3,10 @@
 Imports Parsl, half a second, so it is imported only where workers are started.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
@@ -12,6 +14,8 @@ from parsl.jobs.errors import TooManyJobFailuresError
 from parsl.jobs.states import JobState, JobStatus
 
 FAILURES = 3  # blocks in a row that failed, no run having ended meanwhile, after which no further one is tried
+# What nodes of a cluster may lack.
+SEEN = "on a cluster whether its nodes see this folder and this Python, and reach this host (--slurm.address)"
 REFUSALS = 600.0  # seconds for which a cluster that took jobs before may refuse them, such as while it is maintained
 
 
@@ -36,7 +40,9 @@ class FailedBlocks:
     however far apart. A cluster that took jobs before may refuse some, for a while.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
+        """`log` takes what pools of workers say; what stands there is of former sweeps."""
+        self._log, self._former = log, len(_content(log))
         self._started: set[str] = set()
         self._failed: set[str] = set()
         self._row = 0
@@ -56,7 +62,7 @@ class FailedBlocks:
             self._failed.add(block)
             self._count(refused=block not in started)
             if self._row >= FAILURES or self._refused_too_long():
-                executor.set_bad_state_and_fail_all(TooManyJobFailuresError(_why(status[block])))
+                executor.set_bad_state_and_fail_all(TooManyJobFailuresError(self._why(status[block], block in started)))
                 return
 
     def _count(self, refused: bool) -> None:
@@ -68,8 +74,19 @@ class FailedBlocks:
     def _refused_too_long(self) -> bool:
         return self._refused_since is not None and time.monotonic() - self._refused_since > REFUSALS
 
+    def _why(self, job: JobStatus, started: bool) -> str:
+        said = {"exit code": job.exit_code, "output": job.stdout_summary, "errors": job.stderr_summary}
+        said |= {"last words of the workers": self._last_words()}
+        lines = [job.message or "the workers could not start"]
+        lines += [f"  {name}: {str(value).strip()}" for name, value in said.items() if value]
+        return "\n".join(lines + ([f"  see {self._log}, and {SEEN}"] if started else []))
 
-def _why(job: JobStatus) -> str:
-    said = {"exit code": job.exit_code, "output": job.stdout_summary, "errors": job.stderr_summary}
-    lines = [job.message or "the workers could not start"]
-    return "\n".join(lines + [f"  {name}: {value}" for name, value in said.items() if value])
+    def _last_words(self) -> str:
+        """Of their log, such as the error that a traceback ends with."""
+        return _content(self._log)[self._former :].decode(errors="replace").strip().rpartition("\n")[2]
+
+
+def _content(log: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return log.read_bytes()
+    return b""

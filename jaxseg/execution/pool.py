@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -131,12 +132,13 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
     """
     if slurm:
         _check_cluster(study)
+        _address(slurm)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
     from jaxseg.execution.blocks import FailedBlocks
 
     logging.raiseExceptions = False  # on a full disk Python would print a traceback for each line that Parsl logs
-    retries, failed_blocks = Retries(), FailedBlocks()
+    retries, failed_blocks = Retries(), FailedBlocks(parsl_folder(study) / WORKERS_LOG)
     executor = _executor(study, resources, slurm, lease, failed_blocks)
     with disk_errors(study), signals_held_back():
         kernel = DataFlowKernel(_config(study, executor, retries))
@@ -155,6 +157,23 @@ def _check_cluster(study: Path) -> None:
         raise UsageError("no sbatch on this host", remedy="run on a login node of the cluster, or --executor local")
     if not PLAIN.fullmatch(str(study)):
         raise UsageError("Slurm needs a plain path", found=study, expected="letters, digits and any of _ . / + -")
+
+
+def _address(slurm: Slurm) -> str:
+    """Of this host, as nodes see it; `UsageError` where its name leads nowhere, or to itself, as on Debian."""
+    if slurm.address is not None:
+        return slurm.address
+    name, address = socket.gethostname(), None
+    with contextlib.suppress(OSError):
+        address = socket.gethostbyname(name)
+    if address is None or address.startswith("127."):
+        raise UsageError(
+            "nodes would not find this host by the address of its name",
+            found=f"{name}: {address or 'no address'}",
+            expected="one in the cluster's network",
+            remedy="give it with --slurm.address; hostname -I lists this host's",
+        )
+    return address
 
 
 @dataclass(frozen=True)
@@ -208,12 +227,11 @@ def _config(study: Path, executor: "GuardedExecutor", retries: Retries) -> "Conf
 def _executor(
     study: Path, resources: Resources, slurm: Slurm | None, lease: Lease, failed_blocks: "FailedBlocks"
 ) -> "GuardedExecutor":
-    from parsl.addresses import address_by_hostname
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 
     from jaxseg.execution.blocks import GuardedExecutor
 
-    address = (slurm.address or address_by_hostname()) if slurm else "127.0.0.1"
+    address = _address(slurm) if slurm else "127.0.0.1"
     pool = shlex.join([sys.executable, "-m", "jaxseg.execution.workers"])
     launch = DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool, 1)
     logs = parsl_folder(study)

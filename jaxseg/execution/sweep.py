@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -141,7 +141,7 @@ class Sweep:
             return self.say(f"{len(plan.items)} runs done")
         if not outcomes and not plan.of("done"):
             raise InputError("no run could start:\n" + "\n".join(plan.notes))
-        lines = [f"{id}\n  {message}\n  see {self.folder}/runs/{id}/error.txt" for id, message in bad.items()]
+        lines = list(_told(self.folder, bad))
         lines += [f"{len(missing)} runs could not start:", *plan.notes] if missing else []
         lines += [str(unanalysed)] if unanalysed is not None else []
         problem = "\n".join([f"{len(bad)} runs failed", *lines] if bad else lines)
@@ -149,6 +149,16 @@ class Sweep:
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _told(folder: Path, bad: dict[str, str]) -> Iterator[str]:
+    """What went wrong, once for all runs that it befell, such as a cluster that took none of them."""
+    alike: dict[str, list[str]] = {}
+    for id, message in bad.items():
+        alike.setdefault(message, []).append(id)
+    for message, ids in alike.items():
+        file = folder / "runs" / ids[0] / "error.txt"
+        yield "\n".join([*ids, f"  {message}", *([f"  see {file}"] if file.exists() else [])])
 
 
 def _progress(plan: Plan, marks: Path) -> Progress:

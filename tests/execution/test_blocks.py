@@ -1,5 +1,6 @@
 """When pools of workers, or jobs of a cluster, are given up."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,8 @@ from parsl.jobs.states import JobState, JobStatus
 
 from jaxseg.execution import blocks
 from jaxseg.execution.blocks import FAILURES, FailedBlocks
+
+LOG = Path("no such log")
 
 
 class Executor(SimpleNamespace):
@@ -27,17 +30,17 @@ class Executor(SimpleNamespace):
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.MISSING])
 def test_some_that_fail_in_a_row_are_given_up_with_what_the_last_one_said(state: JobState) -> None:
-    executor, handle = Executor(), FailedBlocks()
+    executor, handle = Executor(), FailedBlocks(LOG)
     for failed in range(FAILURES):
         assert executor.given_up is None
         executor.block(state, exit_code=failed, message="no such module")
         for _ in range(5):  # one failure counts once, however often it is looked at
             handle(executor, executor.status)
-    assert executor.given_up == f"no such module\n  exit code: {FAILURES - 1}"
+    assert executor.given_up.startswith(f"no such module\n  exit code: {FAILURES - 1}\n  see {LOG}, and on a cluster")
 
 
 def test_a_run_that_ends_meanwhile_shows_that_blocks_work() -> None:
-    executor, handle = Executor(), FailedBlocks()
+    executor, handle = Executor(), FailedBlocks(LOG)
     for _ in range(5 * FAILURES):
         executor.block(JobState.FAILED)
         handle(executor, executor.status)
@@ -46,7 +49,7 @@ def test_a_run_that_ends_meanwhile_shows_that_blocks_work() -> None:
 
 
 def test_jobs_that_reach_their_time_limit_are_no_failures() -> None:
-    executor, handle = Executor(), FailedBlocks()
+    executor, handle = Executor(), FailedBlocks(LOG)
     for state in [JobState.TIMEOUT, JobState.COMPLETED, JobState.SCALED_IN, JobState.RUNNING] * FAILURES:
         executor.block(state)
         handle(executor, executor.status)
@@ -58,14 +61,14 @@ def test_a_cluster_that_takes_no_job_is_given_up_soon_and_one_that_did_is_waited
 ) -> None:
     now = 0.0
     monkeypatch.setattr(blocks.time, "monotonic", lambda: now)
-    never, handle = Executor(), FailedBlocks()
+    never, handle = Executor(), FailedBlocks(LOG)
     for _ in range(FAILURES):
         assert never.given_up is None
         never.block(JobState.FAILED, started=False, message="invalid partition")
         handle(never, never.status)
     assert never.given_up == "invalid partition"
 
-    once, handle = Executor(), FailedBlocks()
+    once, handle = Executor(), FailedBlocks(LOG)
     for _ in range(2):
         once.block(JobState.TIMEOUT)
         for _ in range(100):
@@ -78,3 +81,20 @@ def test_a_cluster_that_takes_no_job_is_given_up_soon_and_one_that_did_is_waited
         handle(once, once.status)
         now += blocks.REFUSALS / 110
     assert once.given_up == "controller does not answer"
+
+
+def test_what_workers_said_last_is_told_and_not_what_those_of_a_former_sweep_said(tmp_path: Path) -> None:
+    log = tmp_path / "workers.out"
+    for said in ("no such module", "no way to the host"):
+        executor, handle = Executor(), FailedBlocks(log)
+        for _ in range(FAILURES):
+            executor.block(JobState.MISSING)
+            with log.open("a") as stream:
+                stream.write(f"Traceback\n  ...\nOSError: {said}\n")
+            handle(executor, executor.status)
+        assert f"  last words of the workers: OSError: {said}\n  see {log}" in executor.given_up
+    executor, handle = Executor(), FailedBlocks(log)
+    for _ in range(FAILURES):
+        executor.block(JobState.MISSING)
+        handle(executor, executor.status)
+    assert "last words" not in executor.given_up

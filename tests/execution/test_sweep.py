@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -86,8 +87,11 @@ def test_runs_whose_weights_failed_are_given_up(
     study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAIL", "cells-random")
-    with pytest.raises(RunsFailedError, match=r"3 runs failed(.|\n)*its weights could not be trained"):
+    with pytest.raises(RunsFailedError, match=r"3 runs failed(.|\n)*its weights could not be trained") as raised:
         sweep(study, tmp_path / "study", locations).run()
+    told = str(raised.value)
+    assert told.count("its weights could not be trained") == 1, "once for both"
+    assert [Path(file).exists() for file in re.findall(r"see (\S+)", told)] == [True], "no file of runs not tried"
     assert len(lines(tmp_path / "study" / "ended.txt")) == 2
 
 
