@@ -1,6 +1,8 @@
 """Run a study: `python launch/sweep.py configs/paper_glands.py --out studies/glands`. Repeating it resumes."""
 
+import dataclasses
 import functools
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,7 +16,7 @@ from jaxseg.errors import StoppedError, UsageError
 from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
-from jaxseg.execution.resources import check_plugin, choose
+from jaxseg.execution.resources import check_usable, choose, unused_gpus
 from jaxseg.execution.sweep import Sweep
 
 
@@ -65,9 +67,13 @@ def main() -> None:
     folder = flags.out.absolute()
     locations = Locations.choose(flags.data_dir, flags.weights_dir)
     run_bytes = memory_needed(study, locations.data)
+    slurm = flags.slurm if flags.executor == "slurm" else None
     resources = choose(flags.gpus, flags.runs_per_gpu, flags.workers, len(study.runs()), run_bytes)
+    resources = dataclasses.replace(resources, nodes=slurm.nodes if slurm else None)
     if should_stop():
         raise StoppedError("stopped before it began; repeat the command to resume")
+    if flags.gpus is None and (unused := unused_gpus(resources)):
+        print(f"note: {unused}, or say --gpus none", file=sys.stderr)
     if flags.dry_run or flags.status:
         check_same_study(study, folder)
         plan = make_plan(study, folder, locations)
@@ -77,8 +83,7 @@ def main() -> None:
             listing.print_plan(plan, resources, Console())
             check_can_start(plan)
         return
-    check_plugin(resources)
-    slurm = flags.slurm if flags.executor == "slurm" else None
+    check_usable(resources)
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)
     Sweep(study, folder, locations, open_pool, resources.gpus, should_stop, flags.report).run()
 

@@ -53,8 +53,13 @@ def visible() -> tuple[str, ...]:
         )  # and not -1, or Slurm's NoDevFiles
     if any((DRIVER / "capabilities").glob("gpu*/mig/gi*")) and shutil.which(LIST[0]):
         return _divided(subprocess.run(LIST, capture_output=True, text=True, check=False).stdout)
+    return tuple(map(str, range(of_host())))
+
+
+def of_host() -> int:
+    """How many NVIDIA GPUs Linux shows, whether JAX can use them or not; 0 where it does not tell."""
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
-    return tuple(map(str, range(next(filter(None, counts), 0))))
+    return next(filter(None, counts), 0)
 
 
 def _divided(listed: str) -> tuple[str, ...]:

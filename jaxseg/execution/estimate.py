@@ -139,10 +139,10 @@ def time_needed(plan: Plan, resources: Resources) -> Time | None:
     work = [(item.run.recipe, count) for item, count in counts if count is not None]
     if len(work) < len(counts):
         return None
-    on_gpus, at_once = bool(resources.gpus), max(1, min(resources.workers, len(work)))
-    share = max(1, usable_cores() // (1 if on_gpus else at_once))
+    on_gpus, at_once = bool(resources.gpus), max(1, min(resources.at_once, len(work)))
+    share = max(1, usable_cores() // (1 if on_gpus else min(at_once, resources.workers)))
     gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in work) * BESIDES
-    gpu /= max(1, min(len(set(resources.gpus)), len(work)))
+    gpu /= max(1, min(resources.all_gpus, len(work)))
     cpu = sum(count * seconds_per_crop(recipe, False, share) for recipe, count in work) * BESIDES
     cpu /= 1 if on_gpus else at_once
     if speed := measured_speed(plan):

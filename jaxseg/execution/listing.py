@@ -54,7 +54,7 @@ def _counts(plan: Plan) -> str:
 def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     model = plan.study.recipe.model
     _say(console, f"model:  ResNet{model.depth} U-Net, {parameters(model) / 1e6:.1f} M parameters")
-    _say(console, f"disk:   {disk_needed(plan, resources.workers) / 1e9:.1f} GB for the runs still to come")
+    _say(console, f"disk:   {disk_needed(plan, resources.at_once) / 1e9:.1f} GB for the runs still to come")
     _say(console, f"runs:   {_at_once(resources)}")
     time = time_needed(plan, resources)
     if time is None:
@@ -65,24 +65,42 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
 
 
 def _at_once(resources: Resources) -> str:
+    runs = f"{resources.at_once} at once" if resources.at_once > 1 else "one at a time"
     if resources.gpus:
-        return f"{resources.workers} at once on {len(set(resources.gpus))} GPUs"
-    cores = usable_cores() // resources.workers
-    share = "a core each" if cores <= 1 else f"{cores} cores each"
-    return f"{resources.workers} at once, {share}" if resources.workers > 1 else f"one at a time, on {cores} cores"
+        return f"{runs} on {_gpus(resources)}"
+    if resources.nodes is not None:
+        return f"{runs} on {_nodes(resources.nodes)}"
+    cores = usable_cores()
+    if resources.workers == 1 or resources.workers > cores:
+        return f"{runs}, on {cores} cores"
+    each = cores // resources.workers
+    return f"{runs}, {'a core' if each == 1 else f'{each} cores'} each"
+
+
+def _gpus(resources: Resources) -> str:
+    """Such as "one GPU", or "8 GPUs of 2 nodes"."""
+    gpus = f"{resources.all_gpus} GPUs" if resources.all_gpus > 1 else "one GPU"
+    return gpus if resources.nodes is None else f"{gpus} of {_nodes(resources.nodes)}"
+
+
+def _nodes(nodes: int) -> str:
+    return f"{nodes} nodes" if nodes > 1 else "one node"
 
 
 def _times(time: Time, resources: Resources) -> Iterator[str]:
-    """The measured time, or else what it may be on a GPU and on a CPU; with what it costs."""
-    gpus, cores = len(set(resources.gpus)), usable_cores()
-    place = f"{gpus} GPUs" if gpus > 1 else "one GPU"
+    """The measured time, or else what it may be on a GPU and on this host's CPU; with what it costs."""
+    gpus, cores = resources.all_gpus, usable_cores()
+    if resources.nodes is not None and not gpus:
+        yield f"{duration(time.measured or time.cpu)}, if nodes have CPUs like this host's"
+        return
     if time.measured is not None:
         cost = _hours(time.measured, gpus, "GPU") if gpus else _hours(time.measured, cores, "core")
         yield f"{duration(time.measured)}, {cost} (measured: {time.source})"
     if time.measured is None or not gpus:
         cost = _hours(time.gpu, max(1, gpus), "GPU")
+        place = _gpus(resources) if gpus else "one GPU"
         yield f"{duration(time.gpu)} on {place}, {cost} (estimate for an H100, not measured here)"
-    if time.measured is None or gpus:
+    if resources.nodes is None and (time.measured is None or gpus):
         cost = _hours(time.cpu, cores, "core")
         yield f"{duration(time.cpu)} on this host's {cores} CPU cores, {cost} (estimate, not measured here)"
 

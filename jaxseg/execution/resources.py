@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from jaxseg.compute.gpus import has_plugin, is_name
+from jaxseg.compute.gpus import of_host as gpus_of_host
 from jaxseg.compute.gpus import visible as visible_gpus
 from jaxseg.compute.host import memory, usable_cores
 from jaxseg.errors import UsageError
@@ -17,17 +18,29 @@ BESIDE = 0.03  # of it for each process: what CUDA and its libraries take outsid
 
 @dataclass(frozen=True)
 class Resources:
-    """Workers of one host.
+    """Workers of one host, or of each node of a cluster's job.
 
     Attributes:
-        workers: runs at once.
+        workers: runs at once on one of them.
         gpus: for each worker the GPU that it sees, as in CUDA_VISIBLE_DEVICES; empty on CPUs.
         runs_per_gpu: workers that share one GPU.
+        nodes: of the cluster's job; None where this host does the work.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
     runs_per_gpu: int = 1
+    nodes: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Runs, on all nodes."""
+        return self.workers * (self.nodes or 1)
+
+    @property
+    def all_gpus(self) -> int:
+        """How many there are on all nodes."""
+        return len(set(self.gpus)) * (self.nodes or 1)
 
     def environment(self) -> dict[str, str]:
         """Variables that workers need before they import JAX."""
@@ -94,11 +107,28 @@ def _listed(gpus: str) -> tuple[str, ...]:
     return names
 
 
-def check_plugin(resources: Resources) -> None:
-    """`UsageError` where GPUs are asked for that this installation cannot use."""
-    if resources.gpus and not has_plugin():
+def check_usable(resources: Resources) -> None:
+    """`UsageError` where GPUs are asked for that this installation cannot use, or that this host does not have."""
+    asked = ",".join(dict.fromkeys(resources.gpus))
+    if asked and not has_plugin():
         raise UsageError(
             "JAX cannot use GPUs here: its CUDA plugin is missing",
-            found=f"--gpus {','.join(dict.fromkeys(resources.gpus))}",
+            found=f"--gpus {asked}",
             remedy="make .venv EXTRAS=cuda13,convert,test (or cuda12), or --gpus none",
         )
+    there = gpus_of_host() if resources.nodes is None else 0
+    if there and any(gpu.isdigit() and int(gpu) >= there for gpu in resources.gpus):
+        raise UsageError(
+            "no such GPU on this host",
+            found=f"--gpus {asked}",
+            expected=f"numbers from 0 to {there - 1}" if there > 1 else "0",
+            remedy="nvidia-smi -L lists them; leave --gpus out for all of them",
+        )
+
+
+def unused_gpus(resources: Resources) -> str | None:
+    """What to say where runs go to the CPU of a host whose GPUs this installation cannot use."""
+    if resources.gpus or resources.nodes is not None or has_plugin() or not gpus_of_host():
+        return None
+    remedy = "for them: make .venv EXTRAS=cuda13,convert,test (or cuda12)"
+    return f"runs go to the CPU: JAX cannot use this host's {gpus_of_host()} GPUs, its CUDA plugin is missing; {remedy}"

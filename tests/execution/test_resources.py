@@ -1,6 +1,7 @@
 """How options become workers."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from jaxseg.compute import gpus
 from jaxseg.errors import DeviceError, UsageError
 from jaxseg.execution import resources
-from jaxseg.execution.resources import Resources, check_plugin, choose
+from jaxseg.execution.resources import Resources, check_usable, choose, unused_gpus
 from jaxseg.training.mesh import make_mesh
 
 
@@ -108,10 +109,35 @@ def test_gpus_of_the_host(
 def test_gpus_that_jax_cannot_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
     with pytest.raises(UsageError, match=r"--gpus 0,1\n(.|\n)*EXTRAS=cuda13"):
-        check_plugin(chosen("0,1", 2))
-    check_plugin(chosen("none"))
+        check_usable(chosen("0,1", 2))
+    check_usable(chosen("none"))
     monkeypatch.setattr(gpus, "PLUGINS", ("json",))
-    check_plugin(chosen("0,1"))
+    monkeypatch.setattr(resources, "gpus_of_host", lambda: 0)  # not told
+    check_usable(chosen("0,1"))
+
+
+def test_gpus_that_the_host_does_not_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of one would fail run after run."""
+    monkeypatch.setattr(gpus, "PLUGINS", ("json",))
+    monkeypatch.setattr(resources, "gpus_of_host", lambda: 4)
+    check_usable(chosen("0,3"))
+    check_usable(chosen("GPU-a,MIG-b"))
+    with pytest.raises(UsageError, match=r"no such GPU on this host\n +found: +--gpus 0,4\n +expected: .* 0 to 3\n"):
+        check_usable(chosen("0,4"))
+    check_usable(dataclasses.replace(chosen("0,4"), nodes=1))  # of a cluster, whose nodes are other hosts
+
+
+def test_gpus_that_are_left_idle_for_want_of_the_plugin_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "gpus_of_host", lambda: 8)
+    monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
+    assert "this host's 8 GPUs" in str(unused_gpus(chosen()))
+    assert unused_gpus(dataclasses.replace(chosen(), nodes=2)) is None
+    monkeypatch.setattr(gpus, "PLUGINS", ("json",))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert unused_gpus(chosen()) is None, "they were hidden on purpose"
+    monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
+    monkeypatch.setattr(resources, "gpus_of_host", lambda: 0)
+    assert unused_gpus(chosen()) is None
 
 
 @pytest.mark.parametrize(

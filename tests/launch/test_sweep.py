@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from jaxseg.config import load_study
+from jaxseg.datasets.card import Card, Row, fingerprint
+from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
@@ -31,6 +33,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def sweep(environment: dict[str, str], cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(ROOT / "launch" / "sweep.py"), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def prepare(data_dir: Path, name: str, task: str) -> None:
+    """Without any pixels."""
+    rows = tuple(Row(f"i{n}", "train", "train", f"p{n}", 64, 64, 1, 0.5, "", "") for n in range(10))
+    folder = prepared_folder(name, data_dir)
+    folder.mkdir(parents=True)
+    Card(name, name, task, "", "", True, fingerprint(task, rows), {}, (), rows).write(folder)
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
@@ -60,6 +70,32 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
     assert re.search(r"on one GPU, [\d.]+ GPU hours \(estimate for an H100, not measured here\)", result.stdout)
     assert "        of training alone: start, scoring and report come on top" in lines
     assert not (tmp_path / "studies").exists(), "a dry run writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("options", "runs", "time"),
+    [
+        (
+            "--executor slurm --gpus 0,1 --slurm.nodes 4",
+            "8 at once on 8 GPUs of 4 nodes",
+            r"\S+ s on 8 GPUs of 4 nodes",
+        ),
+        ("--executor slurm --gpus 3", "one at a time on one GPU of one node", r"\S+ s on one GPU of one node"),
+        ("--executor slurm --gpus none --workers 3 --slurm.nodes 2", "6 at once on 2 nodes", r".+ like this host's\n"),
+        ("--gpus 0,1", "2 at once on 2 GPUs", r"\S+ s on 2 GPUs, "),
+        ("--workers 9999", r"9999 at once, on \d+ cores", ""),
+        ("--workers 1", r"one at a time, on \d+ cores", ""),
+    ],
+)
+def test_dry_run_tells_how_many_at_once(
+    options: str, runs: str, time: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name, task in (("glands_a", "glands"), ("glands_b", "glands"), ("nuclei_a", "nuclei")):
+        prepare(tmp_path / "data", f"synthetic_{name}", task)
+    result = sweep(
+        environment, tmp_path, str(ROOT / "configs" / "demo.py"), "--out", "x", "--dry-run", *options.split()
+    )
+    assert re.search(rf"^runs:   {runs}\ntime:   {time}", result.stdout, re.MULTILINE), result.stdout
 
 
 def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Path) -> None:
