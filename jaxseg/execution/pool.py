@@ -41,6 +41,9 @@ PATIENCE = 120  # seconds without a sign of life after which a pool of workers c
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
 WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
+# Since Slurm 22.05 srun does not take them over from sbatch by itself.
+CORES_OF_STEP = '[[ -z $SLURM_CPUS_PER_TASK ]] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
+OPTION = re.compile(r"[a-z][a-z-]*(=\S+)?")
 PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
 
 
@@ -67,6 +70,9 @@ class Slurm:
         nodes: per job.
         address: of this host as the nodes see it; None takes the address of the host's name.
         setup: shell line before the workers start, such as "module load cuda".
+        options: further ones of sbatch without their dashes, such as qos=long mem=0 (which is all memory of a node).
+        exclusive: whole nodes, however many of their GPUs are used; else cores have to be asked for among the
+            options, such as cpus-per-task=16.
     """
 
     partition: str | None = None
@@ -75,10 +81,14 @@ class Slurm:
     nodes: int = 1
     address: str | None = None
     setup: str = ""
+    options: tuple[str, ...] = ()
+    exclusive: bool = True
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+:\d\d:\d\d", self.time) or self.nodes < 1:
             raise UsageError("bad option for Slurm", found=(self.time, self.nodes), expected="HH:MM:SS, 1 node or more")
+        if bad := [option for option in self.options if not OPTION.fullmatch(option)]:
+            raise UsageError("bad value for --slurm.options", found=" ".join(bad), expected="such as qos=long mem=0")
 
 
 class Retries:
@@ -273,7 +283,9 @@ def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
         walltime=slurm.time,
         nodes_per_block=slurm.nodes,
         gpus_per_node=len(set(resources.gpus)) or None,
-        worker_init=f"{slurm.setup}\n{exports}",
+        scheduler_options="\n".join(f"#SBATCH --{option}" for option in slurm.options),
+        exclusive=slurm.exclusive,
+        worker_init=f"{slurm.setup}\n{CORES_OF_STEP}\n{exports}",
         launcher=SrunLauncher(),
         max_blocks=1,
         cmd_timeout=60,

@@ -2,10 +2,12 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jaxseg.errors import UsageError
+from jaxseg.execution import pool
 from jaxseg.execution.lease import hold_study
 from jaxseg.execution.pool import Slurm, parsl_pool
 from jaxseg.execution.resources import Resources
@@ -32,3 +34,28 @@ def test_a_host_that_nodes_would_not_find_is_refused(
         parsl_pool(tmp_path, Resources(1), Slurm(), lease),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("options", "lines", "not_lines"),
+    [
+        ({}, ["--exclusive", "--gpus-per-node=2"], ["--qos"]),
+        (
+            {"options": ("qos=long", "mem=0", "no-requeue")},
+            ["--qos=long", "--mem=0", "--no-requeue", "--exclusive"],
+            [],
+        ),
+        ({"options": ("cpus-per-task=16",), "exclusive": False}, ["--cpus-per-task=16"], ["--exclusive"]),
+    ],
+)
+def test_options_of_sbatch(options: dict[str, Any], lines: list[str], not_lines: list[str]) -> None:
+    provider = pool._provider(Resources(2, ("0", "1")), Slurm(**options))
+    asked = provider.scheduler_options.splitlines()  # type: ignore[attr-defined]
+    assert {f"#SBATCH {line}" for line in lines} <= set(asked)
+    assert not [line for line in asked if any(other in line for other in not_lines)]
+
+
+@pytest.mark.parametrize("option", ["--qos=long", "qos long", "qos=a\nrm -r x", "comment='a b'"])
+def test_options_that_sbatch_would_not_understand_are_refused(option: str) -> None:
+    with pytest.raises(UsageError, match=r"bad value for --slurm\.options"):
+        Slurm(options=("mem=0", option))
