@@ -11,6 +11,7 @@ import tyro
 
 from jaxseg.command import command
 from jaxseg.config import Locations
+from jaxseg.execution.failing_gpus import told
 from jaxseg.execution.start import prepare_process
 
 
@@ -40,10 +41,11 @@ def main() -> None:
     from jaxseg.run_folder import RunFolder
 
     folder = RunFolder(flags.run)
-    score_more(folder, flags.datasets, data_dir)
-    print(summarise(folder))
-    if flags.ablation:
-        print(f"{ablate(folder, data_dir).round(4).to_string(index=False)}\n{folder.ablation}")
+    with told():
+        score_more(folder, flags.datasets, data_dir)
+        print(summarise(folder))
+        if flags.ablation:
+            print(f"{ablate(folder, data_dir).round(4).to_string(index=False)}\n{folder.ablation}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import tyro
 
 from jaxseg.command import command
+from jaxseg.execution.failing_gpus import told
 from jaxseg.execution.start import prepare_process
 
 
@@ -40,7 +41,8 @@ def main() -> None:
     prepare_process()
     from jaxseg.inference.on_files import predict_files
 
-    predict_files(flags.run, flags.images, flags.out, threshold=flags.threshold, budget=flags.budget)
+    with told():
+        predict_files(flags.run, flags.images, flags.out, threshold=flags.threshold, budget=flags.budget)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxseg.command import StopRequest, command
+from jaxseg.execution.failing_gpus import told
 from jaxseg.execution.start import prepare_process
 from jaxseg.pretraining.config import PretrainConfig
 
@@ -53,7 +54,7 @@ def main() -> None:
     from jaxseg.training.run import TrainOptions
 
     job = Job(flags.images.absolute(), flags.out.absolute(), flags.name, flags.config, flags.pattern)
-    with live_view(job.name, in_words) as on_step:
+    with told(), live_view(job.name, in_words) as on_step:
         options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds, on_step)
         folder = run_pretraining(job, should_stop, options)
     print(f"{folder}\nuse it: python launch/train.py --weights {job.name} --weights-dir {flags.out} --dataset NAME")
