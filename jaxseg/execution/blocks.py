@@ -11,11 +11,21 @@ from pathlib import Path
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.errors import TooManyJobFailuresError
-from parsl.jobs.states import JobState, JobStatus
+from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 
 FAILURES = 3  # blocks in a row that failed, no run having ended meanwhile, after which no further one is tried
 # What nodes of a cluster may lack.
 SEEN = "on a cluster whether its nodes see this folder and this Python, and reach this host (--slurm.address)"
+STATES = {
+    JobState.PENDING: "waits for its nodes",
+    JobState.RUNNING: "runs",
+    JobState.HELD: "is held",
+    JobState.TIMEOUT: "was ended by the cluster, at its time limit or for another one",
+    JobState.FAILED: "has failed",
+    JobState.MISSING: "has ended before its workers reported",
+    JobState.CANCELLED: "was cancelled",
+    JobState.COMPLETED: "has ended",
+}
 REFUSALS = 600.0  # seconds for which a cluster that took jobs before may refuse them, such as while it is maintained
 
 
@@ -84,6 +94,25 @@ class FailedBlocks:
     def _last_words(self) -> str:
         """Of their log, such as the error that a traceback ends with."""
         return _content(self._log)[self._former :].decode(errors="replace").strip().rpartition("\n")[2]
+
+
+class JobNews:
+    """Lines on a cluster's jobs: which there are, and what has become of them since the last look."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, JobState] = {}
+
+    def __call__(self, executor: BlockProviderExecutor) -> list[str]:
+        jobs = dict(executor.blocks_to_job_id)  # another thread fills them
+        states = {jobs[block]: job.state for block, job in dict(executor.status_facade).items() if block in jobs}
+        new = {job: state for job, state in states.items() if state in STATES and self._is_news(job, state)}
+        self._told |= new
+        return [f"job {job} of the cluster {STATES[state]}" for job, state in new.items()]
+
+    def _is_news(self, job: str, state: JobState) -> bool:
+        """Parsl says of a job that was ended, however that was, some time later that it has ended."""
+        former = self._told.get(job)
+        return state != former and former not in TERMINAL_STATES
 
 
 def _content(log: Path) -> bytes:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
     from parsl.providers.base import ExecutionProvider
 
-    from jaxseg.execution.blocks import FailedBlocks, GuardedExecutor
+    from jaxseg.execution.blocks import FailedBlocks, GuardedExecutor, JobNews
 
 RETRIES = 2  # of a run whose worker was killed; what a run raises itself is its outcome and is not retried
 UNTRIED = 0.2  # of a retry: what it costs a run that a worker with a failing GPU did not try
@@ -54,6 +54,9 @@ class Pool(Protocol):
 
     def check(self) -> None:
         """`StoppedError` where no future can end any more."""
+
+    def news(self) -> list[str]:
+        """Of a cluster's jobs, for people, since this was last asked."""
 
 
 OpenPool = Callable[[Lease], AbstractContextManager[Pool]]
@@ -145,7 +148,7 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
         _address(slurm)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
-    from jaxseg.execution.blocks import FailedBlocks
+    from jaxseg.execution.blocks import FailedBlocks, JobNews
 
     logging.raiseExceptions = False  # on a full disk Python would print a traceback for each line that Parsl logs
     retries, failed_blocks = Retries(), FailedBlocks(parsl_folder(study) / WORKERS_LOG)
@@ -153,7 +156,7 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
     with disk_errors(study), signals_held_back():
         kernel = DataFlowKernel(_config(study, executor, retries))
     try:
-        yield _ParslPool(kernel, executor, retries, failed_blocks)
+        yield _ParslPool(kernel, executor, retries, failed_blocks, JobNews() if slurm else None)
     except (KeyboardInterrupt, StoppedError) as why:
         print(str(why) or "stopped; repeat the command to resume", file=sys.stderr, flush=True)
         os._exit(StoppedError.exit_code)
@@ -192,6 +195,7 @@ class _ParslPool:
     executor: "GuardedExecutor"
     retries: Retries
     failed_blocks: "FailedBlocks"
+    jobs: "JobNews | None"
 
     def submit(self, assignment: Assignment) -> "Future[Outcome]":
         self.retries.note(assignment)
@@ -212,6 +216,9 @@ class _ParslPool:
                 "the process that hands out the runs has ended, killed or out of memory: Parsl's interchange",
                 remedy="repeat the command to resume",
             )
+
+    def news(self) -> list[str]:
+        return self.jobs(self.executor) if self.jobs is not None else []
 
 
 @functools.cache

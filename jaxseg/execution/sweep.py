@@ -199,6 +199,8 @@ class _Loop:
                 self.lease.ask_to_stop()
             waiting = self._release(waiting)
             self._tell_of_gpus()
+            for line in self.pool.news():
+                self.sweep.say(line)
             self.view.refresh()
         return self.outcomes
 

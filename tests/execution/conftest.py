@@ -32,6 +32,9 @@ class InlinePool:
     def check(self) -> None:
         """Nothing here can be lost."""
 
+    def news(self) -> list[str]:
+        return []
+
 
 @contextlib.contextmanager
 def open_inline(lease: Lease) -> Iterator[InlinePool]:

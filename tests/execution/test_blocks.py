@@ -7,7 +7,7 @@ import pytest
 from parsl.jobs.states import JobState, JobStatus
 
 from jaxseg.execution import blocks
-from jaxseg.execution.blocks import FAILURES, FailedBlocks
+from jaxseg.execution.blocks import FAILURES, FailedBlocks, JobNews
 
 LOG = Path("no such log")
 
@@ -16,7 +16,7 @@ class Executor(SimpleNamespace):
     """What a handler sees of one of Parsl's."""
 
     def __init__(self) -> None:
-        super().__init__(blocks_to_job_id={}, status={}, given_up=None)
+        super().__init__(blocks_to_job_id={}, status={}, status_facade={}, given_up=None)
 
     def block(self, state: JobState, *, started: bool = True, **told: object) -> None:
         name = str(len(self.status))
@@ -98,3 +98,19 @@ def test_what_workers_said_last_is_told_and_not_what_those_of_a_former_sweep_sai
         executor.block(JobState.MISSING)
         handle(executor, executor.status)
     assert "last words" not in executor.given_up
+
+
+def test_what_becomes_of_jobs_is_told_once() -> None:
+    executor, news = Executor(), JobNews()
+    assert news(executor) == []
+    executor.blocks_to_job_id["0"] = "17"
+    assert news(executor) == []
+    for state, told in [(JobState.PENDING, "waits for its nodes"), (JobState.RUNNING, "runs")]:
+        executor.status_facade["0"] = JobStatus(state)
+        assert [news(executor), news(executor)] == [[f"job 17 of the cluster {told}"], []]
+    executor.status_facade["0"] = JobStatus(JobState.UNKNOWN)
+    assert news(executor) == []
+    executor.status_facade["0"] = JobStatus(JobState.TIMEOUT)
+    assert news(executor) == ["job 17 of the cluster was ended by the cluster, at its time limit or for another one"]
+    executor.status_facade["0"] = JobStatus(JobState.COMPLETED)
+    assert news(executor) == []
