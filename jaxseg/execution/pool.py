@@ -42,7 +42,7 @@ POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some 
 FOLDER = ".parsl"
 WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
 # Since Slurm 22.05 srun does not take them over from sbatch by itself.
-CORES_OF_STEP = '[[ -z $SLURM_CPUS_PER_TASK ]] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
+CORES_OF_STEP = 'export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
 OPTION = re.compile(r"[a-z][a-z-]*(=\S+)?")
 PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
 
@@ -284,6 +284,8 @@ def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in resources.environment().items())
     if slurm is None:
         return LocalProvider(launcher=SimpleLauncher(), worker_init=exports)
+    # Not unless they are: a sweep that runs in a job itself hands on those of that job.
+    asks_for_cores = any(option.startswith("cpus-per-task=") for option in slurm.options)
     return SlurmProvider(
         partition=slurm.partition,
         account=slurm.account,
@@ -292,7 +294,7 @@ def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
         gpus_per_node=len(set(resources.gpus)) or None,
         scheduler_options="\n".join(f"#SBATCH --{option}" for option in slurm.options),
         exclusive=slurm.exclusive,
-        worker_init=f"{slurm.setup}\n{CORES_OF_STEP}\n{exports}",
+        worker_init="\n".join([slurm.setup, *([CORES_OF_STEP] if asks_for_cores else []), exports]),
         launcher=SrunLauncher(),
         max_blocks=1,
         cmd_timeout=60,

@@ -53,6 +53,10 @@ def test_options_of_sbatch(options: dict[str, Any], lines: list[str], not_lines:
     asked = provider.scheduler_options.splitlines()  # type: ignore[attr-defined]
     assert {f"#SBATCH {line}" for line in lines} <= set(asked)
     assert not [line for line in asked if any(other in line for other in not_lines)]
+    cores = "SRUN_CPUS_PER_TASK" in provider.worker_init  # type: ignore[attr-defined]
+    assert cores == ("cpus-per-task=16" in options.get("options", ())), (
+        "those of the sweep's own job are another matter"
+    )
 
 
 @pytest.mark.parametrize("option", ["--qos=long", "qos long", "qos=a\nrm -r x", "comment='a b'"])
