@@ -295,7 +295,8 @@ def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
         scheduler_options="\n".join(f"#SBATCH --{option}" for option in slurm.options),
         exclusive=slurm.exclusive,
         worker_init="\n".join([slurm.setup, *([CORES_OF_STEP] if asks_for_cores else []), exports]),
-        launcher=SrunLauncher(),
+        # A node's workers are one task, which clusters that bind by themselves (TaskPluginParam) give a single core.
+        launcher=SrunLauncher(overrides="--cpu-bind=none"),
         max_blocks=1,
         cmd_timeout=60,
     )

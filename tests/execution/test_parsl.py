@@ -310,6 +310,7 @@ def test_slurm(tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]) ->
     for line in ("--partition=short", "--account=lab", "--time=10", "--nodes=1"):
         assert f"#SBATCH {line}" in script
     assert "gpus-per-node" not in script
+    assert "srun --ntasks 1 -l --cpu-bind=none bash" in script
     (job,) = (cluster / "cancelled").read_text().split()
     assert output.count(f"job {job} of the cluster waits for its nodes\n") == 1, output
     assert (cluster / "cancelled").exists(), "the job is given back"
