@@ -88,8 +88,12 @@ class Slurm:
     exclusive: bool = True
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d+:\d\d:\d\d", self.time) or self.nodes < 1:
-            raise UsageError("bad option for Slurm", found=(self.time, self.nodes), expected="HH:MM:SS, 1 node or more")
+        # Parsl hands on whole minutes, and 0 would ask for no limit.
+        if not re.fullmatch(r"\d+:\d\d:\d\d", self.time) or not int(re.sub(r":\d+$|:", "", self.time)):
+            expected = "HH:MM:SS, a minute or more"
+            raise UsageError("bad value for --slurm.time", found=self.time, expected=expected)
+        if self.nodes < 1:
+            raise UsageError("bad value for --slurm.nodes", found=self.nodes, expected="1 or more")
         if bad := [option for option in self.options if not OPTION.fullmatch(option)]:
             raise UsageError("bad value for --slurm.options", found=" ".join(bad), expected="such as qos=long mem=0")
 

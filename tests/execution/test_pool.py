@@ -63,3 +63,16 @@ def test_options_of_sbatch(options: dict[str, Any], lines: list[str], not_lines:
 def test_options_that_sbatch_would_not_understand_are_refused(option: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for --slurm\.options"):
         Slurm(options=("mem=0", option))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("time", "00:00:59"), ("time", "2-00:00:00"), ("time", "24:00"), ("nodes", 0)]
+)
+def test_bad_sizes_of_jobs_are_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for --slurm\.{name}\n +found: +{value}\n"):
+        Slurm(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_shortest_job_lasts_a_minute() -> None:
+    assert Slurm(time="00:01:00").time == "00:01:00"
+    assert Slurm(time="100:00:00").time == "100:00:00"
