@@ -1,6 +1,7 @@
 """What a process does before it imports JAX to compute with it."""
 
 import gc
+import os
 
 from jaxseg.compute import first_touch
 from jaxseg.compute.heap import keep_freed_memory
@@ -12,6 +13,7 @@ from jaxseg.execution.resources import computes_on_cpu
 
 # Python's collector: objects more than at the last look, and how many looks at the young make one at the older.
 GARBAGE = 100_000, 50, 100
+PLATFORMS = "JAX_PLATFORMS"  # that JAX may use, the first of them for all that is not said otherwise
 
 
 def prepare_process(recipe: Recipe | None = None) -> None:
@@ -27,6 +29,7 @@ def prepare_process(recipe: Recipe | None = None) -> None:
     """
     if recipe is not None and computes_on_cpu():
         check_memory(recipe)
+    keep_cpu_in_reach()
     compile_cache.enable()
     if computes_on_cpu():
         keep_freed_memory()
@@ -35,6 +38,16 @@ def prepare_process(recipe: Recipe | None = None) -> None:
         one_graph.settle()
     if recipe is not None and computes_on_cpu() and usable_cores() > 1:
         first_touch.begin(first_step_bytes(recipe))
+
+
+def keep_cpu_in_reach() -> None:
+    """Where JAX_PLATFORMS names accelerators alone, let JAX use the CPU for what goes before their work.
+
+    That is where crops are cut of images that they have no room for.
+    """
+    named = os.environ.get(PLATFORMS, "")
+    if named and "cpu" not in named.split(","):
+        os.environ[PLATFORMS] = f"{named},cpu"
 
 
 def look_for_garbage_rarely() -> None:

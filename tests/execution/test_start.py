@@ -1,5 +1,6 @@
 """A process that computes looks for garbage rarely, touches memory ahead, and imports late what can wait."""
 
+import os
 import subprocess
 import sys
 
@@ -79,3 +80,16 @@ def test_a_recipe_that_does_not_fit_a_cpus_memory_is_refused_before_anything_els
     monkeypatch.setattr(start, "computes_on_cpu", lambda: on_cpu)
     with pytest.raises(UsageError if on_cpu else InputError):
         start.prepare_process(Recipe(batch=100_000_000))
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"), [("cuda", "cuda,cpu"), ("cuda,cpu", "cuda,cpu"), ("cpu", "cpu"), ("", ""), (None, None)]
+)
+def test_the_cpu_cuts_crops_for_the_platforms_that_are_named(
+    named: str | None, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    if named is not None:
+        monkeypatch.setenv("JAX_PLATFORMS", named)
+    start.keep_cpu_in_reach()
+    assert os.environ.get("JAX_PLATFORMS") == kept
