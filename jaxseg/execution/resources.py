@@ -69,6 +69,11 @@ def choose(gpus: str | None, runs_per_gpu: int, workers: int | None, runs: int, 
             raise UsageError(
                 f"bad value for {option}", found=number, expected="at least 1", remedy="choose more, or leave it out"
             )
+    most = int(GPU_MEMORY / BESIDE) - 1
+    if runs_per_gpu > most:
+        raise UsageError(
+            "bad value for --runs-per-gpu", found=runs_per_gpu, expected=f"at most {most}: they share its memory"
+        )
     if found := visible_gpus() if gpus is None else _listed(gpus):
         if workers is not None:
             raise UsageError("--workers is for CPUs", found=workers, remedy="use --runs-per-gpu, or --gpus none")

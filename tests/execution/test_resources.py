@@ -168,3 +168,9 @@ def test_too_few_are_told_by_option_and_value(name: str, value: int) -> None:
 def test_bad_options(options: tuple[str | None, int, int | None]) -> None:
     with pytest.raises(UsageError):
         chosen(*options)
+
+
+def test_no_more_runs_share_a_gpu_than_find_room_beside_each_other() -> None:
+    assert 0 < float(chosen("0", 30).environment()["XLA_CLIENT_MEM_FRACTION"]) < 0.01
+    with pytest.raises(UsageError, match=r"bad value for --runs-per-gpu\n +found: +31\n +expected: at most 30"):
+        chosen("0", 31)
