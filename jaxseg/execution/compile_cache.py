@@ -6,6 +6,7 @@ import stat
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxseg.compute import processor
@@ -33,7 +34,7 @@ def cache_folder() -> Path:
 def check() -> Path:
     """Make the folder if it is missing; `InputError` where others could have written into it."""
     folder = cache_folder()
-    with disk_errors(folder):
+    with _errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     status = folder.stat()
     mode = stat.S_IMODE(status.st_mode)
@@ -56,6 +57,17 @@ def check() -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _errors(folder: Path) -> Iterator[None]:
+    """What the system says, and how to choose another folder: this one was named by nobody, and may lie in a home."""
+    try:
+        with disk_errors(folder):
+            yield
+    except InputError as error:
+        remedy = "set JAXSEG_CACHE to a folder of your own that can be written"
+        raise InputError(f"compilation cache {error.problem}", file=folder, remedy=remedy) from error
+
+
 def enable() -> Path:
     """Let JAX keep its compiled functions below the folder, in this process and its children.
 
@@ -65,7 +77,7 @@ def enable() -> Path:
     """
     device = f"{usable_cores()}-cores" if computes_on_cpu() else "gpu"
     folder = check() / f"{device}-{processor.kind()}"
-    with disk_errors(folder):
+    with _errors(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
     with contextlib.suppress(OSError, InputError):  # which costs time, and no more
         _drop_damaged(folder)

@@ -117,3 +117,15 @@ print('outer_dimension_partitions":["2"]' in jax.jit(lambda x: x * x + 1).lower(
     assert [result.stdout.strip() for result in shared_out] == ["False", "True", "False"]
     kept = {file.parent.name for file in (tmp_path / "cache").glob("*/*-cache")}
     assert kept == {f"{cores}-cores-{processor.kind()}" for cores in (1, 2)}
+
+
+@pytest.mark.parametrize("below", ["a-file", "a-file/folder"])
+def test_a_folder_that_cannot_be_made_is_told_with_how_to_choose_another(
+    below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As below a home folder that a cluster's nodes cannot write to."""
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / below))
+    told = rf"{below}: compilation cache cannot be written: [^\n]+\n +remedy: +set JAXSEG_CACHE"
+    with pytest.raises(InputError, match=told):
+        compile_cache.check()
