@@ -25,12 +25,15 @@ from jaxseg.input.transfer import to_devices
 from jaxseg.training.mesh import replicated, sharded
 
 T = TypeVar("T")
+JOINING = 300  # seconds until all processes have come, JAX's own choice
 PATIENCE = 30  # seconds that a process which failed waits for the others, before all are ended
 _kept_programs = True  # whether JAX's compilation cache was on before processes joined
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process_id: int | None = None) -> None:
     """Join the other processes of a run, before anything is computed.
+
+    Says so beforehand: where one of them does not come, JAX waits in silence and then aborts.
 
     Args:
         coordinator: host:port of the first process; processes: how many there are; process_id: which this is, from 0.
@@ -49,8 +52,14 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
     # On CPUs, computations in flight together may wait for each other's collectives.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    at = f" at {coordinator}" if coordinator is not None else ""
+    print(
+        f"waiting for all processes of the run{at}; JAX ends those that came after {JOINING} s if some do not come",
+        file=sys.stderr,
+        flush=True,
+    )
     try:
-        jax.distributed.initialize(*explicit, shutdown_timeout_seconds=PATIENCE)
+        jax.distributed.initialize(*explicit, initialization_timeout=JOINING, shutdown_timeout_seconds=PATIENCE)
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"the processes of the run did not find each other: {error}",

@@ -217,6 +217,7 @@ def test_processes_compile_together_and_keep_nothing_until_they_part(tmp_path: P
     commands = [[sys.executable, "-c", CACHED, address, str(number)] for number in range(2)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     first, second = ended([subprocess.Popen(each, env=environment, text=True, **pipes) for each in commands])
+    assert first[2].startswith(f"waiting for all processes of the run at {address}"), first
     assert [word for word in first[1].split() if word in ("False", "True")] == ["False", "False", "True"], first
     assert second[0] == 0, second
 
