@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsl.providers import SlurmProvider
 
 from jaxseg.errors import UsageError
 from jaxseg.execution import pool
@@ -48,7 +49,10 @@ def test_a_host_that_nodes_would_not_find_is_refused(
         ({"options": ("cpus-per-task=16",), "exclusive": False}, ["--cpus-per-task=16"], ["--exclusive"]),
     ],
 )
-def test_options_of_sbatch(options: dict[str, Any], lines: list[str], not_lines: list[str]) -> None:
+def test_options_of_sbatch(
+    options: dict[str, Any], lines: list[str], not_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlurmProvider, "execute_wait", lambda *_: (1, "", ""))  # it asks whether there is sacct
     provider = pool._provider(Resources(2, ("0", "1")), Slurm(**options))
     asked = provider.scheduler_options.splitlines()  # type: ignore[attr-defined]
     assert {f"#SBATCH {line}" for line in lines} <= set(asked)
