@@ -17,6 +17,7 @@ from jaxseg.execution import listing, pool
 from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
 from jaxseg.execution.resources import check_usable, choose, unused_gpus
+from jaxseg.execution.slurm import Slurm
 from jaxseg.execution.sweep import Sweep
 
 
@@ -46,7 +47,7 @@ class Flags:
     """Runs at once on a CPU; by default as many as end the study soonest and find enough memory."""
     executor: Literal["local", "slurm"] = "local"
     """This host, or a Slurm cluster that shares the folders with it."""
-    slurm: pool.Slurm = field(default_factory=pool.Slurm)
+    slurm: Slurm = field(default_factory=Slurm)
     """Where to run on the cluster."""
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Flags:
                 "what a node of the cluster has is not known here",
                 remedy="--gpus 0,1,2,3 for nodes of four GPUs, or --gpus none --workers 8",
             )
-        if self.executor != "slurm" and self.slurm != pool.Slurm():
+        if self.executor != "slurm" and self.slurm != Slurm():
             remedy = "add --executor slurm, or leave them out"
             raise UsageError("--slurm options are for a cluster", found=f"--executor {self.executor}", remedy=remedy)
 

@@ -4,10 +4,7 @@ import contextlib
 import functools
 import logging
 import os
-import re
 import shlex
-import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jaxseg.errors import StoppedError, UsageError
+from jaxseg.errors import StoppedError
 from jaxseg.execution.failing_gpus import was_handed_back
 from jaxseg.execution.guard import signals_held_back
 from jaxseg.execution.lease import Lease, guarded
 from jaxseg.execution.resources import Resources
+from jaxseg.execution.slurm import PLAIN, Slurm
 from jaxseg.execution.work import Assignment, Outcome, work
 from jaxseg.execution.workers import ANY, OWN
 from jaxseg.files import disk_errors
@@ -41,10 +39,6 @@ PATIENCE = 120  # seconds without a sign of life after which a pool of workers c
 POLL = 100  # milliseconds; a message wakes Parsl at once, and looking for some every 10 takes 2 % of a core
 FOLDER = ".parsl"
 WORKERS_LOG, INTERCHANGE_LOG = "workers.out", "interchange.out"
-# Since Slurm 22.05 srun does not take them over from sbatch by itself.
-CORES_OF_STEP = 'export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
-OPTION = re.compile(r"[a-z][a-z-]*(=\S+)?")
-PLAIN = re.compile(r"[\w./+-]+")  # paths that Parsl's scripts can hold, which do not quote them
 
 
 class Pool(Protocol):
@@ -60,42 +54,6 @@ class Pool(Protocol):
 
 
 OpenPool = Callable[[Lease], AbstractContextManager[Pool]]
-
-
-@dataclass(frozen=True)
-class Slurm:
-    """Where to run on a cluster; one job holds all nodes, each with the workers of `Resources`.
-
-    Attributes:
-        partition: of Slurm; the cluster decides where not given.
-        account: of Slurm; the cluster decides where not given.
-        time: limit of a job, HH:MM:SS; a new job follows while runs are left, which resume.
-        nodes: per job.
-        address: of this host as the nodes see it; None takes the address of the host's name.
-        setup: shell line before the workers start, such as "module load cuda".
-        options: further ones of sbatch without their dashes, such as qos=long mem=0 (which is all memory of a node).
-        exclusive: whole nodes, however many of their GPUs are used; else cores have to be asked for among the
-            options, such as cpus-per-task=16.
-    """
-
-    partition: str | None = None
-    account: str | None = None
-    time: str = "24:00:00"
-    nodes: int = 1
-    address: str | None = None
-    setup: str = ""
-    options: tuple[str, ...] = ()
-    exclusive: bool = True
-
-    def __post_init__(self) -> None:
-        # Parsl hands on whole minutes, and 0 would ask for no limit.
-        if not re.fullmatch(r"\d+:\d\d:\d\d", self.time) or not int(re.sub(r":\d+$|:", "", self.time)):
-            expected = "HH:MM:SS, a minute or more"
-            raise UsageError("bad value for --slurm.time", found=self.time, expected=expected)
-        if self.nodes < 1:
-            raise UsageError("bad value for --slurm.nodes", found=self.nodes, expected="1 or more")
-        if bad := [option for option in self.options if not OPTION.fullmatch(option)]:
-            raise UsageError("bad value for --slurm.options", found=" ".join(bad), expected="such as qos=long mem=0")
 
 
 class Retries:
@@ -148,8 +106,7 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
     it started, and Parsl would wait for what does not answer.
     """
     if slurm:
-        _check_cluster(study)
-        _address(slurm)
+        slurm.check(study)
     from parsl.dataflow.dflow import DataFlowKernel  # half a second, which a dry run need not pay
 
     from jaxseg.execution.blocks import FailedBlocks, JobNews
@@ -167,30 +124,6 @@ def parsl_pool(study: Path, resources: Resources, slurm: Slurm | None, lease: Le
     finally:
         lease.end(parsl_folder(study) / WORKERS_LOG)
         kernel.cleanup()
-
-
-def _check_cluster(study: Path) -> None:
-    if shutil.which("sbatch") is None:
-        raise UsageError("no sbatch on this host", remedy="run on a login node of the cluster, or --executor local")
-    if not PLAIN.fullmatch(str(study)):
-        raise UsageError("Slurm needs a plain path", found=study, expected="letters, digits and any of _ . / + -")
-
-
-def _address(slurm: Slurm) -> str:
-    """Of this host, as nodes see it; `UsageError` where its name leads nowhere, or to itself, as on Debian."""
-    if slurm.address is not None:
-        return slurm.address
-    name, address = socket.gethostname(), None
-    with contextlib.suppress(OSError):
-        address = socket.gethostbyname(name)
-    if address is None or address.startswith("127."):
-        raise UsageError(
-            "nodes would not find this host by the address of its name",
-            found=f"{name}: {address or 'no address'}",
-            expected="one in the cluster's network",
-            remedy="give it with --slurm.address; hostname -I lists this host's",
-        )
-    return address
 
 
 @dataclass(frozen=True)
@@ -252,7 +185,7 @@ def _executor(
 
     from jaxseg.execution.blocks import GuardedExecutor
 
-    address = _address(slurm) if slurm else "127.0.0.1"
+    address = slurm.host() if slurm else "127.0.0.1"
     pool = shlex.join([sys.executable, "-m", "jaxseg.execution.workers"])
     launch = DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool, 1)
     logs = parsl_folder(study)
@@ -282,25 +215,10 @@ def _executor(
 
 
 def _provider(resources: Resources, slurm: Slurm | None) -> "ExecutionProvider":
-    from parsl.launchers import SimpleLauncher, SrunLauncher
-    from parsl.providers import LocalProvider, SlurmProvider
+    from parsl.launchers import SimpleLauncher
+    from parsl.providers import LocalProvider
 
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in resources.environment().items())
     if slurm is None:
         return LocalProvider(launcher=SimpleLauncher(), worker_init=exports)
-    # Not unless they are: a sweep that runs in a job itself hands on those of that job.
-    asks_for_cores = any(option.startswith("cpus-per-task=") for option in slurm.options)
-    return SlurmProvider(
-        partition=slurm.partition,
-        account=slurm.account,
-        walltime=slurm.time,
-        nodes_per_block=slurm.nodes,
-        gpus_per_node=len(set(resources.gpus)) or None,
-        scheduler_options="\n".join(f"#SBATCH --{option}" for option in slurm.options),
-        exclusive=slurm.exclusive,
-        worker_init="\n".join([slurm.setup, *([CORES_OF_STEP] if asks_for_cores else []), exports]),
-        # A node's workers are one task, which clusters that bind by themselves (TaskPluginParam) give a single core.
-        launcher=SrunLauncher(overrides="--cpu-bind=none"),
-        max_blocks=1,
-        cmd_timeout=60,
-    )
+    return slurm.provider(len(set(resources.gpus)), exports)

@@ -14,8 +14,9 @@ from studies import small_study
 from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations
 from jaxseg.execution import pool
-from jaxseg.execution.pool import Slurm, parsl_pool
+from jaxseg.execution.pool import parsl_pool
 from jaxseg.execution.resources import Resources
+from jaxseg.execution.slurm import Slurm
 from jaxseg.execution.sweep import Sweep
 
 

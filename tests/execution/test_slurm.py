@@ -8,10 +8,10 @@ import pytest
 from parsl.providers import SlurmProvider
 
 from jaxseg.errors import UsageError
-from jaxseg.execution import pool
 from jaxseg.execution.lease import hold_study
-from jaxseg.execution.pool import Slurm, parsl_pool
+from jaxseg.execution.pool import parsl_pool
 from jaxseg.execution.resources import Resources
+from jaxseg.execution.slurm import Slurm
 
 
 @pytest.mark.parametrize("address", ["127.0.1.1", None])
@@ -53,11 +53,11 @@ def test_options_of_sbatch(
     options: dict[str, Any], lines: list[str], not_lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SlurmProvider, "execute_wait", lambda *_: (1, "", ""))  # it asks whether there is sacct
-    provider = pool._provider(Resources(2, ("0", "1")), Slurm(**options))
-    asked = provider.scheduler_options.splitlines()  # type: ignore[attr-defined]
+    provider = Slurm(**options).provider(2, "")
+    asked = provider.scheduler_options.splitlines()
     assert {f"#SBATCH {line}" for line in lines} <= set(asked)
     assert not [line for line in asked if any(other in line for other in not_lines)]
-    cores = "SRUN_CPUS_PER_TASK" in provider.worker_init  # type: ignore[attr-defined]
+    cores = "SRUN_CPUS_PER_TASK" in provider.worker_init
     assert cores == ("cpus-per-task=16" in options.get("options", ())), (
         "those of the sweep's own job are another matter"
     )
