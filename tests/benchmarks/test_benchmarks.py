@@ -99,7 +99,7 @@ def test_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert contenders(file) == {"batch 2, one core": ["jaxseg float32"]}
     assert result["roofs"]["flop_per_second"] > 0 < result["roofs"]["bytes_per_second"]
     groups = result["groups"]
-    assert {"convolutions", "element by element", "sums", "loops: cutting crops"} <= set(groups)
+    assert {"convolutions", "element by element", "sums"} <= set(groups)  # loops as well, before JAX 0.12
     assert "not in the program's text" not in groups
     step = min(result["cases"][0]["contenders"]["jaxseg float32"]["seconds"])
     assert 0.1 * step < sum(group["seconds"] for group in groups.values()) < 3 * step
