@@ -1,11 +1,11 @@
 """A complete small study on drawn tissue, on a CPU, in minutes: what the report looks like and that all works.
 
 Two sites of synthetic glands that differ in stain, scale and noise; random weights against "nuclei", an encoder that
-the study first trains itself on synthetic nuclei; a quarter and all of the training images; two repeats. 16 runs and
+the study first trains itself on synthetic nuclei; a quarter and all of the training images; three repeats. 24 runs and
 one for the weights, each scored on both sites.
 
 Expect a foreground Dice well above that of the answer "everything is foreground", which stands in the table beside it;
-less on the other site than on the own; and no proof of anything about weights: two repeats of drawings cannot give it.
+less on the other site than on the own; and no proof of anything about weights, which three repeats seldom give.
 
     make demo
     python launch/sweep.py configs/demo.py --out studies/demo
@@ -35,7 +35,7 @@ def get_study() -> Study:
         datasets=("synthetic_glands_a", "synthetic_glands_b"),
         weights=("random", "nuclei"),
         fractions=(0.25, 1.0),
-        repeats=2,
+        repeats=3,
         recipe=RECIPE,
         trained_weights=(TrainedWeights("nuclei", nuclei),),
     )

@@ -27,10 +27,11 @@ class Gain:
     patients: int = 0
 
     @classmethod
-    def of(cls, won: Cell | None) -> "Gain":
+    def of(cls, won: Cell | None, most: float = 1.0) -> "Gain":
+        """`most`: what can be won or lost; of one gain over another twice as much as of each."""
         if won is None:
             return cls()
-        bounds = interval(Spread.of(won), limits=(-2.0, 2.0))  # of gains set against each other, too
+        bounds = interval(Spread.of(won), limits=(-most, most))
         return cls(won.mean, *bounds, len(won.repeats), int(won.patients.max()) + 1)
 
     @property
@@ -184,12 +185,12 @@ def _with_steps(study: Study, cells: Cells, item: Recommendation) -> Recommendat
         from_fraction=lower,
         to_fraction=upper,
         more_images=Gain.of(images),
-        images_over_choice=Gain.of(_over(images, choice)),
+        images_over_choice=Gain.of(_over(images, choice), 2.0),
         from_dice=dice,
         from_budget=before,
         to_budget=after,
         longer=Gain.of(longer),
-        longer_over_choice=Gain.of(_over(longer, choice)),
+        longer_over_choice=Gain.of(_over(longer, choice), 2.0),
     )
 
 

@@ -8,8 +8,8 @@ from jaxseg.datasets.example import Example, InstanceMap, Pixels
 from jaxseg.datasets.stain import SITES
 from jaxseg.datasets.tissue import CLASSES, Patient, draw_glands, draw_nuclei, draw_tissue
 
-PATIENTS = {"train": 4, "test": 2}
-IMAGES_PER_PATIENT = {"train": 6, "test": 4}
+PATIENTS = {"train": 4, "test": 8}  # of fewer than six test patients no study can tell one weights from another
+IMAGES_PER_PATIENT = {"train": 6, "test": 1}
 SHAPES = ((160, 160), (150, 168), (168, 152), (160, 144))  # pixels; official sets vary in size as well
 _DRAW = {"glands": draw_glands, "nuclei": draw_nuclei, "tissue": draw_tissue}
 

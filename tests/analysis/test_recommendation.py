@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxseg.analysis.cells import Condition, cells_of
+from jaxseg.analysis.cells import Cell, Condition, cells_of
 from jaxseg.analysis.comparisons import compare
 from jaxseg.analysis.recommendation import Gain, Recommendation, recommend, recommendation_table, verdict_of
 from jaxseg.analysis.scores import read_results
@@ -79,6 +79,12 @@ def test_what_helps_more_needs_certainty():
     assert dataclasses.replace(base, longer=dataclasses.replace(sure, patients=2)).helps_more == "nothing shown"
     assert dataclasses.replace(base, longer=dataclasses.replace(sure, repeats=1)).helps_more == "nothing shown"
     assert dataclasses.replace(base, longer_over_choice=Gain()).helps_more == "nothing shown"
+
+
+def test_no_more_can_be_won_than_there_is():
+    cell = Cell(np.array([[0.9, 0.5], [0.1, -0.3]]), (0, 1), ("a", "b"), np.array([0, 1]))
+    assert Gain.of(cell) == Gain(cell.mean, -1.0, 1.0, 2, 2)
+    assert Gain.of(cell, 2.0) == Gain(cell.mean, -2.0, 2.0, 2, 2), "of one gain over another"
 
 
 def test_a_gain_as_large_as_that_of_the_weights_is_not_called_larger(fabricated):

@@ -41,8 +41,8 @@ def test_paper(name: str, runs: int, epochs: int, datasets: tuple[str, ...]) -> 
 
 def test_demo_compares_what_it_should() -> None:
     demo = study("demo")
-    assert len(demo.runs()) == 16
-    assert (len(demo.weights), len(demo.fractions), demo.repeats, len(demo.datasets)) == (2, 2, 2, 2)
+    assert len(demo.runs()) == 24
+    assert (len(demo.weights), len(demo.fractions), demo.repeats, len(demo.datasets)) == (2, 2, 3, 2)
     (trained,) = demo.trained_weights
     assert trained.name in demo.weights
     assert trained.run.dataset.startswith("synthetic_nuclei")

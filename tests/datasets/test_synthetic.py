@@ -42,7 +42,7 @@ def test_counts_patients_and_ids() -> None:
         )
         assert len({example.id for example in examples}) == 32
         train, test = ({e.patient for e in examples if e.split == split} for split in ("train", "test"))
-        assert (len(train), len(test), train & test) == (4, 2, set())
+        assert (len(train), len(test), train & test) == (4, 8, set())
 
 
 def test_images_look_like_the_description(drawn: tuple[str, list[tuple[Pixels, InstanceMap]]]) -> None:

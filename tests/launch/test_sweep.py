@@ -106,7 +106,7 @@ def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Pa
     result = sweep(environment, tmp_path, str(config), "--out", "demo", "--status")
     assert result.returncode == 0, result.stderr
     assert re.search(rf"^{done.run_id} +done$", result.stdout, re.MULTILINE)
-    assert re.search(r"17 runs: 1 done, 16 missing", result.stdout)
+    assert re.search(r"25 runs: 1 done, 24 missing", result.stdout)
 
 
 def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: Path) -> None:
