@@ -183,7 +183,7 @@ def _note(repeats: int, patients: int) -> str:
             f"{repeats} pairs: a sign-flip or signed-rank test over repeats never gives p < {least_p(repeats):g}"
         )
     if least_p(patients) > LEVEL:
-        notes.append(f"{patients} patients or images: p is never below {least_p(patients):g}")
+        notes.append(f"{patients} patients or images: the sign-flip p is never below {least_p(patients):g}")
     if patients < LEAST_PATIENTS:
         notes.append(f"fewer than {LEAST_PATIENTS} patients or images: equivalence is not tested")
     return "; ".join(notes)

@@ -176,8 +176,8 @@ def test_the_number_of_patients_is_noted_also_with_one_repeat():
         compare(study_of("random", "x"), cells_with({"random": 0.0, "x": 0.0}, repeats=1, images=4)), "x", "random"
     )
     assert "one repeat" in found.note
-    assert "4 patients or images: p is never below 0.125" in found.note
-    assert "sign-flip" not in found.note
+    assert "4 patients or images: the sign-flip p is never below 0.125" in found.note
+    assert "signed-rank" not in found.note
 
 
 def test_equal_differences_leave_t_undefined():
