@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from jaxseg.analysis import comparisons, embedding, provenance, sentences
+from jaxseg.analysis import comparisons, provenance, sentences
 from jaxseg.analysis.feature_vectors import LAYERS, PATCHES
 from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.sign_flips import least_p
@@ -61,12 +61,9 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         test_notes=_notes(findings.comparisons),
         images_as_patients=_images_as_patients(findings),
         out_of_domain=_records(findings.out_of_domain),
-        baseline=_records(findings.baseline),
         similarity=_similarity(findings),
         layers=LAYERS,
         patches=PATCHES,
-        umap=embedding,
-        neighbours=sorted({e.neighbours for e in findings.embeddings}),
         weights=provenance.weights_receipts(findings.results),
         datasets=provenance.dataset_facts(findings.results, findings.baseline, findings.cards),
         runs=provenance.run_facts(findings.results),
