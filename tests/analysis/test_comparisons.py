@@ -126,6 +126,14 @@ def test_one_repeat_has_no_test_over_repeats():
     assert "one repeat" in found.note
 
 
+@pytest.mark.parametrize(("patients", "verdict"), [(5, "cannot tell"), (6, "better")])
+def test_a_large_difference_takes_patients_enough_for_the_sign_flip_test(patients, verdict):
+    cells = cells_with({"random": 0.0, "x": 0.1}, images=patients)
+    found = row(compare(study_of("random", "x"), cells), "x", "random")
+    assert found.p < 0.001
+    assert (found.p_sign_flip < 0.05, found.verdict) == (verdict == "better", verdict)
+
+
 def test_luck_of_trainings_makes_no_weights_better():
     """Five weights that are alike, three trainings, 80 images: one study in twenty may find a difference. A percentile
     bootstrap, not corrected for the number of comparisons, found one in a third of them.

@@ -5,6 +5,8 @@ from scipy import stats
 from jaxseg.analysis.cells import Cell
 from jaxseg.analysis.intervals import Spread, equivalence_p, interval, p_value
 
+MEANS = [0.0, 0.004, 0.009, 0.01, 0.011, 0.02, 0.2]  # Dice
+
 
 def cell_of(scores, patients=None):
     scores = np.asarray(scores, dtype=float)
@@ -105,5 +107,19 @@ def test_equivalence_agrees_with_the_90_percent_interval():
         spread = spread_of(drawn(rng, 5, 40, 0.003, 0.003, 0.01) + shift)
         low, high = interval(spread, 0.9)
         assert (equivalence_p(spread, 0.01) < 0.05) == (low > -0.01 and high < 0.01)
-    ends = spread_of(drawn(rng, 5, 40) + 0.02)
-    assert 0.5 < equivalence_p(ends, 0.01) <= 1
+
+
+def test_equivalence_p_grows_with_the_difference_to_either_side():
+    """Half at the margin, where the mean may as well lie to one side of it as to the other, and 1 far beyond."""
+    sources = spread_of(drawn(np.random.default_rng(4), 5, 40)).sources
+    up, down = ([equivalence_p(Spread(sign * mean, sources), 0.01) for mean in MEANS] for sign in (1, -1))
+    assert up == pytest.approx(down)
+    assert np.all(np.diff(up) > 0)
+    assert up[MEANS.index(0.01)] == 0.5
+    assert up[-1] > 0.99
+
+
+def test_differences_by_rounding_alone_are_none():
+    scores = np.full((3, 4), 0.1 + 0.2) - 0.3  # 5.6e-17 everywhere
+    assert scores.min() > 0
+    assert p_value(spread_of(scores)) == 1.0
