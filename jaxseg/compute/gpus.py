@@ -47,13 +47,24 @@ def visible() -> tuple[str, ...]:
     """
     if not has_plugin():
         return ()
-    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return tuple(
-            name for name in map(str.strip, named.split(",")) if is_name(name)
-        )  # and not -1, or Slurm's NoDevFiles
+    if (named := _named()) is not None:
+        return named
     if any((DRIVER / "capabilities").glob("gpu*/mig/gi*")) and shutil.which(LIST[0]):
         return _divided(subprocess.run(LIST, capture_output=True, text=True, check=False).stdout)
     return tuple(map(str, range(of_host())))
+
+
+def hidden() -> bool:
+    """Whether CUDA_VISIBLE_DEVICES leaves this process no GPU."""
+    return _named() == ()
+
+
+def _named() -> tuple[str, ...] | None:
+    """What CUDA_VISIBLE_DEVICES names; None where it is not set."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return None
+    return tuple(name for name in map(str.strip, named.split(",")) if is_name(name))  # not -1, or Slurm's NoDevFiles
 
 
 def of_host() -> int:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from jaxseg.compute.gpus import has_plugin, is_name
+from jaxseg.compute.gpus import has_plugin, hidden, is_name
 from jaxseg.compute.gpus import of_host as gpus_of_host
 from jaxseg.compute.gpus import visible as visible_gpus
 from jaxseg.compute.host import memory, usable_cores
@@ -133,7 +133,8 @@ def check_usable(resources: Resources) -> None:
 
 def unused_gpus(resources: Resources) -> str | None:
     """What to say where runs go to the CPU of a host whose GPUs this installation cannot use."""
-    if resources.gpus or resources.nodes is not None or has_plugin() or not gpus_of_host():
+    if resources.gpus or resources.nodes is not None or has_plugin() or hidden() or not gpus_of_host():
         return None
-    remedy = "for them: make .venv EXTRAS=cuda13,convert,test (or cuda12)"
-    return f"runs go to the CPU: JAX cannot use this host's {gpus_of_host()} GPUs, its CUDA plugin is missing; {remedy}"
+    gpus = f"{gpus_of_host()} GPUs" if gpus_of_host() > 1 else "GPU"
+    remedy = "to use it: make .venv EXTRAS=cuda13,convert,test (or cuda12)"
+    return f"runs go to the CPU: JAX cannot use this host's {gpus}, its CUDA plugin is missing; {remedy}"

@@ -128,14 +128,17 @@ def test_gpus_that_the_host_does_not_have_are_refused(monkeypatch: pytest.Monkey
 
 
 def test_gpus_that_are_left_idle_for_want_of_the_plugin_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(resources, "gpus_of_host", lambda: 8)
     monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
     assert "this host's 8 GPUs" in str(unused_gpus(chosen()))
     assert unused_gpus(dataclasses.replace(chosen(), nodes=2)) is None
-    monkeypatch.setattr(gpus, "PLUGINS", ("json",))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert unused_gpus(chosen()) is None, "they were hidden on purpose"
-    monkeypatch.setattr(gpus, "PLUGINS", ("no_such_plugin",))
+    for hiding in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hiding)
+        assert unused_gpus(chosen()) is None, "they were hidden on purpose"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(resources, "gpus_of_host", lambda: 1)
+    assert "this host's GPU, its" in str(unused_gpus(chosen()))
     monkeypatch.setattr(resources, "gpus_of_host", lambda: 0)
     assert unused_gpus(chosen()) is None
 
