@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from jaxseg.analysis.cells import Cell, Condition, cells_of, difference
-from jaxseg.analysis.comparisons import compare, holm_corrected, over_repeats, planned_pairs
+from jaxseg.analysis.comparisons import Comparison, compare, holm_corrected, over_repeats, planned_pairs, verdict
 from jaxseg.analysis.scores import read_results
 from jaxseg.config import Recipe, Study
 from jaxseg.seeds import generator
@@ -126,12 +128,22 @@ def test_one_repeat_has_no_test_over_repeats():
     assert "one repeat" in found.note
 
 
-@pytest.mark.parametrize(("patients", "verdict"), [(5, "cannot tell"), (6, "better")])
-def test_a_large_difference_takes_patients_enough_for_the_sign_flip_test(patients, verdict):
+@pytest.mark.parametrize(("patients", "told"), [(5, "cannot tell"), (6, "better")])
+def test_a_large_difference_takes_patients_enough_for_the_sign_flip_test(patients, told):
     cells = cells_with({"random": 0.0, "x": 0.1}, images=patients)
     found = row(compare(study_of("random", "x"), cells), "x", "random")
     assert found.p < 0.001
-    assert (found.p_sign_flip < 0.05, found.verdict) == (verdict == "better", verdict)
+    assert (found.p_sign_flip < 0.05, found.verdict) == (told == "better", told)
+
+
+@pytest.mark.parametrize("test", ["p", "p_sign_flip", "p_equivalence"])
+def test_verdicts_rest_on_corrected_p(test):
+    sure = {f"{name}{end}": 0.01 for name in ("p", "p_sign_flip") for end in ("", "_holm")} | {"difference": 0.02}
+    if test == "p_equivalence":
+        sure = {"p_equivalence": 0.01, "p_equivalence_holm": 0.01}
+    about = Comparison("reference", "a", 1.0, 10, "x", "random", **sure)
+    assert verdict(about) == ("equivalent" if test == "p_equivalence" else "better")
+    assert verdict(dataclasses.replace(about, **{f"{test}_holm": 0.06})) == "cannot tell"
 
 
 def test_luck_of_trainings_makes_no_weights_better():
