@@ -115,7 +115,7 @@ def _check_batch(images: object) -> None:
         )
     if images.dtype == np.uint8:
         return
-    floating = np.issubdtype(images.dtype, np.floating)
+    floating = jnp.issubdtype(images.dtype, jnp.floating)  # NumPy's does not know bfloat16
     low, high = (float(images.min()), float(images.max())) if floating else (0.0, 0.0)
     if not floating or not 0 <= low <= high <= 255 or 0 < high <= 1:
         raise UsageError(

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -129,6 +130,8 @@ def test_a_batch_of_another_range_is_refused_rather_than_taken_for_black(
     model, batch = jaxseg.load(finished.path), image[None, :64, :64]
     of_floats, _ = model(batch.astype(np.float32))
     np.testing.assert_allclose(of_floats, model(batch)[0], rtol=1e-4, atol=1e-5)
+    of_half, _ = model(batch.astype(jnp.bfloat16))  # which holds whole numbers up to 256
+    np.testing.assert_allclose(of_half, of_floats, rtol=1e-4, atol=1e-5)
     for unfit in (batch / 255, batch * np.nan, batch - 300.0, 257 * batch.astype(np.uint16)):
         with pytest.raises(UsageError, match="type or range"):
             model(unfit)
