@@ -66,7 +66,7 @@ class TrainedModel:
         logits, features = _forward(self.run.recipe.model)(self.params, self.stats, images, self.statistics)
         return np.asarray(logits), {name: np.asarray(features[name]) for name in FEATURES}  # jit sorts by name
 
-    def probabilities(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
+    def probabilities(self, images: Sequence[np.ndarray] | np.ndarray, stride: int | None = None) -> list[np.ndarray]:
         """Foreground classes' probabilities, float32 (h, w, classes), of uint8 (h, w, 3) images of any sizes.
 
         Args:
@@ -82,10 +82,10 @@ class TrainedModel:
         window = SlidingWindow(
             recipe.model, recipe.crop, recipe.stride if stride is None else stride, recipe.compute_dtype
         )
-        groups = in_groups(*padded_stack(images), recipe.crop) if len(images) else ()
+        groups = in_groups(*padded_stack(list(images)), recipe.crop) if len(images) else ()
         return list(window(self.folded, groups, self.statistics))
 
-    def predict(self, images: Sequence[np.ndarray], stride: int | None = None) -> list[np.ndarray]:
+    def predict(self, images: Sequence[np.ndarray] | np.ndarray, stride: int | None = None) -> list[np.ndarray]:
         """Probability of foreground of any class, float32 (h, w), by sliding window; see `probabilities`."""
         return [foreground(of_classes) for of_classes in self.probabilities(images, stride)]
 

@@ -54,7 +54,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process_i
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     at = f" at {coordinator}" if coordinator is not None else ""
     print(
-        f"waiting for all processes of the run{at}; JAX ends those that came after {JOINING} s if some do not come",
+        f"waiting for all processes of the run{at}; if some do not come within {JOINING} s, JAX ends those that did",
         file=sys.stderr,
         flush=True,
     )
