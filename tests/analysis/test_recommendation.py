@@ -66,6 +66,8 @@ def test_gains_are_those_of_the_means(fabricated):
     assert found.more_images.value == pytest.approx(mean(1.0, 80) - mean(0.3, 80))
     assert (found.from_budget, found.to_budget) == (40, 80)
     assert found.longer.value == pytest.approx(mean(0.3, 80) - mean(0.3, 40))
+    assert found.images_over_choice.value == pytest.approx(found.more_images.value - found.choice.value)
+    assert found.longer_over_choice.value == pytest.approx(found.longer.value - found.choice.value)
     last = at(recommend(*fabricated, {}), "tissue_b", 1.0)
     assert (last.from_fraction, last.to_fraction) == (0.3, 1.0)
 

@@ -48,6 +48,14 @@ def test_mean_and_sd_over_repeats_against_a_loop(results, summary):
     assert found.low < found.dice_mean < found.high
 
 
+def test_intervals_of_scores_hold_scores_alone(results, baseline):
+    """Of two trainings, one that found all and one that found nothing."""
+    scores = results.scores.query("repeat < 2").assign(dice=lambda table: table["repeat"].astype(float))
+    bounds = summarise(scores, cells_of(scores), baseline).query("subset == 'all'")
+    assert (bounds.low == 0).all()
+    assert (bounds.high == 1).all()
+
+
 def test_subsets_have_rows_of_their_own(results, summary):
     parts = [only(summary, **WHERE, subset=name) for name in ("test_near", "test_far")]
     whole = only(summary, **WHERE, subset="all")
