@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxseg.compute.gpus import JOB_GPUS
+from jaxseg.errors import InputError
 from jaxseg.execution.lease import GRACE, Watch
 from jaxseg.execution.processes import adopt_orphans, end_descendants
 
@@ -52,9 +53,21 @@ def guard(watch: Watch, log: Path, command: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     adopt_orphans()
     log.parent.mkdir(parents=True, exist_ok=True)
-    # a short name: there may be sockets below, whose paths have 107 bytes at most
-    with tempfile.TemporaryDirectory(prefix="js", ignore_cleanup_errors=True) as scratch:
-        return _watched(watch, log, _started(command, log, JAXSEG_SWEEP=watch.token, TMPDIR=scratch))
+    try:
+        # a short name: there may be sockets below, whose paths have 107 bytes at most
+        scratch = tempfile.TemporaryDirectory(prefix="js", ignore_cleanup_errors=True)
+    except OSError as error:
+        return _refused(log, f"no folder for temporary files: {error}; free some space, or set TMPDIR to another one")
+    with scratch as folder:
+        return _watched(watch, log, _started(command, log, JAXSEG_SWEEP=watch.token, TMPDIR=folder))
+
+
+def _refused(log: Path, why: str) -> int:
+    """Say why nothing is started, in one line, where the sweep looks for the last one and where people may see it."""
+    print(why, file=sys.stderr)
+    with log.open("a") as output:
+        print(why, file=output)
+    return InputError.exit_code
 
 
 def _started(command: list[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:

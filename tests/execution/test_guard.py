@@ -134,6 +134,26 @@ def test_temporary_files_of_who_is_killed_are_deleted(tmp_path: Path, monkeypatc
     assert list(scratch.iterdir()) == []
 
 
+def test_a_host_without_room_for_temporary_files_is_told(tmp_path: Path) -> None:
+    full = """
+import tempfile
+from jaxseg.execution import guard
+def refuse(**options):
+    raise OSError(28, "No space left on device", "/tmp/js")
+tempfile.TemporaryDirectory = refuse
+guard.main()
+"""
+    with hold_study(tmp_path) as lease:
+        arguments = guarded(lease, tmp_path / "log")
+        begun = arguments.index(str(lease.path))
+        command = [sys.executable, "-c", full, *arguments[begun:], "touch", str(tmp_path / "started")]
+        ended = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 3, ended.stderr
+    assert "No space left on device: '/tmp/js'; free some space, or set TMPDIR" in (tmp_path / "log").read_text()
+    assert ended.stderr == (tmp_path / "log").read_text()
+    assert not (tmp_path / "started").exists()
+
+
 def test_nothing_starts_for_a_sweep_that_is_gone(tmp_path: Path) -> None:
     with hold_study(tmp_path) as lease:
         pass
