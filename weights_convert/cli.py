@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from jaxseg.errors import UsageError
+from weights_convert.sources import NOT_STATED
 
 Triple = tuple[float, float, float]
 
@@ -21,9 +22,9 @@ def convert(
     ] = None,
     std: Annotated[Triple | None, arg(help="of weights that `list` does not know: R G B, for images in [0, 1]")] = None,
     name: Annotated[str | None, arg(help="name of the weights in studies; default: the source's")] = None,
-    licence: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
-    citation: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
-    address: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = "not stated",
+    licence: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = NOT_STATED,
+    citation: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = NOT_STATED,
+    address: Annotated[str, arg(help="of weights that `list` does not know, for the receipt")] = NOT_STATED,
     allow_other_file: Annotated[bool, arg(help="accept a file that is not the one which the source publishes")] = False,
 ) -> None:
     """Convert a file of PyTorch weights to OUT/NAME/, compare it with PyTorch, write the receipt."""

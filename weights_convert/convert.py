@@ -19,10 +19,9 @@ from weights_convert.layouts import Recognised, recognise
 from weights_convert.mapping import ENCODER, Mapped, to_flax
 from weights_convert.read import read
 from weights_convert.receipt import measure
-from weights_convert.sources import Source, Statistics
+from weights_convert.sources import NOT_STATED, Source, Statistics
 
 OWN = "own"  # source of weights that no table knows
-NOT_STATED = "not stated"
 TERMS = ("licence", "citation", "address")  # of weights of the user's own
 
 

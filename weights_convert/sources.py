@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jaxseg.errors import UsageError
 
 Statistics = tuple[float, float, float]
+NOT_STATED = "not stated"  # terms of weights that the user said nothing of
 
 IMAGENET_MEAN: Statistics = (0.485, 0.456, 0.406)
 IMAGENET_STD: Statistics = (0.229, 0.224, 0.225)
