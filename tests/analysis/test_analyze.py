@@ -172,6 +172,7 @@ def test_the_report_stands_alone_and_says_what_it_must(finished_study):
         "Tied: ",
         "all-foreground Dice",
         "never give\np below 0.0625",
+        "There are 6 such families",
         "same weights, other repeat",
         "Somebody &amp; Others",
         "BSD-3",

@@ -81,6 +81,19 @@ def needed(study: Study, folder: Path, locations: Locations, resources: Resource
     return time
 
 
+def test_nodes_of_a_cluster_share_runs_out(
+    tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "usable_cores", lambda: 4)
+
+    def of(nodes: int, *gpus: str) -> estimate.Time:
+        resources = Resources(len(gpus) or 2, gpus, nodes=nodes)
+        return needed(small_study(), tmp_path / "study", locations, resources)
+
+    assert of(2).cpu == pytest.approx(of(1).cpu / 2), "each worker has the share of its own node's cores"
+    assert of(4, "0").gpu == pytest.approx(of(2, "0", "1").gpu) == pytest.approx(of(1, "0").gpu / 4)
+
+
 def test_runs_of_other_studies_on_this_host_correct_the_estimate(tmp_path: Path, locations: Locations) -> None:
     study = small_study()
     recipe = study.recipe
