@@ -20,7 +20,7 @@ STATES = {
     JobState.PENDING: "waits for its nodes",
     JobState.RUNNING: "runs",
     JobState.HELD: "is held",
-    JobState.TIMEOUT: "was ended by the cluster, at its time limit or for another one",
+    JobState.TIMEOUT: "was ended by the cluster, at its time limit or to make room for others",
     JobState.FAILED: "has failed",
     JobState.MISSING: "has ended before its workers reported",
     JobState.CANCELLED: "was cancelled",

@@ -111,6 +111,8 @@ def test_what_becomes_of_jobs_is_told_once() -> None:
     executor.status_facade["0"] = JobStatus(JobState.UNKNOWN)
     assert news(executor) == []
     executor.status_facade["0"] = JobStatus(JobState.TIMEOUT)
-    assert news(executor) == ["job 17 of the cluster was ended by the cluster, at its time limit or for another one"]
+    assert news(executor) == [
+        "job 17 of the cluster was ended by the cluster, at its time limit or to make room for others"
+    ]
     executor.status_facade["0"] = JobStatus(JobState.COMPLETED)
     assert news(executor) == []
