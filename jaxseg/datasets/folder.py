@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,15 +96,15 @@ def folder_examples(
     ]
 
 
-def left_out(source: Path, table: Path | None, examples: Sequence[Example]) -> list[str]:
-    """Warnings of images of `source` that are not among the examples read of it."""
+def left_out(source: Path, table: Path | None) -> list[str]:
+    """Warnings of images of `source` that are not read."""
     place = _Folders.within(source)
     if table is None:
         inner = _in_subfolders(place)
         return [f"left out: {inner} (move them up, or list all images in a --table)"] if inner else []
-    named = {example.id for example in examples}
+    named = {pair.image.resolve() for pair in _from_table(table, place)}
     there = [*images(place.images, SUFFIXES), *below(place.images, SUFFIXES)] if place.images.is_dir() else []
-    others = [file.relative_to(place.images).as_posix() for file in there if composed(file.stem) not in named]
+    others = [file.relative_to(place.images).as_posix() for file in there if file.resolve() not in named]
     count = "1 image" if len(others) == 1 else f"{len(others)} images"
     return [f"left out: {count} that {table.name} does not name: {listed(others)}"] if others else []
 
@@ -176,7 +177,8 @@ def _from_table(table: Path, place: _Folders) -> list[_Pair]:
     if "image" not in titles or not set(titles) <= set(COLUMNS):
         expected, found = f"image, and any of {', '.join(COLUMNS[1:])}", ", ".join(titles)
         raise InputError("has other columns", file=table, found=found, expected=expected, remedy=_mend(titles))
-    return [_pair(row, f"{table}, line {line}", place) for line, row in rows if any(row.values())]
+    masks = functools.cache(lambda: _by_stem(place.masks))  # read once, and not where each row names its own
+    return [_pair(row, f"{table}, line {line}", place, masks) for line, row in rows if any(row.values())]
 
 
 def _mend(titles: Sequence[str]) -> str:
@@ -189,12 +191,12 @@ def _mend(titles: Sequence[str]) -> str:
     return "rename the columns in the first line of the file"
 
 
-def _pair(row: dict[str, str], where: str, place: _Folders) -> _Pair:
+def _pair(row: dict[str, str], where: str, place: _Folders, masks: Callable[[], dict[str, Path]]) -> _Pair:
     image = _existing(row["image"], place.images, place.source, where)
     if row.get("mask"):
         mask = _existing(row["mask"], place.masks, place.source, where)
     else:
-        found = _by_stem(place.masks).get(composed(image.stem))
+        found = masks().get(composed(image.stem))
         if found is None:
             remedy = "add the mask or name it in the column mask"
             raise InputError(f"no mask for {image.name}", file=where, expected=place.masks, remedy=remedy)

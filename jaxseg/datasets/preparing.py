@@ -91,7 +91,7 @@ def prepare_folder(
         description = folder_description(name, task, title, classes)
         examples = folder_examples(name, source, table, masks, classes)
         check_examples(description, examples, allow_incomplete=False)
-        return _write(description, examples, data_dir, warnings=left_out(source, table, examples))
+        return _write(description, examples, data_dir, warnings=left_out(source, table))
 
 
 def _official(stack: contextlib.ExitStack, description: Description, place: Path) -> list[Example]:

@@ -204,11 +204,11 @@ def test_images_in_subfolders_are_told(tmp_path: Path, pictures) -> None:
 def test_images_that_a_table_does_not_name_are_told(tmp_path: Path, pictures) -> None:
     names = sorted(f"{name}.png" for name in _own(pictures, tmp_path))
     (tmp_path / "images" / "deep").mkdir()
-    (tmp_path / "images" / "deep" / "a.png").write_bytes(b"")
+    (tmp_path / "images" / "deep" / names[2]).write_bytes(b"")  # called as one that the table names
     (tmp_path / "list.csv").write_text("\n".join(["image", *names[2:]]))
     prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", table=tmp_path / "list.csv")
     first = read_card("mylab", tmp_path / "data").warnings[0]
-    assert first == f"left out: 3 images that list.csv does not name: {names[0]}, {names[1]}, deep/a.png"
+    assert first == f"left out: 3 images that list.csv does not name: {names[0]}, {names[1]}, deep/{names[2]}"
 
 
 def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:
