@@ -126,6 +126,7 @@ def test_nothing_to_start_is_exit_code_3(environment: dict[str, str], tmp_path: 
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--executor", "slurm", "--gpus", "none"), "--workers 8"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--slurm.partition", "gpu"), "add --executor slurm"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--workers", "0"), "--workers\n  found:    0"),
+        ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--gpus", "999"), "  found:    --gpus 999"),
         ((str(ROOT / "configs" / "demo.py"), "--out", "x", "--runs-per-gpu", "-1"), "--runs-per-gpu\n  found:    -1"),
         ((str(ROOT / "configs" / "demo.py"),), "--out"),
     ],
