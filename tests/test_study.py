@@ -27,7 +27,7 @@ def get_study():
     tiny = dataclasses.replace(study.recipe, model=model, crop=64, stride=64, batch=4, budgets=(1, 2))
     nuclei = dataclasses.replace(study.trained_weights[0].run, recipe=tiny)
     weights = (dataclasses.replace(study.trained_weights[0], run=nuclei),)
-    return dataclasses.replace(study, recipe=tiny, trained_weights=weights, fractions=(1.0,))
+    return dataclasses.replace(study, recipe=tiny, trained_weights=weights, fractions=(1.0,), repeats=2)
 """
 
 

@@ -16,6 +16,7 @@ from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.sign_flips import least_p
 from jaxseg.analysis.similarity import similarity_summary
 from jaxseg.analysis.summary import at_final_budget
+from jaxseg.wording import counted
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,13 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, points=points, percent=percent, p=p_value, span=span, span_of_points=span_of_points
+        number=number,
+        points=points,
+        percent=percent,
+        p=p_value,
+        span=span,
+        span_of_points=span_of_points,
+        counted=counted,
     )
     by_section: dict[str, list[Picture]] = {}
     for picture in pictures:

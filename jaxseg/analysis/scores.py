@@ -10,11 +10,11 @@ import pandas as pd
 
 from jaxseg.analysis.study_file import read_study
 from jaxseg.config import RunConfig, Study
-from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.evaluation.metrics import dice, jaccard
 from jaxseg.files import of_system, read_value, unreadable
 from jaxseg.run_folder import RunFolder, runs_of
+from jaxseg.wording import listed
 
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")
 WORDS = ("trained_on", "weights", "tested_on", "subset", "image", "patient")

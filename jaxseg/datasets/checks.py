@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxseg.datasets.card import Card, Row
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
-from jaxseg.datasets.listing import listed
 from jaxseg.datasets.overlap import same_images
 from jaxseg.datasets.regions import SPECKS
 from jaxseg.errors import InputError
+from jaxseg.wording import counted, listed
 
 NEARLY_ALL = 0.98
 _PIXEL = 4  # bytes of a pixel and its mask in the stack of a split
@@ -124,7 +124,8 @@ def _copies(rows: Sequence[Row]) -> Iterator[str]:
         first.setdefault(row.pixels_sha256, row.id)
     copies = [f"{row.id} = {first[row.pixels_sha256]}" for row in rows if first[row.pixels_sha256] != row.id]
     if copies:
-        yield f"{len(copies)} images are pixel for pixel copies of others: {listed(copies)}"
+        number = counted(len(copies), "image is", "images are")
+        yield f"{number} equal to others pixel for pixel: {listed(copies)}"
 
 
 def _copies_of_training(rows: Sequence[Row]) -> Iterator[str]:
@@ -132,7 +133,8 @@ def _copies_of_training(rows: Sequence[Row]) -> Iterator[str]:
     test = [row for row in rows if row.split == "test" and row.pixels_sha256 in train]
     if test:
         named = listed(f"{row.id} = {train[row.pixels_sha256]}" for row in test)
-        yield f"{len(test)} test images are pixel for pixel copies of training images: {named}"
+        number = counted(len(test), "test image is", "test images are")
+        yield f"{number} equal to training images pixel for pixel: {named}"
 
 
 def _near_copies(rows: Sequence[Row]) -> Iterator[str]:
@@ -140,18 +142,20 @@ def _near_copies(rows: Sequence[Row]) -> Iterator[str]:
     pairs = [(a, b) for a, b in same_images(test, train) if a.pixels_sha256 != b.pixels_sha256]
     if pairs:
         named = listed(f"{a.id} ~ {b.id}" for a, b in pairs)
-        yield f"{len(pairs)} test images are nearly equal to training images: {named}"
+        number = counted(len(pairs), "test image is", "test images are")
+        yield f"{number} nearly equal to training images: {named}"
 
 
 def _patients(rows: Sequence[Row]) -> Iterator[str]:
     train, test = ({row.patient for row in rows if row.split == split} for split in ("train", "test"))
     if train & test:
-        yield f"{len(train & test)} patients have images in train and in test: {listed(sorted(train & test))}"
+        number = counted(len(train & test), "patient has", "patients have")
+        yield f"{number} images in train and in test: {listed(sorted(train & test))}"
 
 
 def summary(card: Card) -> str:
     """Counts, sizes, objects and foreground per subset, and the warnings; plain text for people."""
-    lines = [f"{card.name}: {card.title} ({card.task}), {len(card.images)} images, {card.fingerprint[:12]}"]
+    lines = [f"{card.name}: {card.title} ({card.task}), {counted(len(card.images), 'image')}, {card.fingerprint[:12]}"]
     for split, subset in dict.fromkeys((row.split, row.subset) for row in card.images):
         lines.append("  " + _line(split, subset, [row for row in card.rows(split) if row.subset == subset]))
     return "\n".join(lines + [f"  warning: {warning}" for warning in card.warnings])
@@ -162,10 +166,10 @@ def _line(split: str, subset: str, rows: Sequence[Row]) -> str:
     heights, widths = [row.height for row in rows], [row.width for row in rows]
     foreground = sum(row.foreground for row in rows) / len(rows)
     by_themselves = all(row.patient == row.id for row in rows)  # as where patients are not told
-    patients = "each taken for a patient" if by_themselves else f"{len({row.patient for row in rows})} patients"
+    patients = "each taken for a patient" if by_themselves else counted(len({row.patient for row in rows}), "patient")
     return (
-        f"{where}: {len(rows)} images, {patients}, height {_span(heights)}, width {_span(widths)}, "
-        f"{sum(row.objects for row in rows)} objects, foreground {foreground:.3f}"
+        f"{where}: {counted(len(rows), 'image')}, {patients}, height {_span(heights)}, width {_span(widths)}, "
+        f"{counted(sum(row.objects for row in rows), 'object')}, foreground {foreground:.3f}"
     )
 
 

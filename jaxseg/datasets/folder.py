@@ -16,11 +16,11 @@ from jaxseg.datasets.classes import read_classes
 from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import MASK_SUFFIXES, SUFFIXES, read_mask
-from jaxseg.datasets.listing import listed
 from jaxseg.datasets.regions import connected, read_binary, read_objects
 from jaxseg.datasets.split import split
 from jaxseg.datasets.tree import below, child, composed, existing, folders, images
 from jaxseg.errors import InputError
+from jaxseg.wording import counted, listed
 
 Masks = Literal["auto", "binary", "instances", "classes"]
 ReadMask = Callable[[Path], npt.NDArray[np.int32]]
@@ -105,13 +105,13 @@ def left_out(source: Path, table: Path | None) -> list[str]:
     named = {pair.image.resolve() for pair in _from_table(table, place)}
     there = [*images(place.images, SUFFIXES), *below(place.images, SUFFIXES)] if place.images.is_dir() else []
     others = [file.relative_to(place.images).as_posix() for file in there if file.resolve() not in named]
-    count = "1 image" if len(others) == 1 else f"{len(others)} images"
+    count = counted(len(others), "image")
     return [f"left out: {count} that {table.name} does not name: {listed(others)}"] if others else []
 
 
 def _in_subfolders(place: _Folders) -> str | None:
     inner = [file.relative_to(place.images).as_posix() for file in below(place.images, SUFFIXES)]
-    return f"{len(inner)} images in subfolders of {place.images.name}/: {listed(inner)}" if inner else None
+    return f"{counted(len(inner), 'image')} in subfolders of {place.images.name}/: {listed(inner)}" if inner else None
 
 
 def _reader(pairs: Sequence[_Pair], masks: Masks, classes: Mapping[str, int]) -> ReadMask:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxseg.datasets.card import Card, Row
-from jaxseg.datasets.listing import listed
 from jaxseg.datasets.perceptual_hash import alike
 from jaxseg.datasets.prepared import VERSION, is_prepared, read_card
+from jaxseg.wording import counted, listed
 
 
 def prepared_names(data_dir: Path) -> list[str]:
@@ -28,7 +28,8 @@ def shared(card: Card, other: Card) -> str | None:
     if not pairs:
         return None
     named = listed(f"{one.id} ({one.split}) = {two.id} ({two.split})" for one, two in pairs)
-    return f"{len(pairs)} images are the same or nearly so in {card.name} and {other.name}: {named}"
+    number = counted(len(pairs), "image is", "images are")
+    return f"{number} the same or nearly so in {card.name} and {other.name}: {named}"
 
 
 def shared_with_others(name: str, data_dir: Path) -> list[str]:

@@ -16,12 +16,12 @@ from jaxseg.compute.host import memory, usable_cores
 from jaxseg.config import NAME, Locations
 from jaxseg.datasets.card import Card
 from jaxseg.datasets.catalogue import DESCRIPTIONS
-from jaxseg.datasets.listing import listed
 from jaxseg.datasets.overlap import prepared_names, shared
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.errors import JaxsegError
 from jaxseg.execution import child, compile_cache
 from jaxseg.models.receipt import Receipt
+from jaxseg.wording import counted, listed
 
 PYTHON = (3, 11)
 LEAST_MEMORY = 4e9  # bytes
@@ -194,7 +194,7 @@ def _prepared(name: str, data_dir: Path) -> Iterator[Finding]:
     card, bad = read_card(name, data_dir), damaged(name, data_dir)
     if bad:
         remedy = f"delete {prepared_folder(name, data_dir)} and prepare the dataset again"
-        found = f"{len(bad)} images cannot be decoded or have changed: {listed(bad)}"
+        found = f"{counted(len(bad), 'image')} damaged or changed: {listed(bad)}"
         yield Finding(f"dataset {name}", False, found, remedy)
         return
     counts = " + ".join(str(len(card.rows(split))) for split in ("train", "test"))

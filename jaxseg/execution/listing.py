@@ -10,6 +10,7 @@ from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources
 from jaxseg.run_folder import RunFolder
+from jaxseg.wording import counted
 
 TRAINING_ALONE = "of training alone: start, scoring and report come on top"
 
@@ -17,7 +18,7 @@ TRAINING_ALONE = "of training alone: start, scoring and report come on top"
 def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
     """All runs, the line `N runs`, what is missing and how to get it, disk and time."""
     _print_runs(plan, console)
-    console.print(f"{len(plan.items)} runs", highlight=False)
+    console.print(counted(len(plan.items), "run"), highlight=False)
     makers = sum(1 for item in plan.items if item.keeps)
     if makers:
         _say(console, f"{makers} of them train initial weights for the others")
@@ -31,7 +32,7 @@ def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
 def print_status(plan: Plan, console: Console) -> None:
     """All runs and how far they are."""
     _print_runs(plan, console)
-    _say(console, f"{len(plan.items)} runs: {_counts(plan)}")
+    _say(console, f"{counted(len(plan.items), 'run')}: {_counts(plan)}")
 
 
 def _print_runs(plan: Plan, console: Console) -> None:

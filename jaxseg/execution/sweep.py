@@ -21,6 +21,7 @@ from jaxseg.execution.view import View, view_for
 from jaxseg.execution.work import Assignment, Outcome, failed
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
+from jaxseg.wording import counted
 
 COMPLETE = "jaxseg.execution.complete"
 ANALYZE = "jaxseg.analysis.analyze"
@@ -138,13 +139,13 @@ class Sweep:
         if not bad and not missing:
             if unanalysed is not None:
                 raise unanalysed
-            return self.say(f"{len(plan.items)} runs done")
+            return self.say(f"{counted(len(plan.items), 'run')} done")
         if not outcomes and not plan.of("done"):
             raise InputError("no run could start:\n" + "\n".join(plan.notes))
         lines = list(_told(self.folder, bad))
-        lines += [f"{len(missing)} runs could not start:", *plan.notes] if missing else []
+        lines += [f"{counted(len(missing), 'run')} could not start:", *plan.notes] if missing else []
         lines += [str(unanalysed)] if unanalysed is not None else []
-        problem = "\n".join([f"{len(bad)} runs failed", *lines] if bad else lines)
+        problem = "\n".join([f"{counted(len(bad), 'run')} failed", *lines] if bad else lines)
         raise (RunsFailedError if outcomes else InputError)(problem, remedy="mend it and repeat the command")
 
     def say(self, text: str) -> None:

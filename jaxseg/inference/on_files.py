@@ -16,6 +16,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, read_errors, write_bytes
 from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
+from jaxseg.wording import counted
 
 # What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
 RESULTS = ("probability", "mask", "overlay")
@@ -133,7 +134,7 @@ def _images_of(folder: Path) -> list[Path]:
     images = [file for file in files if file.stem not in beside]
     if left_out := [file.name for file in files if file.stem in beside]:
         some = ", ".join(left_out[:3]) + (", …" if len(left_out) > 3 else "")
-        print(f"left out, as annotations and results of other images there: {len(left_out)} files ({some})")
+        print(f"left out, as annotations and results of other images there: {counted(len(left_out), 'file')} ({some})")
         print("to predict them too, give them by name")
     return images
 
@@ -159,7 +160,7 @@ def _check_replaced(files: list[Path], out: Path) -> None:
         raise UsageError(
             "would be replaced by a result",
             file=theirs[0],
-            found=f"{len(theirs)} files of the results' names that predict did not write, or is to read",
+            found=f"{counted(len(theirs), 'file')} of the results' names that predict did not write, or is to read",
             remedy="choose another folder with --out, or move these files away",
         )
 

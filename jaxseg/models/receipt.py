@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxseg.config import ModelConfig
-from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.files import read_value, write_json
+from jaxseg.wording import listed
 
 FILE_NAME = "receipt.json"
 

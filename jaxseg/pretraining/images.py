@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxseg.compute.host import memory, usable_cores
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
-from jaxseg.datasets.listing import listed
 from jaxseg.errors import InputError
 from jaxseg.files import sha256
 from jaxseg.input.render import Stack, pack
+from jaxseg.wording import listed
 
 MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they are packed
 _PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"

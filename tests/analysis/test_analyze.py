@@ -203,8 +203,8 @@ def test_what_preparing_warned_of_reaches_the_report(small_study):
     warned = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: odd)).read_text()
     assert "<li>no foreground in 2 images: &lt;c&gt;</li>" in warned
     top = warned[: warned.index("Which weights to start from")]
-    assert "The test images of tissue_a are not apart from its training images: 1 test images are pixel" in top
-    assert "1 patients have images in train and in test: p1. Scores on them flatter." in top
+    assert "The test images of tissue_a are not apart from its training images: 1 test image is equal" in top
+    assert "1 patient has images in train and in test: p1. Scores on them flatter." in top
     unknown = run(made, features=False, sources=Sources(FakeModel, fake_images, lambda name: None)).read_text()
     assert "what preparing warned of cannot be told" in unknown
 

@@ -31,8 +31,8 @@ def test_each_oddity_is_said() -> None:
     assert oddities(_changed(1, objects=20, specks=11)) == [  # however large the others are
         "most objects have less than 8 pixels in 1 of 3 images: b (was the mask smoothed, or saved with loss?)"
     ]
-    assert oddities(_changed(2, pixels_sha256="00")) == ["1 images are pixel for pixel copies of others: c = a"]
-    assert oddities(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
+    assert oddities(_changed(2, pixels_sha256="00")) == ["1 image is equal to others pixel for pixel: c = a"]
+    assert oddities(_changed(2, patient="p2")) == ["1 patient has images in train and in test: p2"]
 
 
 def test_a_large_image_among_small_ones_is_told() -> None:
@@ -61,9 +61,9 @@ def test_masks_that_tell_nothing_are_refused() -> None:
 def test_what_joins_test_images_to_training_images_is_said() -> None:
     assert not_apart(ROWS) == not_apart(_changed(1, objects=0, pixels_sha256="00")) == []
     assert not_apart(_changed(2, pixels_sha256="00")) == [
-        "1 test images are pixel for pixel copies of training images: c = a"
+        "1 test image is equal to training images pixel for pixel: c = a"
     ]
-    assert not_apart(_changed(2, patient="p2")) == ["1 patients have images in train and in test: p2"]
+    assert not_apart(_changed(2, patient="p2")) == ["1 patient has images in train and in test: p2"]
 
 
 def test_fingerprint_changes_with_everything_that_counts() -> None:
@@ -77,7 +77,7 @@ def test_summary_shows_numbers_and_warnings() -> None:
     card = Card("x", "X", "glands", "", "", True, "f" * 64, {}, ("odd",), tuple(ROWS))
     text = summary(card)
     assert "train: 2 images, 2 patients, height 10 … 12, width 20, 4 objects, foreground 0.300" in text
-    assert "test (testA): 1 images" in text
+    assert "test (testA): 1 image" in text
     alone = summary(dataclasses.replace(card, images=tuple(_changed(0, patient=ROWS[0].id)[:1])))
-    assert "train: 1 images, each taken for a patient, height" in alone
+    assert "train: 1 image, each taken for a patient, height" in alone
     assert "warning: odd" in text

@@ -231,9 +231,7 @@ def test_a_folder_that_holds_subfolders_alone_is_named(tmp_path: Path, pictures)
     for folder in ("images/deep", "masks"):
         (tmp_path / folder).mkdir(parents=True)
     pictures.write(tmp_path / "images" / "deep" / "a.png", pictures.draw()[0])
-    with pytest.raises(
-        InputError, match=r"(?s)images: holds no images.*1 images in subfolders of images/: deep/a\.png"
-    ):
+    with pytest.raises(InputError, match=r"(?s)images: holds no images.*1 image in subfolders of images/: deep/a\.png"):
         folder_examples("x", tmp_path, None, "auto")
 
 

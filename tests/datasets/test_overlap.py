@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_mirrored_copy_in_another_dataset_is_named(data: Path) -> None:
     (line,) = shared_with_others("two", data)
-    assert "1 images are the same or nearly so in two and one: found (" in line
+    assert "1 image is the same or nearly so in two and one: found (" in line
     assert "= glands1 (" in line
     assert prepared_names(data) == ["one", "two"]
 
@@ -54,7 +54,7 @@ def test_a_near_copy_on_the_other_side_is_named(tmp_path: Path) -> None:
     table.write_text("\n".join(["image,split", *rows]) + "\n")
     prepare_folder("mine", tmp_path / "mine", tmp_path / "data", task="glands", table=table)
     warnings = read_card("mine", tmp_path / "data").warnings
-    assert "1 test images are nearly equal to training images: again ~ glands1" in warnings
+    assert "1 test image is nearly equal to training images: again ~ glands1" in warnings
     assert "no foreground in 1 of 5 images: again" in warnings
 
 

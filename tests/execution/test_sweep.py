@@ -70,7 +70,7 @@ def test_failed_run_is_named_and_stops_no_other(
 ) -> None:
     folder = tmp_path / "study"
     monkeypatch.setenv("FAKE_FAIL", "site_a-random-f50")
-    with pytest.raises(RunsFailedError, match=r"1 runs failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded"):
+    with pytest.raises(RunsFailedError, match=r"1 run failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded"):
         sweep(study, folder, locations).run()
     assert len(lines(folder / "ended.txt")) == 4
     error = RunFolder.of(folder, study.runs()[0]).error.read_text()
@@ -156,7 +156,7 @@ def test_failed_runs_are_named_where_the_analysis_fails_too(
 ) -> None:
     monkeypatch.setenv("FAKE_FAIL", "site_a-random-f50")
     monkeypatch.setenv("FAKE_FAIL_ANALYSIS", "1")
-    failed = r"1 runs failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded(.|\n)*the analysis of the finished"
+    failed = r"1 run failed\nsite_a-random-f50(.|\n)*image.png: cannot be decoded(.|\n)*the analysis of the finished"
     with pytest.raises(RunsFailedError, match=failed):
         sweep(study, tmp_path / "study", locations).run()
 

@@ -107,7 +107,7 @@ def test_annotations_and_earlier_results_in_a_folder_are_no_images(
     image.with_name("tile_anno.bmp").write_bytes(image.read_bytes())
     image.with_name("stroma_mask.png").write_bytes(image.read_bytes())  # of no image there
     some = (
-        "1 files (tile_anno.bmp)",
+        "1 file (tile_anno.bmp)",
         "7 files (stroma_mask_mask.png, stroma_mask_overlay.png, stroma_mask_probability",
     )
     for left_out in some:  # the second time, three results of each of two images as well
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_result_is_not_replaced(finished: RunFolder, image: Pa
     theirs.write_bytes(image.read_bytes())
     before = {file.name: file.read_bytes() for file in image.parent.iterdir()}
     with pytest.raises(
-        UsageError, match=f"{companion}: would be replaced by a result(.|\n)*found: +1 files(.|\n)*--out"
+        UsageError, match=f"{companion}: would be replaced by a result(.|\n)*found: +1 file (.|\n)*--out"
     ):
         predict_files(finished.path, [image.parent], image.parent)
     assert {file.name: file.read_bytes() for file in image.parent.iterdir()} == before

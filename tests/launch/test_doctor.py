@@ -143,7 +143,7 @@ def test_prepared_images_are_decoded_measured_and_compared(places: Locations) ->
     file.write_bytes(content)
     finding = named(list(doctor._prepared("twin", places.data)), "dataset twin")
     assert not finding.well
-    assert "1 images cannot be decoded or have changed: test_" in finding.found
+    assert "1 image damaged or changed: test_" in finding.found
 
 
 def test_arrays_are_compared_with_the_receipt(places: Locations) -> None:

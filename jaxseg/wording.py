@@ -1,8 +1,13 @@
-"""Names in messages: the first few, and how many more."""
+"""Numbers and names in messages."""
 
 from collections.abc import Iterable
 
 SHOWN = 5
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """The number with its noun: "1 run", "2 runs"; `several` where the plural takes more than an s."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def listed(names: Iterable[str]) -> str:
