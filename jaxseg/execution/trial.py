@@ -17,6 +17,7 @@ from jaxseg.input.statistics import Statistics
 from jaxseg.models.initial import initial
 from jaxseg.training.setup import make_setup
 from jaxseg.training.step import steps_per_dispatch
+from jaxseg.wording import counted
 
 MODEL, CROP, IMAGES = ModelConfig(18, 1 / 8), 64, 2  # every kind of layer, compiled in seconds
 CROPS_A_DEVICE = 2
@@ -33,7 +34,7 @@ def trial() -> str:
     """
     _, seconds = _trained(2)
     together = steps_per_dispatch()
-    devices = f"{jax.device_count()} device{'s' * (jax.device_count() > 1)}"
+    devices = counted(jax.device_count(), "device")
     return f"works on {devices}: compiled in {seconds[0]:.0f} s, then {1000 * seconds[1] / together:.0f} ms a step"
 
 

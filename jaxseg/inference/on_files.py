@@ -62,7 +62,7 @@ def predict_files(
         _predict_image(model, image, _targets(file, out), threshold)
     done = len(files) - len(refused)
     if done:
-        print(f"{done} image{'s' * (done != 1)} -> {out}")
+        print(f"{counted(done, 'image')} -> {out}")
     if done and classes > 1:
         print(f"masks hold 1 … {classes} for the classes of dataset {model.run.dataset}, in their order there")
     _raise(refused, len(files))
