@@ -27,7 +27,7 @@ RECIPE = {
     "crop": 64,
     "stride": 64,
     "batch": 4,
-    "learning-rate": 1e-5,  # Adam divides by the gradient's size and enlarges rounding
+    "learning-rate": 1e-5,  # at larger ones ReLU's corner enlarges what rounding changed
     "budgets": 4,
     "validate-every": 1,
     "validate-gap": 3,
