@@ -104,7 +104,7 @@ def write_records(
 
 def _disk_error(error: Exception) -> Exception:
     """The error that the record writer reports in words only, as the operating system's own."""
-    for number in (errno.ENOSPC, errno.EDQUOT):
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
         if os.strerror(number) in str(error):
             return OSError(number, os.strerror(number))
     return error

@@ -218,14 +218,24 @@ def test_clash_of_ids_is_named(tmp_path: Path, pictures) -> None:
         prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
 
 
-def test_full_disk_is_said(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "No space left.*free some space"),
+        (errno.EFBIG, "File too large.*ulimit -f"),
+        (errno.EIO, "Input/output error.*see to what the system says"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_said(
+    tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
     _own(pictures, tmp_path / "mine")
 
     def full(*args: object, **options: object) -> None:
-        raise RuntimeError(f"Failed to finalize: write() failed: {os.strerror(errno.ENOSPC)}; writing x")
+        raise RuntimeError(f"Failed to finalize: write() failed: {os.strerror(number)}; writing x")
 
     monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "download_and_prepare", full)
-    with pytest.raises(InputError, match=r"(?s)No space left.*free some space"):
+    with pytest.raises(InputError, match=f"(?s){said}"):
         prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
     assert _left_overs(tmp_path / "data", "mylab") == []
 
