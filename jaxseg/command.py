@@ -1,11 +1,12 @@
 """Turns what a command raises into a message and the exit code that the design promises."""
 
+import contextlib
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -31,6 +32,24 @@ def command(main: Callable[[], None]) -> None:
         if (told := _of_output(error) or _of_permission(error)) is None:
             raise
         _end(told)
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """While the block runs SIGTERM ends it as Ctrl-C does, so that what lies aside is removed; only the first counts.
+
+    For work that is done anew after a stop; what saves its state asks a `StopRequest`. In the main thread only.
+    """
+    former = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # `timeout` signals a process by itself and with its group
+    raise KeyboardInterrupt
 
 
 def _end(error: JaxsegError) -> NoReturn:

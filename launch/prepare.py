@@ -15,7 +15,7 @@ from typing import Literal
 
 import tyro
 
-from jaxseg.command import command
+from jaxseg.command import command, terminated_like_interrupted
 from jaxseg.config import Locations
 from jaxseg.datasets import (
     describe,
@@ -74,8 +74,9 @@ def main() -> None:
     if not flags.datasets:
         raise UsageError("no dataset is named", remedy="python launch/prepare.py --help")
     _check_options(flags)
-    for name in flags.datasets:
-        _prepare(_own_name(flags) if name == FOLDER else name, name == FOLDER, flags, data_dir)
+    with terminated_like_interrupted():
+        for name in flags.datasets:
+            _prepare(_own_name(flags) if name == FOLDER else name, name == FOLDER, flags, data_dir)
 
 
 def _check_options(flags: Flags) -> None:

@@ -1,8 +1,12 @@
 """The command that prepares datasets: what it prints and how it exits."""
 
+import os
 import runpy
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +74,28 @@ def test_archive_of_several_classes_and_what_it_shares_with_another_dataset(
     assert "are the same or nearly so" not in capsys.readouterr().out
     assert _run(monkeypatch, *own, *source, "--name", "twin") == 0
     assert "warning: 5 images are the same or nearly so in twin and mylab" in capsys.readouterr().out
+
+
+def test_a_termination_leaves_nothing_of_what_was_unpacked(tmp_path: Path) -> None:
+    """The end of a job, or `timeout`, left gigabytes where nobody looks."""
+    _own(tmp_path / "mine")
+    shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path / "mine")
+    scratch, data = tmp_path / "scratch", tmp_path / "data"
+    scratch.mkdir()
+    options = ("--name", "mylab", "--source", tmp_path / "mine.zip", "--task", "glands", "--data-dir", data)
+    environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(PROGRAM.parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, "folder", *options], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    while not list(scratch.glob("jaxseg-*/*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    for _ in range(2):  # `timeout` signals a process by itself and with its group
+        process.send_signal(signal.SIGTERM)
+    assert process.communicate()[1].endswith("stopped; repeat the command to resume\n")
+    assert process.returncode == 75
+    assert list(scratch.iterdir()) == []
+    assert not list(data.rglob("*.part"))
 
 
 @pytest.mark.parametrize(
