@@ -39,12 +39,12 @@ _ONE_PAGE = "save one page a file: a colour image as RGB, the objects of a mask 
 
 
 @contextlib.contextmanager
-def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
     """The decoded image, upright; whatever Pillow objects to becomes an `InputError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=formats) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 _refuse_pages(image, file)
                 _refuse_deep_colours(image, file)
                 image.filename = ""  # or Pillow maps greys of a TIFF into memory at their turned size: scrambled
@@ -57,7 +57,7 @@ def _opened(file: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise InputError("no such file", file=file, remedy=_REPLACE) from None
     except (OSError, SyntaxError, ValueError) as error:
-        expected = f"an undamaged image ({', '.join(formats)})"
+        expected = f"an undamaged image ({', '.join(FORMATS)})"
         remedy = _SAVE_ANEW + _REPLACE if isinstance(error, UnidentifiedImageError) else _REPLACE
         raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=remedy) from error
 
@@ -111,7 +111,7 @@ def _refuse_deep_colours(image: ImageFile.ImageFile, file: Path) -> None:
 
 def read_pixels(file: Path) -> npt.NDArray[np.uint8]:
     """RGB pixels, (H, W, 3) uint8, upright; an alpha channel is dropped, not blended; grey becomes RGB."""
-    with _opened(file, FORMATS) as image:
+    with _opened(file) as image:
         if image.mode.startswith(("I", "F")):
             raise InputError(
                 "is not an 8-bit colour image",
@@ -128,7 +128,8 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
 
     Of a palette its greys are taken, as a viewer shows them, or its indices where it is coloured.
     """
-    with _opened(file, LABEL_FORMATS) as image:
+    with _opened(file) as image:
+        _refuse_lossy(image, file)
         _refuse_white_is_zero(image, file)
         values = np.array(image)
         mode = image.mode
@@ -144,6 +145,16 @@ def read_labels(file: Path) -> npt.NDArray[np.int32]:
             "is not a label image", file=file, found=f"mode {mode}", expected="one value per pixel", remedy=_EXPORT
         )
     return whole_numbers(values, file)
+
+
+def _refuse_lossy(image: ImageFile.ImageFile, file: Path) -> None:
+    if image.format not in LABEL_FORMATS:
+        raise InputError(
+            f"is a {image.format}, which may not keep the values of labels",
+            file=file,
+            expected=", ".join(LABEL_FORMATS),
+            remedy=_EXPORT + " (PNG or TIFF)",
+        )
 
 
 def _refuse_white_is_zero(image: Image.Image, file: Path) -> None:
@@ -196,7 +207,7 @@ def _colour(entry: npt.NDArray[np.int64]) -> str:
 
 def read_mask(file: Path) -> npt.NDArray[np.int32]:
     """Like `read_labels`, (H, W) int32; besides a JPEG of black and white, which becomes 0 and 255."""
-    with _opened(file, FORMATS) as image:
+    with _opened(file) as image:
         lossy = image.format == "JPEG"
         grey = np.array(image.convert("L")) if lossy else None
     if grey is None:

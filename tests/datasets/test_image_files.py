@@ -20,10 +20,11 @@ def test_jpeg_named_png_is_read(tmp_path: Path, pictures) -> None:
         np.testing.assert_array_equal(read_pixels(file), np.array(image.convert("RGB")))
 
 
-def test_lossy_labels_are_refused(tmp_path: Path, pictures) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_labels_are_refused(tmp_path: Path, pictures, kind: str) -> None:
     file = tmp_path / "x.png"
-    Image.fromarray(pictures.draw()[1].astype(np.uint8)).save(file, "JPEG")
-    with pytest.raises(InputError, match=r"x\.png"):
+    Image.fromarray(pictures.draw()[1].astype(np.uint8)).save(file, kind)
+    with pytest.raises(InputError, match=rf"(?s)x\.png: is a {kind}, which may not keep.*PNG, TIFF, BMP.*export"):
         read_labels(file)
 
 
