@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,8 @@ def folder_examples(
         raise InputError(
             "holds no images", file=table or place.images, found=found, expected=LAYOUT, remedy="put your images there"
         )
-    pairs = _with_split(name, pairs)
+    _check_ids(pairs, table)
+    pairs = _with_split(name, pairs, table or place.images)
     read_mask = _reader(pairs, masks, classes)
     return [
         Example(
@@ -169,22 +170,34 @@ def _from_table(table: Path, place: _Folders) -> list[_Pair]:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
             titles = tuple(reader.fieldnames or ())
-            rows = [(reader.line_num, {k: (value or "").strip() for k, value in row.items() if k}) for row in reader]
+            rows = [(f"{table}, line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         remedy = "export it as CSV in UTF-8, or check the path after --table"
         expected = f"CSV, columns {', '.join(COLUMNS)}"
         raise InputError(f"cannot be read as a table: {error}", file=table, expected=expected, remedy=remedy) from error
-    if "image" not in titles or not set(titles) <= set(COLUMNS):
+    if "image" not in titles or not set(titles) <= set(COLUMNS) or len(set(titles)) < len(titles):
         expected, found = f"image, and any of {', '.join(COLUMNS[1:])}", ", ".join(titles)
         raise InputError("has other columns", file=table, found=found, expected=expected, remedy=_mend(titles))
     masks = functools.cache(lambda: _by_stem(place.masks))  # read once, and not where each row names its own
-    return [_pair(row, f"{table}, line {line}", place, masks) for line, row in rows if any(row.values())]
+    cells = [(where, _cells(row, where)) for where, row in rows]
+    return [_pair(row, where, place, masks) for where, row in cells if any(row.values())]
+
+
+def _cells(row: dict[Any, Any], where: str) -> dict[str, str]:
+    """The cells of a row by column; what stands beyond the last column is an `InputError`, unless it is empty."""
+    beyond = [cell.strip() for cell in row.get(None, ())]
+    if any(beyond):
+        remedy = 'put quotes around a text that holds a comma ("Doe, Jane"), or remove what is too much'
+        raise InputError("has more cells than there are columns", file=where, found=", ".join(beyond), remedy=remedy)
+    return {title: (cell or "").strip() for title, cell in row.items() if title}
 
 
 def _mend(titles: Sequence[str]) -> str:
     """What makes a table of these columns one that is read."""
     if any(mark in title for title in titles for mark in ";\t"):
         return "separate the columns by commas, not by semicolons or tabs as some spreadsheets do"
+    if doubled := [title for title in COLUMNS if titles.count(title) > 1]:
+        return f"keep one of the columns {', '.join(doubled)}"
     if "image" in titles:
         others = (title or "one without a title" for title in titles if title not in COLUMNS)
         return f"remove the other columns: {', '.join(others)}"
@@ -216,21 +229,47 @@ def _existing(name: str, folder: Path, source: Path, where: str) -> Path:
     raise InputError("names a file that is not there", file=where, found=name, expected=expected, remedy=remedy)
 
 
-def _with_split(name: str, pairs: list[_Pair]) -> list[_Pair]:
+def _check_ids(pairs: Sequence[_Pair], table: Path | None) -> None:
+    """`InputError` where two images have the same id, told by their files or by the table that names one twice."""
+    first: dict[str, Path] = {}
+    for pair in pairs:
+        if pair.id not in first:
+            first[pair.id] = pair.image
+        elif first[pair.id] == pair.image:
+            remedy = "remove all but one of its rows"
+            raise InputError(
+                "names an image twice", file=table, found=pair.image, expected="every id once", remedy=remedy
+            )
+        else:
+            expected = "another name, whatever the suffix and the folder"
+            remedy = "rename one of them (and its mask), or remove the copy"
+            problem = f"has the same id as another image, {pair.id}"
+            raise InputError(problem, file=pair.image, found=first[pair.id], expected=expected, remedy=remedy)
+
+
+def _with_split(name: str, pairs: list[_Pair], where: Path) -> list[_Pair]:
     given = {pair.split for pair in pairs}
     if given == {""}:
-        return _drawn(name, pairs)
+        return _drawn(name, pairs, where)
     if "" in given:
         missing = next(pair.image.name for pair in pairs if not pair.split)
+        remedy = "fill the column, or remove it"
+        raise InputError("split is given for some images only", file=where, found=f"none for {missing}", remedy=remedy)
+    for split_name in {"train", "test"} - given:
         raise InputError(
-            "split is given for some images only", found=f"none for {missing}", remedy="fill the column, or remove it"
+            f"has no {split_name} images",
+            file=where,
+            found=f"{counted(len(pairs), 'image')}, all {pairs[0].split}",
+            expected="train and test in the column split",
+            remedy=f"give some images to {split_name}, or remove the column: a fifth is then set apart for testing",
         )
     return pairs
 
 
-def _drawn(name: str, pairs: list[_Pair]) -> list[_Pair]:
-    ids = [pair.id for pair in pairs]
-    if len(set(ids)) < len(ids):  # left to the check of ids, which names the two
-        return [dataclasses.replace(pair, split="train") for pair in pairs]
-    chosen = split(f"test images of {name}", ids, [pair.patient for pair in pairs], 0, 1.0, TEST_SHARE)
+def _drawn(name: str, pairs: list[_Pair], where: Path) -> list[_Pair]:
+    if len(pairs) < 2:
+        remedy = "annotate more images"
+        raise InputError("has too few images", file=where, found=1, expected="some to train and to test", remedy=remedy)
+    ids, patients = [pair.id for pair in pairs], [pair.patient for pair in pairs]
+    chosen = split(f"test images of {name}", ids, patients, 0, 1.0, TEST_SHARE)
     return [dataclasses.replace(pair, split="test" if pair.id in chosen.validation else "train") for pair in pairs]

@@ -138,10 +138,10 @@ def test_masks_are_listed_once_for_all_rows(tmp_path: Path, pictures, monkeypatc
     assert listings == [tmp_path / "masks"]
 
 
-def test_empty_rows_of_a_table_are_passed_over(tmp_path: Path, pictures) -> None:
+def test_empty_rows_and_cells_of_a_table_are_passed_over(tmp_path: Path, pictures) -> None:
     _fill(pictures, tmp_path, 2)
     table = tmp_path / "t.csv"
-    table.write_text("image,split\ns0.tif,train\n,\n\ns1.tif,test\n , \n")
+    table.write_text("image,split\ns0.tif,train\n,\n\ns1.tif,test\n , \n,,,\n")
     assert [e.id for e in folder_examples("x", tmp_path, table, "auto")] == ["s0", "s1"]
 
 
@@ -188,6 +188,7 @@ def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
         ("picture\ns0.tif\n", "(?s)other columns.*picture.*remedy: +rename the columns"),
         ("image,colour\ns0.tif,red\n", "(?s)other columns.*remedy: +remove the other columns: colour$"),
         ("image,\ns0.tif,\n", "(?s)other columns.*remedy: +remove the other columns: one without a title$"),
+        ("image,,\ns0.tif,,\n", "(?s)other columns.*remedy: +remove the other columns: one without a title"),
         ("image;split\ns0.tif;train\n", "(?s)other columns.*image;split.*remedy: +separate the columns by commas"),
         ("image\tsplit\ns0.tif\ttrain\n", "(?s)other columns.*remedy: +separate the columns by commas"),
         ("image,mask\n,\n\nnone.tif,\n", r"(?s)t\.csv, line 4: names a file.*none\.tif"),
@@ -196,12 +197,21 @@ def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
         ("image,mask\ns0.tif,none.png\n", r"(?s)t\.csv, line 2: names a file.*none\.png"),
         ("image,split\ns0.tif,validation\n", "(?s)line 2: unknown split.*validation.*train or test"),
         ("image,split\ns0.tif,train\ns1.tif,\n", r"(?s)some images only.*s1\.tif"),
+        ("image,split\ns0.tif,train\ns1.tif,\n", r"t\.csv: split is given for some images only"),
+        ("image,split\ns0.tif,train\ns1.tif,train\n", r"(?s)t\.csv: has no test images.*2 images.*column split"),
+        ("image,split\ns0.tif,test\n", r"(?s)t\.csv: has no train images.*1 image.*column split"),
+        ("image,patient,patient\ns0.tif,a,b\n", "(?s)other columns.*remedy: +keep one of the columns patient$"),
+        ("image,patient\ns0.tif,Doe, Jane\n", r"(?s)t\.csv, line 2: has more cells.*Jane.*quotes"),
+        ("image\ns0.tif\ns1.tif\ns0.tif\n", r"(?s)t\.csv: names an image twice.*s0\.tif.*remedy: +remove all but"),
+        ("image\ns0.tif\nmore/s0.tif\n", r"(?s)more/s0\.tif: has the same id.*images/s0\.tif.*remedy: +rename"),
+        ("image\ns0.tif\n", r"(?s)^[^ ]*t\.csv: has too few images"),
         ("image\n", "holds no images"),
         ("", "other columns"),
     ],
 )
 def test_bad_tables_are_named(tmp_path: Path, pictures, text: str, message: str) -> None:
     _fill(pictures, tmp_path, 2)
+    pictures.write(tmp_path / "images" / "more" / "s0.tif", pictures.draw()[0])
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         folder_examples("x", tmp_path, tmp_path / "t.csv", "auto")

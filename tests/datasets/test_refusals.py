@@ -186,7 +186,7 @@ BAD: dict[str, tuple[str, Damage, str]] = {  # what is bad: (dataset, what makes
         text("table.csv", "image,split\ns0.png,train\ns1.png,\n"),
         r"some images only.*s1\.png",
     ),
-    "image listed twice": ("table", text("table.csv", "image\ns0.png\ns1.png\ns0.png\n"), "same id.*s0"),
+    "image listed twice": ("table", text("table.csv", "image\ns0.png\ns1.png\ns0.png\n"), "an image twice.*s0"),
     "split all train": ("table", text("table.csv", "image,split\ns0.png,train\n"), "has no test images"),
     "one image alone": ("table", text("table.csv", "image\ns0.png\n"), "too few"),
     "binary masks of many values": ("binary", masks_of([0, 1, 2]), r"masks/s\d\.png: has several values"),
