@@ -79,8 +79,8 @@ def check_annotated(description: Description, rows: Sequence[Row]) -> None:
 
 
 def oddities(rows: Sequence[Row]) -> list[str]:
-    """Warnings about prepared images: masks empty, full or speckled, much padding, copies, patients in both splits."""
-    checks = (_masks, _padding, _copies, _near_copies, _patients)
+    """Warnings about prepared images: odd masks, much padding, copies, patients in both splits."""
+    checks = (_masks, _equal_masks, _padding, _copies, _near_copies, _patients)
     return [line for check in checks for line in check(rows)]
 
 
@@ -102,6 +102,17 @@ def _masks(rows: Sequence[Row]) -> Iterator[str]:
             f"most objects have less than {SPECKS} pixels in {len(specks)} of {len(rows)} images: "
             f"{listed(specks)} (was the mask smoothed, or saved with loss?)"
         )
+
+
+def _equal_masks(rows: Sequence[Row]) -> Iterator[str]:
+    """Of images that differ: listed or exported by mistake, or the same tissue twice."""
+    first: dict[str, Row] = {}
+    telling = [row for row in rows if row.objects and row.foreground < 1]
+    pairs = [(row, first.setdefault(row.instances_sha256, row)) for row in telling]
+    equal = [f"{row.id} = {other.id}" for row, other in pairs if row.pixels_sha256 != other.pixels_sha256]
+    if equal:
+        number = counted(len(equal), "mask is", "masks are")
+        yield f"{number} equal to that of another image: {listed(equal)}"
 
 
 def _padding(rows: Sequence[Row]) -> Iterator[str]:

@@ -33,17 +33,31 @@ def test_each_oddity_is_said() -> None:
     ]
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 image is equal to others pixel for pixel: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patient has images in train and in test: p2"]
+    assert oddities(_changed(2, instances_sha256="10")) == ["1 mask is equal to that of another image: c = a"]
+
+
+def test_equal_masks_are_ordinary_where_they_are_empty_or_full_or_of_equal_images() -> None:
+    for mask in ({"objects": 0, "foreground": 0.0}, {"objects": 1, "foreground": 1.0}, {"pixels_sha256": "00"}):
+        rows = [dataclasses.replace(row, instances_sha256="10", **mask) for row in ROWS]
+        assert not any("mask is equal" in line or "masks are equal" in line for line in oddities(rows))
 
 
 def test_a_large_image_among_small_ones_is_told() -> None:
-    small = [dataclasses.replace(ROWS[0], id=f"s{k}", height=256, width=256, pixels_sha256=f"{k}") for k in range(16)]
-    large = dataclasses.replace(small[0], id="large", height=5000, width=4000, pixels_sha256="large")
+    small = [
+        dataclasses.replace(ROWS[0], id=f"s{k}", height=256, width=256, pixels_sha256=f"{k}", instances_sha256=f"s{k}")
+        for k in range(16)
+    ]
+    large = dataclasses.replace(
+        small[0], id="large", height=5000, width=4000, pixels_sha256="large", instances_sha256="large"
+    )
     assert oddities([*small, large, ROWS[2]]) == [
         "17 train images are padded to 5000 x 4000 each, 1.4 GB in memory and more in training: "
         "cut large ones into tiles (large is 5000 x 4000)"
     ]
     assert oddities([*small[:11], large, ROWS[2]]) == []  # less than a gigabyte
-    several = [dataclasses.replace(large, id=f"l{k}", pixels_sha256=f"l{k}") for k in range(6)]
+    several = [
+        dataclasses.replace(large, id=f"l{k}", pixels_sha256=f"l{k}", instances_sha256=f"l{k}") for k in range(6)
+    ]
     assert oddities([*small, *several, ROWS[2]]) == []  # a quarter of the pixels are of images
 
 
