@@ -45,6 +45,7 @@ def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
+                _refuse_large(image)
                 _refuse_pages(image, file)
                 _refuse_deep_colours(image, file)
                 image.filename = ""  # or Pillow maps greys of a TIFF into memory at their turned size: scrambled
@@ -60,6 +61,14 @@ def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
         expected = f"an undamaged image ({', '.join(FORMATS)})"
         remedy = _SAVE_ANEW + _REPLACE if isinstance(error, UnidentifiedImageError) else _REPLACE
         raise InputError(f"cannot be read: {error}", file=file, expected=expected, remedy=remedy) from error
+
+
+def _refuse_large(image: Image.Image) -> None:
+    """Of up to twice too many Pillow only warns; whether that is an error, threads that read meanwhile may change."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and math.prod(image.size) > limit:
+        width, height = image.size
+        raise Image.DecompressionBombError(f"{width} x {height}, and {limit} are allowed")
 
 
 def _refuse_pages(image: ImageFile.ImageFile, file: Path) -> None:

@@ -1,6 +1,7 @@
 """Image files: what is accepted, what is refused and how it is said."""
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -182,6 +183,18 @@ def test_too_many_pixels_are_refused(tmp_path: Path, pictures, monkeypatch: pyte
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match=r"(?s)x\.png: has too many pixels.*tiles"):
         read_pixels(file)
+
+
+def test_too_many_pixels_are_refused_where_another_thread_has_changed_what_warnings_do(
+    tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pictures.write(tmp_path / "x.png", pictures.draw(40, 40)[0])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        monkeypatch.setattr(warnings, "simplefilter", lambda *_: None)
+        with pytest.raises(InputError, match=r"(?s)x\.png: has too many pixels: 40 x 40, .*1000"):
+            read_pixels(file)
 
 
 def test_sixteen_bit_pixels_are_refused(tmp_path: Path) -> None:
