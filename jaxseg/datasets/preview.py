@@ -10,6 +10,7 @@ from jaxseg.datasets.card import Row
 from jaxseg.datasets.loading import Images, instances, open_dataset
 from jaxseg.datasets.prepared import prepared_folder, read_card
 from jaxseg.files import write_bytes
+from jaxseg.wording import counted
 
 COLUMNS = 4
 OUTLINES = ((0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 128, 0), (0, 128, 255), (255, 255, 255))  # of the classes
@@ -30,7 +31,7 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
         axis.set_axis_off()
     for axis, row in zip(axes, rows, strict=False):
         axis.imshow(_outlined(*_image(dataset.train if row.split == "train" else dataset.test, row), maps[row.id]))
-        axis.set_title(f"{row.id} ({row.split})\n{row.objects} objects, {row.foreground:.0%} foreground", fontsize=9)
+        axis.set_title(title(row), fontsize=9)
     figure.suptitle(card.title)
     if len(dataset.classes) > 1:
         colours = [OUTLINES[k % len(OUTLINES)] for k in range(len(dataset.classes))]
@@ -41,6 +42,14 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     path = prepared_folder(name, data_dir).parent / "preview.png"
     write_bytes(path, buffer.getvalue())
     return path
+
+
+def title(row: Row) -> str:
+    """What stands above an image: counts are of all of it, also where only its middle is shown."""
+    text = f"{row.id} ({row.split})\n{counted(row.objects, 'object')}, {row.foreground:.0%} foreground"
+    if max(row.height, row.width) <= WINDOW:
+        return text
+    return f"{text} in all\nthe middle of {row.height} x {row.width} pixels"
 
 
 def _spread(rows: Sequence[Row], count: int) -> list[Row]:
