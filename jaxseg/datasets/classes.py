@@ -13,7 +13,11 @@ from jaxseg.errors import InputError, JaxsegError, UsageError
 
 FILES = ("classes.json", "classes.csv")
 MOST = 255  # classes are kept in 8 bits
-EXPECTED = 'NAME=VALUE for every class, VALUE 1 or more (0 is the background); or classes.json {"NAME": VALUE, …}'
+COLUMNS = ("class", "value")
+EXPECTED = (
+    'NAME=VALUE for every class, VALUE 1 or more (0 is the background); or classes.json {"NAME": VALUE, …}; '
+    f"or classes.csv with the columns {', '.join(COLUMNS)}, between commas"
+)
 
 
 def named(texts: Iterable[str]) -> dict[str, int]:
@@ -41,7 +45,7 @@ def beside(source: Path) -> dict[str, int]:
     try:
         values = _json(file) if file.suffix == ".json" else _csv(file)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
-        raise bad(f"cannot be read as classes: {error!r}", expected=EXPECTED) from error
+        raise bad(f"cannot be read as classes: {error}", expected=EXPECTED) from error
     return checked(values, bad)
 
 
@@ -54,7 +58,10 @@ def _json(file: Path) -> dict[str, int]:
 
 def _csv(file: Path) -> dict[str, int]:
     with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream, skipinitialspace=True))
+        reader = csv.DictReader(stream, skipinitialspace=True)
+        rows = list(reader)
+    if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        raise ValueError(f"its columns are {', '.join(reader.fieldnames or ('none',))}")
     names = [row["class"].strip() for row in rows]
     if len(set(names)) < len(names):
         raise ValueError("a class is named twice")

@@ -85,6 +85,9 @@ def prepare_folder(
     with contextlib.ExitStack() as stack, read_errors(source):
         if is_archive(source):
             source = own_root(stack.enter_context(unpacked([source])))
+        elif source.is_file():
+            expected, remedy = "a folder with images/ and masks/, or a .zip of it", "unpack it and give the folder"
+            raise InputError("is a file, and no .zip archive", file=source, expected=expected, remedy=remedy)
         if masks == "classes" and classes is None:
             classes = beside(source)
         classes = checked(classes, UsageError) if classes else {}

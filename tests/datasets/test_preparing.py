@@ -280,6 +280,13 @@ def test_data_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
         prepare("synthetic_glands_a", tmp_path / "file")
 
 
+@pytest.mark.parametrize("table", [None, Path("t.csv")])
+def test_a_source_that_is_a_file_is_named(tmp_path: Path, table: Path | None) -> None:
+    (tmp_path / "mine.7z").touch()
+    with pytest.raises(InputError, match=r"(?s)mine\.7z: is a file, and no \.zip.*remedy: +unpack it"):
+        prepare_folder("mylab", tmp_path / "mine.7z", tmp_path / "data", task="glands", table=table)
+
+
 def test_a_mask_whose_objects_are_specks_is_told(tmp_path: Path, pictures) -> None:
     """However large the one among them is, which hides the others in a mean."""
     rows, columns = np.mgrid[:60, :60] - 30
