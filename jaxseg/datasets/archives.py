@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from rich import filesize
+
 from jaxseg.errors import InputError
 from jaxseg.files import disk_errors
 
@@ -106,8 +108,9 @@ def _check_room(plans: dict[Path, dict[PurePosixPath, zipfile.ZipInfo]], scratch
         raise InputError("is too large to be a dataset of this kind", file=names, found=found, expected=expected)
     free = shutil.disk_usage(scratch).free
     if needed > free:
-        found, remedy = f"{free / 1e9:.1f} GB free in {scratch.parent}", "free some, or set TMPDIR to a larger place"
-        raise InputError(f"needs {needed / 1e9:.1f} GB to be unpacked", file=names, found=found, remedy=remedy)
+        found = f"{filesize.decimal(free)} free in {scratch.parent}"
+        remedy = "free some, or set TMPDIR to a larger place"
+        raise InputError(f"needs {filesize.decimal(needed)} to be unpacked", file=names, found=found, remedy=remedy)
 
 
 def _unpack(file: Path, plan: dict[PurePosixPath, zipfile.ZipInfo], target: Path) -> None:

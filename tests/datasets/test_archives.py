@@ -198,10 +198,13 @@ def test_caps_on_count_and_size(
 
 def test_too_small_a_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        archive.writestr("train_1.bmp", b"12345")
+        archive.writestr("train_1.bmp", b"1234567890" * 10_000)
     usage = archives.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: usage._replace(free=4))
-    with pytest.raises(InputError, match=r"(?s)GB to be unpacked.*TMPDIR"), archives.unpacked([tmp_path / "x.zip"]):
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: usage._replace(free=40_000))
+    with (
+        pytest.raises(InputError, match=r"(?s)needs 100\.0 kB.*40\.0 kB free.*TMPDIR"),
+        archives.unpacked([tmp_path / "x.zip"]),
+    ):
         pass
 
 
