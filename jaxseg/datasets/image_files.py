@@ -181,8 +181,8 @@ def _refuse_white_is_zero(image: Image.Image, file: Path) -> None:
 def _of_palette(indices: npt.NDArray[np.generic], palette: Sequence[int], file: Path) -> npt.NDArray[np.generic]:
     """Labels of an image with a palette, (H, W): programs order its entries by frequency, so index 0 may be white.
 
-    Greys are taken where none stands for two labels and the background is among them; indices otherwise, whose 0 must
-    then be the darkest entry in use.
+    Greys are taken where the palette does not number colours, none stands for two labels and the background is among
+    them; indices otherwise, whose 0 must then be the darkest entry in use.
     """
     colours = np.zeros((256, 3), np.int64)  # what a palette leaves out is black
     colours.reshape(-1)[: len(palette)] = palette
@@ -190,7 +190,8 @@ def _of_palette(indices: npt.NDArray[np.generic], palette: Sequence[int], file: 
     entries = colours[used]
     greys = entries[:, 0]
     distinct = len(np.unique(greys)) == len(used)
-    if (entries == greys[:, None]).all() and distinct and _has_background(used, greys):
+    grey = (entries == greys[:, None]).all() and not _numbers_colours(colours, used)
+    if grey and distinct and _has_background(used, greys):
         return greys[np.searchsorted(used, indices)]
     brightness = entries @ _BRIGHTNESS
     darkest = brightness.argmin()
@@ -203,6 +204,16 @@ def _of_palette(indices: npt.NDArray[np.generic], palette: Sequence[int], file: 
             remedy="save it as a grey image of class numbers: 0 background, and the foreground or a number per object",
         )
     return indices
+
+
+def _numbers_colours(colours: npt.NDArray[np.int64], used: npt.NDArray[np.generic]) -> bool:
+    """Whether the palette is one of colours for classes after a black entry 0, and no other black one is in use.
+
+    A mask may happen to hold classes alone whose colour is grey, such as 7 of PASCAL VOC's palette.
+    """
+    black = (colours == 0).all(1)
+    coloured = (colours != colours[:, :1]).any()
+    return bool(coloured and black[0] and not black[used[used != 0]].any())
 
 
 def _has_background(used: npt.NDArray[np.generic], greys: npt.NDArray[np.int64]) -> bool:

@@ -101,6 +101,7 @@ def test_palette_and_bit_masks_give_indices(tmp_path: Path) -> None:
 
 BLACK, WHITE, RED, DARK = (0, 0, 0), (255, 255, 255), (200, 10, 30), (10, 10, 10)
 VOC = [BLACK, (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+VOC_8 = [*VOC, (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128)]
 
 
 def _indexed(file: Path, indices: list[int], palette: list[tuple[int, int, int]]) -> Path:
@@ -127,6 +128,10 @@ def _indexed(file: Path, indices: list[int], palette: list[tuple[int, int, int]]
         ([0, 0], [DARK, WHITE], [0, 0]),
         ([0, 1, 3, 2], VOC, [0, 1, 3, 2]),
         ([1, 2, 1], [WHITE, BLACK, RED], [1, 2, 1]),  # entry 0 is not in use
+        ([0, 7, 0], VOC_8, [0, 7, 0]),  # a class whose colour happens to be grey
+        ([7, 7], VOC_8, [7, 7]),
+        ([0, 2, 0], [WHITE, RED, BLACK], [255, 0, 255]),  # colours that are not in use, and no numbers of classes
+        ([2, 1, 2], [BLACK, WHITE, BLACK, RED], [0, 255, 0]),
     ],
 )
 def test_palettes_are_read_as_they_look(tmp_path: Path, indices, palette, labels, suffix: str) -> None:
