@@ -46,6 +46,6 @@ def examples(manual_dir: Path, test_patients: Collection[str] = TEST_PATIENTS) -
 
 
 def _slides(root: Path) -> list[tuple[str, Path]]:
-    """(patient, folder of images)."""
-    named = ((re.fullmatch(r"slide_(\d+)", folder.name.lower()), folder) for folder in folders(root))
+    """(patient, folder of images); a later release adds slides 12 and further ones, which are of brains."""
+    named = ((re.fullmatch(r"slide_(0[1-9]|10|11)", folder.name.lower()), folder) for folder in folders(root))
     return [(match[1], folder) for match, folder in named if match]

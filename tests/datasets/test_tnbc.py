@@ -37,6 +37,12 @@ def test_regions_become_objects_and_alpha_is_dropped(tmp_path: Path, pictures, s
     ]
 
 
+def test_brains_of_the_later_release_are_left_out(tmp_path: Path, pictures) -> None:
+    for stem in ("01_1", "10_1", "12_1", "14_2"):
+        _tile(pictures, tmp_path / "TNBC_and_Brain_dataset", stem)
+    assert [example.id for example in tnbc.examples(tmp_path)] == ["01_1", "10_1"]
+
+
 def test_other_test_patients_can_be_chosen(tmp_path: Path, pictures) -> None:
     for stem in ("01_1", "02_1"):
         _tile(pictures, tmp_path, stem)
