@@ -1,7 +1,8 @@
 """Unlabelled images of any sizes: found, checked, measured, and packed as one stack for the device."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 from jaxseg.compute.host import memory, usable_cores
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError
-from jaxseg.files import sha256
+from jaxseg.files import sha256, unreadable
 from jaxseg.input.render import Stack, pack
-from jaxseg.wording import listed
+from jaxseg.wording import counted, listed
 
 MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they are packed
+LEAST_STD = 1e-4  # of a colour, in 0..1: less is no spread but rounding
+BELOW = "**"  # in a pattern: all folders below
 _PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -74,7 +77,8 @@ def survey(folder: Path, pattern: str, smallest: int) -> Survey:
         smallest: least height and width, pixels.
 
     Raises:
-        InputError: no images, one that cannot be read, or some that are too small or have no colour at all.
+        InputError: no images, one that cannot be read, or some that are too small or have no colour at all; or pixels
+            of a single colour throughout.
     """
     files = _find(folder, pattern)
     found = _in_threads(_measure, files)
@@ -87,6 +91,7 @@ def survey(folder: Path, pattern: str, smallest: int) -> Survey:
     sizes = np.array([(one.height, one.width) for one in found], np.int32)
     first, second = sum(one.sums for one in found) / sizes.prod(1, dtype=np.int64).sum()
     std = np.sqrt(np.maximum(second - first**2, 0))
+    _check_spread(std, folder)
     names = [f"{one.sha256}  {file.relative_to(folder).as_posix()}\n" for file, one in zip(files, found, strict=True)]
     total = hashlib.sha256("".join(names).encode()).hexdigest()
     return Survey(folder, files, sizes, _three(first), _three(std), total, sum(one.bytes for one in found))
@@ -96,6 +101,8 @@ def _find(folder: Path, pattern: str) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, remedy="give a folder of images with --images")
     expected = f"files that fit {pattern!r} and end in {', '.join(SUFFIXES)}"
+    if BELOW in pattern:
+        _check_reached(folder)
     try:
         everything = sorted(folder.glob(pattern))
     except (ValueError, NotImplementedError) as error:  # an absolute or empty pattern
@@ -103,11 +110,51 @@ def _find(folder: Path, pattern: str) -> tuple[Path, ...]:
     files = tuple(
         file
         for file in everything
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and not file.name.startswith(".")
+        and (file.is_file() or _leads_nowhere(file))
     )
     if not files:
         raise InputError("no images there", file=folder, expected=expected, remedy="check --images and --pattern")
     return files
+
+
+def _check_reached(folder: Path) -> None:
+    """`InputError` where a folder below would be passed over without a word, and its images with it."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error) from error
+
+    linked = [link for place, names, _ in os.walk(folder, onerror=refuse) for link in _links(Path(place), names)]
+    if linked:
+        raise InputError(
+            "is a link to a folder, and such links are not followed: they may lead round in a circle",
+            file=linked[0],
+            found=f"{counted(len(linked), 'such link')} below {folder}",
+            expected=f"folders, and links to single images, where --pattern holds {BELOW}",
+            remedy="remove the link, or give a pattern that says how deep the images lie, such as --pattern '*/*'",
+        )
+
+
+def _links(place: Path, names: Sequence[str]) -> Iterator[Path]:
+    return (place / name for name in sorted(names) if not name.startswith(".") and (place / name).is_symlink())
+
+
+def _leads_nowhere(file: Path) -> bool:
+    """Such as a link to what was moved, or not fetched yet: an image that would be missing without a word."""
+    return file.is_symlink() and not file.exists()
+
+
+def _check_spread(std: np.ndarray, folder: Path) -> None:
+    """Pixels are divided by it."""
+    if std.min() < LEAST_STD:
+        raise InputError(
+            "a colour is the same in all pixels of all images",
+            file=folder,
+            found=f"standard deviations of red, green and blue {', '.join(f'{value:.1g}' for value in std)}",
+            expected=f"at least {LEAST_STD:g} each, for colours in 0 … 1",
+            remedy=f"give images of tissue, or {_PICK}",
+        )
 
 
 def _measure(file: Path) -> _File:

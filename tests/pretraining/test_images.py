@@ -1,5 +1,7 @@
 """The survey of a folder: what it measures, what it packs, what it refuses."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.errors import InputError
+from jaxseg.errors import InputError, UnreadableError
 from jaxseg.pretraining import images
 from jaxseg.pretraining.images import survey
 
@@ -86,6 +88,44 @@ def test_bad_images_are_named_with_a_remedy(
         survey(copy, "**/*", 32)
     assert words in str(caught.value)
     assert "remedy" in str(caught.value)
+
+
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(image_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(image_folder, copy)
+    (copy / "moved.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError, match=r"moved\.png: no such file"):
+        survey(copy, "**/*", 32)
+
+
+def test_links_to_folders_are_not_passed_over_in_silence(image_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "slide_1").symlink_to(image_folder)
+    shutil.copytree(image_folder / "slide", tmp_path / "slide_2")
+    with pytest.raises(InputError, match=r"(?s)slide_1: is a link to a folder.*1 such link.*--pattern '\*/\*'"):
+        survey(tmp_path, "**/*", 32)
+    assert len(survey(tmp_path, "*/*", 32).files) == 8 + 2
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over_in_silence(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = os.scandir
+
+    def forbid(path: str) -> object:
+        if Path(path).name == "slide":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", forbid)  # root may read everything
+    with pytest.raises(UnreadableError, match=r"slide: cannot be read: Permission denied"):
+        survey(image_folder, "**/*", 32)
+
+
+def test_images_of_one_colour_throughout_are_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        Image.new("RGB", (64, 64), (200, 120, 180)).save(tmp_path / f"{number}.png")
+    with pytest.raises(InputError, match=r"(?s)the same in all pixels.*deviations of red, green and blue.*remedy"):
+        survey(tmp_path, "**/*", 32)
 
 
 @pytest.mark.parametrize("pattern", ["*.bmp", "/tile*", ""])
