@@ -93,7 +93,7 @@ def run_pretraining(
     if job.result.exists() and not job.folder.config_file.exists():
         raise UsageError("weights of that name are there already", file=job.result, remedy="choose another --name")
     with job.folder.held():
-        _remember(job.folder.config_file, about)
+        _remember(job, about)
         if not job.result.exists():
             state = _trained(job, images, start, should_stop, options)
             _result(job, images, start, state).write(job.weights_dir)
@@ -115,10 +115,15 @@ def _about(job: Job, images: Survey, start: EncoderWeights | None) -> dict[str, 
     }
 
 
-def _remember(file: Path, value: dict[str, Any]) -> None:
-    """Write a value the first time; afterwards it must be the same."""
+def _remember(job: Job, value: dict[str, Any]) -> None:
+    """Write a value; where anything of a pretraining is kept, it must be the same.
+
+    One that ended before, such as for want of memory, may begin anew with what its message advised.
+    """
+    file = job.folder.config_file
+    kept = job.result.exists() or any(job.folder.checkpoints.glob("*"))
     remedy = f"choose another --name, or delete {file.parent} and the weights beside it, and begin anew"
-    if not file.exists():
+    if not (kept and file.exists()):
         write_json(file, value)
         return
     former = read_json(file, remedy=remedy)

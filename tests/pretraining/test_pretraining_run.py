@@ -15,7 +15,7 @@ import pytest
 from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
-from jaxseg.pretraining import loop
+from jaxseg.pretraining import images, loop
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
 from jaxseg.pretraining.loss import TwinsLoss
@@ -87,9 +87,9 @@ def test_the_weights_fit_a_model_and_carry_their_receipt(finished: Job) -> None:
     assert arrays.digest(params["encoder"]) != arrays.digest(fresh["encoder"])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params["encoder"]))
     assert float(np.abs(stats["encoder"]["stem"]["bn"]["mean"]).max()) > 0
-    images = survey(finished.images, "**/*", 16)
-    assert (read.receipt.mean, read.receipt.std) == (images.mean, images.std)
-    assert read.receipt.sha256 == images.sha256
+    measured = survey(finished.images, "**/*", 16)
+    assert (read.receipt.mean, read.receipt.std) == (measured.mean, measured.std)
+    assert read.receipt.sha256 == measured.sha256
     assert read.receipt.source == f"Barlow Twins on 10 images of {finished.images}"
     assert read.receipt.statistics_from == "measured on these images"
     assert golden.activations(CONFIG.model.depth, CONFIG.model.width, read.tree()) == read.receipt.golden
@@ -147,6 +147,20 @@ def test_other_settings_or_images_under_the_same_name_are_refused(finished: Job,
     (fewer / "tile_0.png").unlink()
     with pytest.raises(InputError, match="images_sha256"):
         run_pretraining(job(fewer, finished.weights_dir))
+
+
+def test_what_ended_before_a_checkpoint_may_begin_anew_with_other_settings(
+    finished: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as small:
+        small.setattr(images, "memory", lambda: 1)
+        with pytest.raises(InputError, match="choose fewer with --pattern"):
+            run_pretraining(job(finished.images, tmp_path))
+    fewer = dataclasses.replace(job(finished.images, tmp_path, batch=8), pattern="tile_*")
+    with pytest.raises(StoppedError):
+        run_pretraining(fewer, lambda: True)
+    with pytest.raises(InputError, match="is the record of another pretraining"):
+        run_pretraining(job(finished.images, tmp_path))
 
 
 def test_weights_from_elsewhere_are_not_replaced(finished: Job, tmp_path: Path) -> None:
