@@ -173,11 +173,12 @@ def _refuse_terms(origin: Origin, source: str) -> None:
 
 
 def _own(file: Path, origin: Origin, mean: Statistics, std: Statistics) -> Source:
-    if not all(map(math.isfinite, mean + std)) or min(std) <= 0 or max(map(abs, mean)) > 1:
+    if not all(map(math.isfinite, mean + std)) or min(std) <= 0 or max(map(abs, mean + std)) > 1:
         raise UsageError(
             "bad statistics",
             found=f"--mean {mean} --std {std}",
-            expected="three finite numbers each, for images in [0, 1]; --std above 0",
+            expected="three finite numbers each, for images in [0, 1]: none above 1, --std above 0",
+            remedy="divide those of images in 0 … 255 by 255",
         )
     return Source(
         name=OWN,

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxseg.errors import InputError
 from jaxseg.models.architecture import BLOCKS, STEM_CHANNELS, expansion
+from jaxseg.wording import counted
 from weights_convert.mapping import Tensors
 
 Reasons = tuple[tuple[str, str], ...]  # pattern of whole names -> why they are left out
@@ -65,6 +66,7 @@ LAYOUTS = (
     Layout("DINO, full checkpoint", "teacher/backbone.", _DINO),
     Layout("DINO, full checkpoint, DataParallel", "teacher/module.backbone.", _DINO),
     Layout("SimCLR of Ciga et al.", "state_dict/model.resnet."),
+    Layout("Lightning, model", "state_dict/model."),
     Layout("Lightning, backbone", "state_dict/backbone."),
     Layout("U-Net", "encoder.", _decoder("")),
     Layout("U-Net below state_dict", "state_dict/encoder.", _decoder("state_dict/")),
@@ -110,7 +112,7 @@ def recognise(tensors: Tensors, file: Path) -> Recognised:
     stray = sorted(tensors.keys() - dropped.keys() - {layout.prefix + name for name in inside})
     if stray:
         raise InputError(
-            f"has {len(stray)} tensors that its layout does not explain",
+            f"has {counted(len(stray), 'tensor')} that its layout does not explain",
             file=file,
             found="; ".join(stray[:5]),
             expected=f"the tensors of layout '{layout.name}'",
@@ -150,4 +152,6 @@ def _reason(name: str, reasons: Reasons) -> str | None:
 
 
 def _overview(tensors: Tensors) -> str:
-    return f"{len(tensors)} tensors: " + ", ".join([*list(tensors)[:6], "…"] if len(tensors) > 6 else list(tensors))
+    return f"{counted(len(tensors), 'tensor')}: " + ", ".join(
+        [*list(tensors)[:6], "…"] if len(tensors) > 6 else list(tensors)
+    )

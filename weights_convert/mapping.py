@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxseg.errors import InputError
 from jaxseg.storage.arrays import Tree, shapes
+from jaxseg.wording import counted
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -125,8 +126,8 @@ def to_flax(tensors: Tensors, like: Tree, table: tuple[Row, ...], file: Path) ->
     dropped = {name: reason for name in tensors if (reason := reason_to_drop(name))}
     paths = {name: flax_path(name, table) for name in tensors if name not in dropped}
     used = {name: found[0] for name, found in paths.items() if found and found[0] in expected}
-    _refuse("tensors that the model has no place for", sorted(paths.keys() - used.keys()), file)
-    _refuse("tensors are missing", missing(expected, used.values(), table), file)
+    _refuse("that the model has no place for", sorted(paths.keys() - used.keys()), file)
+    _refuse("missing", missing(expected, used.values(), table), file)
     tree: Tree = {}
     wrong = []
     for name, path in used.items():
@@ -135,7 +136,7 @@ def to_flax(tensors: Tensors, like: Tree, table: tuple[Row, ...], file: Path) ->
             wrong.append(f"{name}: {problem}")
         elif not wrong:
             _put(tree, path, rule.to_flax(tensors[name]))
-    _refuse("tensors cannot be used", wrong, file)
+    _refuse("that cannot be used", wrong, file)
     return Mapped(tree, used, dropped)
 
 
@@ -157,7 +158,7 @@ def _refuse(problem: str, names: list[str], file: Path) -> None:
     if names:
         more = f"; and {len(names) - 5} more" if len(names) > 5 else ""
         raise InputError(
-            f"{len(names)} {problem}",
+            f"{counted(len(names), 'tensor')} {problem}",
             file=file,
             found="; ".join(names[:5]) + more,
             expected="a plain ResNet of depth 18, 34, 50, 101 or 152 with torchvision's names and shapes",

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.errors import InputError
+from jaxseg.wording import counted
 from weights_convert import pickles
 from weights_convert.extra import check_torch
 
@@ -138,6 +140,7 @@ def _check_zip(file: Path) -> None:
     """An archive of stored (not compressed) records that fit into the file and have the checksums they state."""
     size = file.stat().st_size
     with _zip_errors(file), zipfile.ZipFile(file) as archive:
+        _refuse_torchscript(archive, file)
         records = archive.infolist()
         packed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
         total = sum(record.file_size for record in records)
@@ -170,14 +173,23 @@ def _zip_errors(file: Path) -> Iterator[None]:
         ) from error
 
 
+def _refuse_torchscript(archive: zipfile.ZipFile, file: Path) -> None:
+    """Told first: of its records only the code is compressed, so that it looks like another archive."""
+    if any(re.fullmatch("[^/]+/constants\\.pkl", name) for name in archive.namelist()):
+        raise InputError("is a TorchScript program, not weights", file=file, remedy=pickles.REMEDY)
+
+
 def _pickle_of(archive: zipfile.ZipFile, file: Path) -> bytes:
-    """The archive's `data.pkl`; TorchScript and foreign archives are refused."""
+    """The archive's `data.pkl`; foreign archives are refused."""
     names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(names) != 1:
-        raise InputError("is an archive, but not one of torch.save", file=file, found=f"{len(names)} records data.pkl")
-    folder = names[0].removesuffix("data.pkl")
-    if f"{folder}constants.pkl" in archive.namelist():
-        raise InputError("is a TorchScript program, not weights", file=file, remedy=pickles.REMEDY)
+        raise InputError(
+            "is an archive, but not one of torch.save",
+            file=file,
+            found=counted(len(names), "record data.pkl", "records data.pkl"),
+            expected="one record data.pkl",
+            remedy=pickles.REMEDY,
+        )
     size = archive.getinfo(names[0]).file_size
     if size > pickles.LONGEST:
         raise InputError(
@@ -197,7 +209,9 @@ def _flatten(value: Any, prefix: str, file: Path) -> Iterator[tuple[str, Any]]:
 
     if isinstance(value, torch.Tensor):
         if not prefix:
-            raise InputError("holds one tensor without a name", file=file, expected="named tensors")
+            raise InputError(
+                "holds one tensor without a name", file=file, expected="named tensors", remedy=pickles.REMEDY
+            )
         yield prefix.removesuffix("/"), value
     elif isinstance(value, dict) and prefix.count("/") < DEEPEST:
         for key, item in value.items():

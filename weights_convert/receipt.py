@@ -27,7 +27,8 @@ def measure(tensors: Tensors, tree: Tree, depth: int, width: float, file: Path) 
     """Compare our encoder `tree` with PyTorch's on `tensors` (torchvision names), stage by stage.
 
     Raises:
-        InputError: a stage differs by more than `TOLERANCE` of its largest activation, or is not finite.
+        InputError: a stage differs by more than `TOLERANCE` of its largest activation, is not finite, or is the same
+            wherever it looks.
         UsageError: PyTorch is missing.
     """
     check_torch("convert weights: every conversion is compared with it")
@@ -38,7 +39,21 @@ def measure(tensors: Tensors, tree: Tree, depth: int, width: float, file: Path) 
     ours = golden.encoder(depth, width, tree, image)
     differences = {stage: relative_difference(ours[stage], theirs[stage]) for stage in theirs}
     refuse_disagreement(differences, file)
+    _refuse_blindness(theirs, file)
     return Agreement(differences, golden.samples(theirs))
+
+
+def _refuse_blindness(maps: dict[str, np.ndarray], file: Path) -> None:
+    """`InputError` where maps (B, H, W, C) do not depend on the image: any two frameworks agree on weights of 0."""
+    blind = [stage for stage, x in maps.items() if (x == x[:, :1, :1]).all()]
+    if blind:
+        raise InputError(
+            "holds weights that do not see the image",
+            file=file,
+            found=f"the same activations at all places in {', '.join(blind)}",
+            expected="activations that differ from place to place",
+            remedy="weights that are 0 were never filled: save them again where they were trained",
+        )
 
 
 def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:

@@ -79,6 +79,7 @@ def layouts(state: State) -> dict[str, Any]:
             "state_dict": _prefixed("model.resnet.", state | _prefixed("fc.1.", head)),
             "optimizer_states": [_optimiser()],
         },
+        "Lightning": {"state_dict": _prefixed("model.", state | _prefixed("fc.", head)), "global_step": 7},
         "state_dict": {"state_dict": _prefixed("module.", state | _prefixed("fc.", head)), "best_acc1": 76.1},
         "U-Net": _prefixed("encoder.", state)
         | _prefixed("decoder.blocks.0.conv1.0.", head)

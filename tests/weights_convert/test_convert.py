@@ -118,6 +118,7 @@ def test_another_architecture_than_the_source_publishes_is_refused(resnet18: Pat
         (Origin("ssl_pathology", licence="MIT", allow_other_file=True), None, "--licence"),
         (Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.0, 0.2)), "x", "--std above 0"),
         (Origin(mean=(124.0, 117.0, 104.0), std=(58.0, 57.0, 57.0)), "x", "[0, 1]"),
+        (Origin(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)), "x", "divide those"),
         (OWN, None, "--name"),
         (OWN, "Not-a-name", "lower-case"),
     ],
@@ -126,6 +127,13 @@ def test_wrong_use(origin: Origin, name: str | None, words: str, resnet18: Path,
     with pytest.raises(UsageError) as error:
         convert(resnet18, tmp_path / "weights", origin, name)
     assert words in str(error.value)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_weights_of_nought_on_which_any_two_frameworks_agree(state: Any, tmp_path: Path) -> None:
+    file = fabricated.save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"(?s)a\.pth: .*do not see the image.*stem, stage1.*remedy"):
+        convert(file, tmp_path / "weights", OWN, name="made_up")
     assert not (tmp_path / "weights").exists()
 
 

@@ -265,12 +265,14 @@ def test_a_zip_bomb(tmp_path: Path) -> None:
 def test_other_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "office.pth", "w") as archive:
         archive.writestr("word/document.xml", "<xml/>")
-    refused(tmp_path / "office.pth", "data.pkl")
+    refused(tmp_path / "office.pth", "0 records data.pkl", "remedy")
 
 
-def test_torchscript(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["former", "present"])
+def test_torchscript(code: int, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("net/data.pkl", b"\x80\x02}.")
+        archive.writestr("net/code/__torch__/net.py", "def forward(self): pass\n", code)
         archive.writestr("net/constants.pkl", b"\x80\x02).")
     refused(tmp_path / "script.pt", "TorchScript")
 
@@ -301,7 +303,7 @@ def test_a_directory_and_nothing_at_all(tmp_path: Path) -> None:
     "content", [[torch.ones(3)], torch.ones(3), {"epoch": 3}, 7], ids=["list", "tensor", "no tensors", "number"]
 )
 def test_files_without_named_tensors(content: Any, tmp_path: Path) -> None:
-    refused(fabricated.save(content, tmp_path / "a.pth"))
+    refused(fabricated.save(content, tmp_path / "a.pth"), "remedy")
 
 
 def test_too_many_tensors(tmp_path: Path) -> None:

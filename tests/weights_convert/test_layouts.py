@@ -73,7 +73,7 @@ def test_no_layout_and_several_layouts_are_refused(state: Any, tmp_path: Path) -
 
 def test_tensors_that_the_layout_does_not_explain_are_refused(state: Any, tmp_path: Path) -> None:
     tensors = {f"module.{name}": x.numpy() for name, x in state.items()} | {"gem.p": torch.ones(1).numpy()}
-    with pytest.raises(InputError, match=r"1 tensors that its layout does not explain(.|\n)*gem\.p"):
+    with pytest.raises(InputError, match=r"1 tensor that its layout does not explain(.|\n)*gem\.p"):
         recognise(tensors, tmp_path)
 
 
