@@ -38,6 +38,8 @@ from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.run import TrainOptions
 from jaxseg.training.state import TrainState, fresh
 
+Colour = tuple[float, float, float]
+
 LEAST_GAP = 10  # steps between two lines of the log, where an epoch is shorter
 CITATION = (
     "Zbontar, Jing, Misra, LeCun, Deny: Barlow Twins: Self-Supervised Learning via Redundancy Reduction. ICML 2021"
@@ -149,7 +151,8 @@ def _trained(
     config, number = job.config, len(images.files)
     mesh = make_mesh(config.batch, options.devices)
     total = steps_of(config.epochs, number, config.batch)
-    statistics = Statistics(np.array(images.mean, np.float32), np.array(images.std, np.float32))
+    mean, std, _ = _statistics(images, start)
+    statistics = Statistics(np.array(mean, np.float32), np.array(std, np.float32))
     compiled = dataclasses.replace(config, weights=RANDOM)  # the functions are the same whatever it starts from
     whole = replicated(mesh)
     feed = make_feed(images.stack(), config.crop, whole, sharded(mesh), options.stack)
@@ -177,6 +180,17 @@ def _trained(
         )
 
 
+def _statistics(images: Survey, start: EncoderWeights | None) -> tuple[Colour, Colour, str]:
+    """Mean and standard deviation that views are normalised with, and where they are from.
+
+    Weights to start from go on to see what they were made for: other statistics would shift and stretch their input.
+    """
+    if start is None:
+        return images.mean, images.std, "measured on these images"
+    receipt = start.receipt
+    return receipt.mean, receipt.std, f"those of {receipt.name}, from which it started: {receipt.statistics_from}"
+
+
 def _begin(
     checkpoints: Checkpoints,
     config: PretrainConfig,
@@ -198,6 +212,7 @@ def _result(job: Job, images: Survey, start: EncoderWeights | None, state: Train
     if start is not None:
         licence += f", and of the weights it started from ({start.receipt.name}: {start.receipt.licence})"
     config = job.config
+    mean, std, statistics_from = _statistics(images, start)
     receipt = Receipt(
         name=job.name,
         source=f"Barlow Twins on {len(images.files)} images of {images.folder}",
@@ -207,9 +222,9 @@ def _result(job: Job, images: Survey, start: EncoderWeights | None, state: Train
         layout="jaxseg pretraining",
         depth=config.depth,
         width=config.width,
-        mean=images.mean,
-        std=images.std,
-        statistics_from="measured on these images",
+        mean=mean,
+        std=std,
+        statistics_from=statistics_from,
         licence=licence,
         citation=CITATION,
         address="https://arxiv.org/abs/2103.03230",

@@ -15,6 +15,7 @@ import pytest
 from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
+from jaxseg.models.receipt import Receipt
 from jaxseg.pretraining import images, loop
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
@@ -129,6 +130,21 @@ def test_starting_from_weights_begins_with_them(finished: Job, tmp_path: Path) -
         for found, was in zip(jax.tree.leaves(tree["params"]["encoder"]), jax.tree.leaves(start.params), strict=True)
     ]
     assert 0 < max(moved) <= 1.01 * CONFIG.learning_rate / 4  # one step of Adam, a quarter into the warm-up
+
+
+def test_weights_to_start_from_keep_their_preprocessing(finished: Job, tmp_path: Path) -> None:
+    start = encoder_weights.read(finished.weights_dir, "own", CONFIG.model)
+    receipt = dataclasses.replace(start.receipt, name="dark", mean=(0.1, 0.2, 0.3), std=(0.9, 0.8, 0.7))
+    losses = []
+    for begin in (start, dataclasses.replace(start, receipt=receipt)):
+        begin.write(tmp_path)
+        config = dataclasses.replace(CONFIG, weights=begin.receipt.name, epochs=1)
+        further = Job(finished.images, tmp_path, f"{begin.receipt.name}_further", config)
+        found = Receipt.read(run_pretraining(further))
+        assert (found.mean, found.std) == (begin.receipt.mean, begin.receipt.std)
+        assert found.statistics_from.startswith(f"those of {begin.receipt.name}, from which it started")
+        losses.append(further.folder.read_log()[0]["training_loss"])
+    assert losses[0] != losses[1], "the same weights see other numbers"
 
 
 def test_a_transfer_that_nobody_asked_for_stops_the_loop(finished: Job, tmp_path: Path) -> None:
