@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxseg.config import ModelConfig
-from jaxseg.errors import InputError
-from jaxseg.files import new_folder
-from jaxseg.models.receipt import Receipt
+from jaxseg.errors import InputError, UsageError
+from jaxseg.files import check_may_be_folder, new_folder
+from jaxseg.models.receipt import FILE_NAME, Receipt
 from jaxseg.models.unet import network
 from jaxseg.storage import arrays
 from jaxseg.storage.arrays import Tree
+from jaxseg.wording import listed
 
 ARRAYS = "arrays"
 
@@ -27,13 +28,32 @@ class EncoderWeights:
         return {"params": self.params, "stats": self.stats}
 
     def write(self, weights_dir: Path) -> Path:
-        """Write below `weights_dir` under the receipt's name; the digest is filled in here."""
+        """Write below `weights_dir` under the receipt's name; the digest is filled in here.
+
+        Raises:
+            UsageError: other files lie there, which would be lost.
+        """
         folder = weights_dir / self.receipt.name
+        _refuse_other_files(folder)
         receipt = dataclasses.replace(self.receipt, arrays_sha256=arrays.digest(self.tree()))
         with new_folder(folder) as aside:
             arrays.save(aside / ARRAYS, self.tree())
             receipt.write(aside)
         return folder
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """A folder is replaced as a whole, and people keep the file that they convert where its weights will lie."""
+    check_may_be_folder(folder)
+    others = sorted({path.name for path in folder.glob("*")} - {FILE_NAME, ARRAYS})
+    if others:
+        raise UsageError(
+            "holds other files, which would be lost: the folder is replaced",
+            file=folder,
+            found=listed(others),
+            expected=f"no such folder, or {FILE_NAME} and {ARRAYS}/ alone",
+            remedy="move them away, or choose another --name or --out",
+        )
 
 
 def read(weights_dir: Path, name: str, config: ModelConfig) -> EncoderWeights:

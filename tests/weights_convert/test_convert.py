@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,24 @@ def test_weights_of_nought_on_which_any_two_frameworks_agree(state: Any, tmp_pat
     with pytest.raises(InputError, match=r"(?s)a\.pth: .*do not see the image.*stem, stage1.*remedy"):
         convert(file, tmp_path / "weights", OWN, name="made_up")
     assert not (tmp_path / "weights").exists()
+
+
+def test_files_beside_the_weights_are_not_lost(resnet18: Path, tmp_path: Path) -> None:
+    source = tmp_path / "made_up" / "downloaded.pth"
+    source.parent.mkdir()
+    source.write_bytes(resnet18.read_bytes())
+    with pytest.raises(UsageError, match=r"(?s)made_up: holds other files.*downloaded\.pth.*remedy"):
+        convert(source, tmp_path, OWN, name="made_up")
+    assert source.exists()
+    (tmp_path / "a_file").write_text("a note")
+    with pytest.raises(InputError, match=r"a_file: is a file"):
+        convert(source, tmp_path, OWN, name="a_file")
+    assert (tmp_path / "a_file").read_text() == "a note"
+    folder = convert(source, tmp_path / "weights", OWN, name="made_up")
+    shutil.copy(source, folder)
+    with pytest.raises(UsageError, match="holds other files"):
+        convert(source, tmp_path / "weights", OWN, name="made_up")
+    assert (folder / source.name).exists()
 
 
 def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> None:
