@@ -124,6 +124,8 @@ def _read_torch(file: Path, kind: str) -> dict[str, np.ndarray]:
         ) from error
     tensors: dict[str, np.ndarray] = {}
     for name, tensor in _flatten(content, "", file):
+        if name in tensors:
+            raise InputError("holds two tensors of one name", file=file, found=name, remedy=pickles.REMEDY)
         tensors[name] = _array(name, tensor, file)
         _check_count(len(tensors), file)
     return tensors
@@ -234,5 +236,5 @@ def _array(name: str, tensor: Any, file: Path) -> np.ndarray:
             expected="elements that lie apart",
             remedy=pickles.REMEDY,
         )
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_neg()
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())

@@ -306,6 +306,13 @@ def test_files_without_named_tensors(content: Any, tmp_path: Path) -> None:
     refused(fabricated.save(content, tmp_path / "a.pth"), "remedy")
 
 
+def test_two_tensors_of_one_name(state: Any, tmp_path: Path) -> None:
+    content = {"state_dict": state, "state_dict/conv1.weight": state["conv1.weight"] * 5}
+    refused(
+        fabricated.save(content, tmp_path / "a.pth"), "two tensors of one name", "state_dict/conv1.weight", "remedy"
+    )
+
+
 def test_too_many_tensors(tmp_path: Path) -> None:
     one = torch.ones(1)
     refused(fabricated.save({f"t{number}": one for number in range(20_001)}, tmp_path / "a.pth"), "too many tensors")

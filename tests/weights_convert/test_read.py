@@ -58,6 +58,12 @@ def test_objects_of_training_programs_are_passed_over(tmp_path: Path) -> None:
     assert read(fabricated.save(content, tmp_path / "a.pth")).keys() == {"w"}
 
 
+def test_a_tensor_that_is_kept_with_its_sign_turned(tmp_path: Path) -> None:
+    tensor = torch.tensor([1 + 2j, 3 - 4j]).conj().imag  # PyTorch turns the sign when the numbers are used
+    assert tensor.is_neg()
+    np.testing.assert_array_equal(read(fabricated.save({"x": tensor}, tmp_path / "a.pth"))["x"], [-2, 4])
+
+
 def test_missing_pytorch_names_the_extra(
     resnet18: Path, tmp_path: Path, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
