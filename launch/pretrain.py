@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxseg.command import StopRequest, command
+from jaxseg.config import ModelConfig
 from jaxseg.execution.failing_gpus import told
 from jaxseg.execution.start import prepare_process
 from jaxseg.pretraining.config import PretrainConfig
@@ -57,7 +58,14 @@ def main() -> None:
     with told(), live_view(job.name, in_words) as on_step:
         options = TrainOptions(flags.devices, flags.stack, flags.checkpoint_seconds, on_step)
         folder = run_pretraining(job, should_stop, options)
-    print(f"{folder}\nuse it: python launch/train.py --weights {job.name} --weights-dir {flags.out} --dataset NAME")
+    use = f"python launch/train.py --weights {job.name} --weights-dir {flags.out} --dataset NAME"
+    print(f"{folder}\nuse it: {use}{_of_model(flags.config)}")
+
+
+def _of_model(config: PretrainConfig) -> str:
+    """Options of a training whose model these weights fit, where they do not fit the usual one."""
+    usual = config.model == ModelConfig()
+    return "" if usual else f" --recipe.model.depth {config.depth} --recipe.model.width {config.width}"
 
 
 if __name__ == "__main__":

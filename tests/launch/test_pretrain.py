@@ -50,6 +50,7 @@ def test_stopped_then_resumed_to_the_end(
     printed = capsys.readouterr().out
     assert "epoch 60  loss" in printed
     assert "--weights own" in printed
+    assert "--recipe.model.depth 18 --recipe.model.width 0.0625" in printed  # or training refuses them
     assert Receipt.read(tmp_path / "weights" / "own").depth == 18
 
 
