@@ -51,14 +51,14 @@ class Cell:
 Cells = Mapping[Condition, Cell]
 
 
-def cells_of(scores: pd.DataFrame, column: str = "dice") -> dict[Condition, Cell]:
-    """Arrange a table of scores; images and repeats ascend in every cell."""
+def cells_of(scores: pd.DataFrame) -> dict[Condition, Cell]:
+    """Arrange the Dice of a table of scores; images and repeats ascend in every cell."""
     cells = {}
     key: Any  # the stubs know only Hashable
     for key, rows in scores.groupby(CONDITION, sort=True):
         trained_on, weights, fraction, budget, tested_on = key
         condition = Condition(trained_on, weights, float(fraction), int(budget), tested_on)
-        matrix = rows.pivot(index="repeat", columns="image", values=column)
+        matrix = rows.pivot(index="repeat", columns="image", values="dice")
         patient = rows.drop_duplicates("image").set_index("image")["patient"].reindex(matrix.columns)
         cells[condition] = Cell(
             matrix.to_numpy(np.float64),

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from jaxseg.analysis import comparisons, provenance, sentences
-from jaxseg.analysis.feature_vectors import LAYERS, PATCHES
+from jaxseg.analysis.feature_vectors import LAYERS
 from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.sign_flips import least_p
 from jaxseg.analysis.similarity import similarity_summary
@@ -70,7 +70,6 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         out_of_domain=_records(findings.out_of_domain),
         similarity=_similarity(findings),
         layers=LAYERS,
-        patches=PATCHES,
         weights=provenance.weights_receipts(findings.results),
         datasets=provenance.dataset_facts(findings.results, findings.baseline, findings.cards),
         runs=provenance.run_facts(findings.results),
@@ -113,7 +112,6 @@ def _recommendations(findings: Findings) -> list[dict[str, Any]]:
                 "fraction": item.fraction,
                 "images": images.get((item.trained_on, item.fraction)),
                 "kind": "clear" if sure else item.answer if item.answer == "tied" else "unfinished",
-                "dice": item.dice,
                 "answer": sentences.answer(item, study.weights[0]),
                 "caution": caution,
                 "helps": sentences.what_helps(item, study.match),

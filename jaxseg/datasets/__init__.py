@@ -3,7 +3,7 @@
 from jaxseg.datasets.catalogue import describe
 from jaxseg.datasets.checks import summary
 from jaxseg.datasets.loading import Dataset, damaged, instances, load, open_dataset, open_once
-from jaxseg.datasets.overlap import prepared_names, shared_with_others
+from jaxseg.datasets.overlap import shared_with_others
 from jaxseg.datasets.prepared import is_prepared, prepared_folder, read_card
 from jaxseg.datasets.preparing import prepare, prepare_folder
 from jaxseg.datasets.split import split
@@ -20,7 +20,6 @@ __all__ = [
     "prepare",
     "prepare_folder",
     "prepared_folder",
-    "prepared_names",
     "read_card",
     "shared_with_others",
     "split",

@@ -58,10 +58,10 @@ class _Folders:
         )
 
 
-def folder_description(name: str, task: str, title: str | None, classes: Mapping[str, int]) -> Description:
+def folder_description(name: str, task: str, classes: Mapping[str, int]) -> Description:
     """One class is the binary case, whatever it is called."""
     names = tuple(classes) if len(classes) > 1 else ()
-    return Description(name, title or name, task, citation="your own data", layout=LAYOUT, classes=names)
+    return Description(name, name, task, citation="your own data", layout=LAYOUT, classes=names)
 
 
 def own_root(place: Path) -> Path:

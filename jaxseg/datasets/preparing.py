@@ -62,7 +62,6 @@ def prepare_folder(
     table: Path | None = None,
     masks: Masks = "auto",
     classes: Mapping[str, int] | None = None,
-    title: str | None = None,
 ) -> Path:
     """Prepare a user's own `source/images` and `source/masks` under a name of their choice.
 
@@ -91,7 +90,7 @@ def prepare_folder(
         if masks == "classes" and classes is None:
             classes = beside(source)
         classes = checked(classes, UsageError) if classes else {}
-        description = folder_description(name, task, title, classes)
+        description = folder_description(name, task, classes)
         examples = folder_examples(name, source, table, masks, classes)
         check_examples(description, examples, allow_incomplete=False)
         return _write(description, examples, data_dir, warnings=left_out(source, table))

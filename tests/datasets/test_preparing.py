@@ -92,7 +92,7 @@ def _left_overs(data: Path, name: str) -> list[str]:
 
 def test_prepared_pixels_and_instances_equal_their_sources(tmp_path: Path, pictures) -> None:
     written = _own(pictures, tmp_path / "mine")
-    folder = prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands", title="My lab")
+    folder = prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
     assert folder == prepared_folder("mylab", tmp_path / "data")
     dataset, maps = load("mylab", tmp_path / "data"), instances("mylab", tmp_path / "data")
     assert (dataset.name, dataset.task) == ("mylab", "glands")
