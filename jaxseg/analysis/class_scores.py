@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from jaxseg.analysis.cells import CONDITION
-from jaxseg.analysis.scores import COLUMNS, COUNTS, Results, RunState, wrong_score
-from jaxseg.errors import InputError
+from jaxseg.analysis.scores import COLUMNS, COUNTS, Problem, Results, RunState, read_table, wrong_score
 from jaxseg.evaluation.metrics import dice
 
 _IMAGE = ["budget", "tested_on", "image"]
@@ -23,19 +22,13 @@ def read_class_scores(results: Results) -> pd.DataFrame | None:
 
 
 def _read(state: RunState) -> pd.DataFrame:
-    file = state.folder.class_scores
-    remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
-    try:
-        table, scores = pd.read_parquet(file), pd.read_parquet(state.folder.scores)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as scores of classes: {error}", file=file, remedy=remedy) from error
-    problem = _problem(table, scores, state.run.recipe.model.classes)
-    if problem is not None:
-        raise InputError(problem[0], file=file, found=problem[1], expected=problem[2], remedy=remedy)
+    scores = pd.read_parquet(state.folder.scores)  # found whole when the results were read
+    classes = state.run.recipe.model.classes
+    table = read_table(state, state.folder.class_scores, lambda table: _problem(table, scores, classes))
     return table[[*COLUMNS, "class"]].astype(dict.fromkeys(COUNTS, np.int64))
 
 
-def _problem(table: pd.DataFrame, scores: pd.DataFrame, classes: int) -> tuple[str, object, object] | None:
+def _problem(table: pd.DataFrame, scores: pd.DataFrame, classes: int) -> Problem | None:
     missing = [name for name in (*COLUMNS, "class") if name not in table.columns]
     if missing:
         return f"lacks columns: {', '.join(missing)}", list(table.columns), [*COLUMNS, "class"]

@@ -1,6 +1,7 @@
 """Reads what a study's runs left behind: one table of scores, and the state of every run."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ WORDS = ("trained_on", "weights", "tested_on", "subset", "image", "patient")
 COLUMNS = (*WORDS[:2], "fraction", "repeat", "budget", *WORDS[2:], "dice", "jaccard", *COUNTS)
 
 State = Literal["done", "failed", "unfinished", "not started"]
+Problem = tuple[str, object, object]  # of a table: what is wrong, what was found, what is expected
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class RunState:
     state: State
     reason: str = ""
     done: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def remedy(self) -> str:
+        """Of a damaged file of the run."""
+        return f"delete {self.folder.path} and repeat the sweep, which makes this run again"
 
 
 @dataclass(frozen=True)
@@ -99,22 +106,30 @@ def _state(study: Path, run: RunConfig, part: Literal["grid", "preparation"]) ->
 
 
 def _read_scores(state: RunState) -> pd.DataFrame:
-    file = state.folder.scores
-    remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
+    table = read_table(state, state.folder.scores, lambda table: _problem(table, state.run))
+    return table[list(COLUMNS)].astype(dict.fromkeys(COUNTS, np.int64))
+
+
+def read_table(state: RunState, file: Path, judge: Callable[[pd.DataFrame], Problem | None]) -> pd.DataFrame:
+    """A table of a finished run.
+
+    Raises:
+        UnreadableError: the system does not let us read it.
+        InputError: it is missing or damaged, or `judge` finds something wrong with it.
+    """
     try:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:
         if of_system(error):
             raise unreadable(file, error) from error
-        raise InputError(f"cannot be read as scores: {error}", file=file, remedy=remedy) from error
-    problem = _problem(table, state.run)
-    if problem is not None:
-        raise InputError(problem[0], file=file, found=problem[1], expected=problem[2], remedy=remedy)
-    return table[list(COLUMNS)].astype(dict.fromkeys(COUNTS, np.int64))
+        raise InputError(f"cannot be read as scores: {error}", file=file, remedy=state.remedy) from error
+    if (wrong := judge(table)) is not None:
+        problem, found, expected = wrong
+        raise InputError(problem, file=file, found=found, expected=expected, remedy=state.remedy)
+    return table
 
 
-def _problem(table: pd.DataFrame, run: RunConfig) -> tuple[str, object, object] | None:
-    """What is wrong with a run's scores: (problem, found, expected)."""
+def _problem(table: pd.DataFrame, run: RunConfig) -> Problem | None:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         return f"lacks columns: {', '.join(missing)}", list(table.columns), list(COLUMNS)
@@ -132,8 +147,8 @@ def _problem(table: pd.DataFrame, run: RunConfig) -> tuple[str, object, object] 
     return wrong_score(table) if run.recipe.model.classes == 1 else None
 
 
-def wrong_score(table: pd.DataFrame) -> tuple[str, object, object] | None:
-    """The first row whose Dice or Jaccard does not follow from its counts: (problem, found, expected)."""
+def wrong_score(table: pd.DataFrame) -> Problem | None:
+    """The first row whose Dice or Jaccard does not follow from its counts."""
     counts = [table[name].to_numpy(np.float64) for name in COUNTS[:3]]
     for name, score in (("dice", dice), ("jaccard", jaccard)):
         expected = score(*counts)
@@ -194,5 +209,4 @@ def training_images(state: RunState) -> int | None:
     """
     if not state.folder.split.exists():
         return None
-    remedy = f"delete {state.folder.path} and repeat the sweep, which makes this run again"
-    return len(read_value(state.folder.split, lambda split: list(split["train"]), what="a split", remedy=remedy))
+    return len(read_value(state.folder.split, lambda split: list(split["train"]), what="a split", remedy=state.remedy))

@@ -13,8 +13,10 @@ from train import train_run
 import jaxseg
 from jaxseg import datasets
 from jaxseg.analysis.analyze import analyze
+from jaxseg.analysis.class_scores import read_class_scores
+from jaxseg.analysis.scores import read_results
 from jaxseg.config import ModelConfig, RunConfig, Study
-from jaxseg.errors import InputError, UsageError
+from jaxseg.errors import InputError, UnreadableError, UsageError
 from jaxseg.evaluation.scoring import score_run
 from jaxseg.execution.complete import complete
 from jaxseg.files import write_json
@@ -108,6 +110,22 @@ def test_damaged_scores_of_classes_are_named(study: Path, data: Path, three: Run
             analyze(study, data, features=False)
     finally:
         file.write_bytes(whole)
+
+
+def test_scores_of_classes_that_may_not_be_read_are_not_to_be_deleted(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pd.read_parquet
+
+    def read(file: Path) -> pd.DataFrame:
+        if file.name == "class_scores.parquet":
+            raise PermissionError(13, "Permission denied", str(file))
+        return whole(file)
+
+    monkeypatch.setattr(pd, "read_parquet", read)
+    with pytest.raises(UnreadableError, match=r"class_scores\.parquet: cannot be read: Permission") as raised:
+        read_class_scores(read_results(study))
+    assert "delete" not in str(raised.value)
 
 
 def test_scoring_again_after_a_kill_between_the_two_tables(study: Path, three: RunConfig, data: Path) -> None:
