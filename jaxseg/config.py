@@ -172,11 +172,7 @@ class Recipe:
 
 
 def _recipe_from_json(value: dict[str, Any]) -> Recipe:
-    rest = dict(value)
-    model = dict(rest.pop("model"))
-    model["decoder"] = tuple(model["decoder"])
-    rest["budgets"] = tuple(rest["budgets"])
-    return Recipe(model=ModelConfig(**model), **rest)
+    return Recipe(**{**value, "model": ModelConfig(**value["model"])})
 
 
 @dataclass(frozen=True)
@@ -221,8 +217,7 @@ class RunConfig:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `to_json`; KeyError, TypeError, ValueError or AttributeError on what that does not give."""
-        rest = {key: item for key, item in value.items() if key != "recipe"}
-        return cls(recipe=_recipe_from_json(value["recipe"]), **rest)
+        return cls(**{**value, "recipe": _recipe_from_json(value["recipe"])})
 
 
 @dataclass(frozen=True)
@@ -320,12 +315,9 @@ class Study:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `to_json`; KeyError, TypeError, ValueError or AttributeError on what that does not give."""
-        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        recipe = _recipe_from_json(rest.pop("recipe"))
-        trained = tuple(
-            TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in rest.pop("trained_weights")
-        )
-        return cls(recipe=recipe, trained_weights=trained, **rest)
+        recipe = _recipe_from_json(value["recipe"])
+        trained = [TrainedWeights(item["name"], RunConfig.from_json(item["run"])) for item in value["trained_weights"]]
+        return cls(**{**value, "recipe": recipe, "trained_weights": trained})
 
 
 @dataclass(frozen=True)

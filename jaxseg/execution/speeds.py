@@ -45,8 +45,7 @@ class Speed:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        model = value["model"] | {"decoder": tuple(value["model"]["decoder"])}
-        return cls(**{**value, "model": ModelConfig(**model)})
+        return cls(**{**value, "model": ModelConfig(**value["model"])})
 
 
 def remember(recipe: Recipe, device: str, cores: int, images_per_second: float) -> None:
