@@ -117,9 +117,13 @@ class RunFolder:
             remedy = "choose another output folder"
             raise InputError("holds another run", file=self.config_file, expected=run.run_id, remedy=remedy)
 
+    def tested_on(self) -> tuple[str, ...]:
+        """Datasets that the finished run is scored on; empty before."""
+        return tuple(self.read_done()["test_datasets"]) if self.done.exists() else ()
+
     def is_done(self, test_datasets: tuple[str, ...] = ()) -> bool:
         """True when the run ended and all of `test_datasets` are scored."""
-        return self.done.exists() and set(test_datasets) <= set(self.read_done()["test_datasets"])
+        return self.done.exists() and set(test_datasets) <= set(self.tested_on())
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[bool]:

@@ -45,32 +45,20 @@ def complete(
     """
     if folder.is_done(test_datasets):
         return
-    with failing_gpus.told():
-        _complete(folder, run, test_datasets, data_dir, weights_dir, should_stop, options)
-
-
-def _complete(
-    folder: RunFolder,
-    run: RunConfig,
-    test_datasets: tuple[str, ...],
-    data_dir: Path,
-    weights_dir: Path,
-    should_stop: Callable[[], bool],
-    options: TrainOptions,
-) -> None:
-    tested = tuple(dict.fromkeys((*_tested(folder), *test_datasets)))
+    tested = tuple(dict.fromkeys((*folder.tested_on(), *test_datasets)))
     checkpoints, trained = Checkpoints(folder.checkpoints), None
-    with contextlib.ExitStack() as stack:
-        if not checkpoints.ended:
-            trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
-        if should_stop():
-            raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
-        scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
-    write_scores(folder, scores)  # not before the models that they are of are on the disk
-    _write_done(folder, run, tested, data_dir)
-    if trained is not None and _had_a_device_alone(options):
-        speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
-    checkpoints.finish()
+    with failing_gpus.told():
+        with contextlib.ExitStack() as stack:
+            if not checkpoints.ended:
+                trained = stack.enter_context(training(folder, run, data_dir, weights_dir, should_stop, options))
+            if should_stop():
+                raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
+            scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
+        write_scores(folder, scores)  # not before the models that they are of are on the disk
+        _write_done(folder, run, tested, data_dir)
+        if trained is not None and _had_a_device_alone(options):
+            speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
+        checkpoints.finish()
 
 
 def _had_a_device_alone(options: TrainOptions) -> bool:
@@ -85,10 +73,6 @@ def _opened(folder: RunFolder, run: RunConfig, trained: Models | None, budget: i
         return load(folder.path, budget)
     tree, about = trained[name]
     return TrainedModel(run, folder.read_weights(), about, tree["params"], tree["stats"])
-
-
-def _tested(folder: RunFolder) -> tuple[str, ...]:
-    return tuple(folder.read_done()["test_datasets"]) if folder.done.exists() else ()
 
 
 def _last_line(folder: RunFolder) -> dict[str, Any]:

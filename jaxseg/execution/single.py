@@ -52,8 +52,7 @@ def check_ready(run: RunConfig, out: Path, places: Locations, test_datasets: tup
     check_unchanged(folder, fingerprints(places.data))
     if folder.is_done(test_datasets):
         return
-    scored = folder.read_done()["test_datasets"] if folder.done.exists() else ()
-    trained = Checkpoints(folder.checkpoints).ended
+    scored, trained = folder.tested_on(), Checkpoints(folder.checkpoints).ended
     needed = [name for name in test_datasets if name not in scored]
     check_fits(run, needed if trained else [run.dataset, *needed], places.data)
     if not trained and run.weights != RANDOM:
