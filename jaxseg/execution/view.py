@@ -1,7 +1,6 @@
 """What a sweep shows while it works: one live screen, or plain lines where the output is no terminal."""
 
 import time
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group
@@ -22,9 +21,7 @@ class View(Protocol):
     """A context manager that is told of every end of a run and asked to refresh now and then."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
     def ended(self, id: str, outcome: Outcome) -> None: ...
     def refresh(self) -> None: ...
 
@@ -54,9 +51,7 @@ class PlainView:
         self._line(summary(self._progress))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return None
 
     def ended(self, id: str, outcome: Outcome) -> None:
@@ -95,9 +90,7 @@ class LiveView:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
         self._console.print(summary(self._progress), highlight=False)
 

@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from jaxseg.files import disk_errors, write_text
@@ -31,9 +30,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with disk_errors(self._scalars_folder):
             self._scalars.close()
 
@@ -54,9 +51,7 @@ class Silence(Journal):
     def __init__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def write(self, step: int, values: dict[str, Any]) -> None:
