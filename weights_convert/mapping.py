@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxseg.errors import InputError
 from jaxseg.storage.arrays import Tree, shapes
@@ -128,16 +128,16 @@ def to_flax(tensors: Tensors, like: Tree, table: tuple[Row, ...], file: Path) ->
     used = {name: found[0] for name, found in paths.items() if found and found[0] in expected}
     _refuse("that the model has no place for", sorted(paths.keys() - used.keys()), file)
     _refuse("missing", missing(expected, used.values(), table), file)
-    tree: Tree = {}
+    leaves: dict[str, np.ndarray] = {}
     wrong = []
     for name, path in used.items():
         rule = torch_name(path, table)[1]
         if problem := _problem(tensors[name], expected[path], rule, path):
             wrong.append(f"{name}: {problem}")
         elif not wrong:
-            _put(tree, path, rule.to_flax(tensors[name]))
+            leaves[path] = np.array(rule.to_flax(tensors[name]), np.float32, order="C")
     _refuse("that cannot be used", wrong, file)
-    return Mapped(tree, used, dropped)
+    return Mapped(unflatten_dict(leaves, sep="/"), used, dropped)
 
 
 def missing(expected: Iterable[str], filled: Iterable[str], table: tuple[Row, ...]) -> list[str]:
@@ -148,9 +148,9 @@ def missing(expected: Iterable[str], filled: Iterable[str], table: tuple[Row, ..
 def to_torch(tree: Tree, table: tuple[Row, ...]) -> dict[str, np.ndarray]:
     """The inverse of `to_flax`: every leaf under its torchvision name, the same bits."""
     tensors = {}
-    for path, leaf in _leaves(tree, ""):
+    for path, leaf in flatten_dict(tree, sep="/").items():
         name, rule = torch_name(path, table)
-        tensors[name] = np.ascontiguousarray(rule.to_torch(leaf))
+        tensors[name] = np.ascontiguousarray(rule.to_torch(np.asarray(leaf)))
     return tensors
 
 
@@ -178,18 +178,3 @@ def _problem(tensor: np.ndarray, shape: tuple[int, ...], rule: TensorRule, path:
     if path.endswith("/var") and (tensor < 0).any():
         return "a variance is negative"
     return None
-
-
-def _put(tree: Tree, path: str, value: np.ndarray) -> None:
-    *parents, last = path.split("/")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-    tree[last] = np.array(value, np.float32, order="C")
-
-
-def _leaves(tree: Any, prefix: str) -> Iterable[tuple[str, np.ndarray]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", np.asarray(value)

@@ -5,8 +5,8 @@ Orbax takes a millisecond or two of Python to write an array and read it back, h
 
 from typing import Any
 
-import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 Tree = dict[str, Any]  # nested dicts with string keys and arrays as leaves
 Index = dict[str, dict[str, list[int]]]  # dtype -> path such as "encoder/stem/bn/scale", sorted -> shape
@@ -22,22 +22,21 @@ def gather(tree: Tree) -> tuple[Tree, Index]:
     Raises:
         ValueError: a key of `tree` contains a slash.
     """
-    parts: Tree = {}
+    parts: dict[tuple[str, ...], np.ndarray] = {}
     small: dict[str, dict[str, np.ndarray]] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        keys = [entry.key for entry in path]
+    for keys, leaf in flatten_dict(tree).items():
         if any("/" in key for key in keys):
             raise ValueError(f"key with a slash: {keys}")
         if leaf.size >= SMALL:
-            _put(parts, [LARGE_ONES, *keys], leaf)
+            parts[LARGE_ONES, *keys] = leaf
         else:
             small.setdefault(str(leaf.dtype), {})["/".join(keys)] = leaf
-    sorted_by_name = {dtype: dict(sorted(leaves.items())) for dtype, leaves in small.items()}
-    for dtype, leaves in sorted_by_name.items():
-        _put(parts, [GATHERED, dtype], np.concatenate([np.ravel(leaf) for leaf in leaves.values()]))
-    return parts, {
-        dtype: {name: list(leaf.shape) for name, leaf in leaves.items()} for dtype, leaves in sorted_by_name.items()
-    }
+    index: Index = {}
+    for dtype, leaves in small.items():
+        names = sorted(leaves)
+        parts[GATHERED, dtype] = np.concatenate([np.ravel(leaves[name]) for name in names])
+        index[dtype] = {name: list(leaves[name].shape) for name in names}
+    return unflatten_dict(parts), index
 
 
 def spread(parts: Tree, index: Index) -> Tree:
@@ -46,21 +45,12 @@ def spread(parts: Tree, index: Index) -> Tree:
     Raises:
         KeyError, TypeError, ValueError: the index is not that of these parts.
     """
-    tree: Tree = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(parts.get(LARGE_ONES, {})):
-        _put(tree, [entry.key for entry in path], leaf)
+    leaves = flatten_dict(parts.get(LARGE_ONES, {}))
     for dtype, shapes in index.items():
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
         vector = parts[GATHERED][dtype]
         if ends[-1] != len(vector):
             raise ValueError(f"{len(vector)} numbers of {dtype} where the index names {ends[-1]}")
         for (name, shape), leaf in zip(shapes.items(), np.split(vector, ends[:-1]), strict=True):
-            _put(tree, name.split("/"), leaf.reshape(shape))
-    return tree
-
-
-def _put(tree: Tree, keys: list[str], leaf: Any) -> None:
-    *folders, last = keys
-    for key in folders:
-        tree = tree.setdefault(key, {})
-    tree[last] = leaf
+            leaves[tuple(name.split("/"))] = leaf.reshape(shape)
+    return unflatten_dict(leaves)
