@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.compute.host import memory, usable_cores
+from jaxseg.compute.host import memory
+from jaxseg.datasets.ahead import in_order
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError
 from jaxseg.files import sha256, unreadable
@@ -21,8 +21,6 @@ MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they a
 LEAST_STD = 1e-4  # of a colour, in 0..1: less is no spread but rounding
 BELOW = "**"  # in a pattern: all folders below
 _PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class _File(NamedTuple):
@@ -64,7 +62,8 @@ class Survey:
             height, width = self.sizes[number]
             pixels[number, :height, :width] = read_pixels(self.files[number])
 
-        _in_threads(fill, range(len(self.files)))
+        for _ in in_order(fill, range(len(self.files))):
+            pass
         return pack(pixels, np.broadcast_to(np.uint8(0), shape), self.sizes)
 
 
@@ -81,7 +80,7 @@ def survey(folder: Path, pattern: str, smallest: int) -> Survey:
             of a single colour throughout.
     """
     files = _find(folder, pattern)
-    found = _in_threads(_measure, files)
+    found = list(in_order(_measure, files))
     small = [file for file, one in zip(files, found, strict=True) if min(one.height, one.width) < smallest]
     grey = [file for file, one in zip(files, found, strict=True) if not one.coloured]
     _refuse(
@@ -188,11 +187,6 @@ def _check_memory(shape: tuple[int, int, int], folder: Path) -> None:
             expected=f"at most {available / 2**30:.1f} GiB",
             remedy="cut the images into tiles of one size, choose fewer with --pattern, or use a larger machine",
         )
-
-
-def _in_threads(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
-    with ThreadPoolExecutor(min(8, usable_cores())) as threads:
-        return list(threads.map(work, items))
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:
