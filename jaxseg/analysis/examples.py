@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxseg.analysis.comparisons import final_budget
-from jaxseg.analysis.feature_vectors import OpenModel, TestImages
+from jaxseg.analysis.feature_vectors import OpenModel
 from jaxseg.analysis.scores import Results
+from jaxseg.datasets.loading import Images
 
 PLACES = {"hardest image": 0.0, "median image": 0.5, "easiest image": 1.0}
 
@@ -53,7 +54,7 @@ def _scores_of(results: Results, dataset: str) -> pd.DataFrame:
 
 
 def examples_of(
-    results: Results, dataset: str, test: TestImages, open_model: OpenModel, progress: Callable[[str], None]
+    results: Results, dataset: str, test: Images, open_model: OpenModel, progress: Callable[[str], None]
 ) -> list[Example]:
     """Predictions of the chosen images by the first finished repeat of every weights; empty where none has finished.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.analysis.scores import Results, RunState
+from jaxseg.datasets.loading import Images
 from jaxseg.seeds import generator
 
 # The paper's Figure 4: first encoder layer, deepest encoder layer, last decoder layer.
@@ -31,19 +32,6 @@ class Model(Protocol):
     def probabilities(self, images: Sequence[np.ndarray]) -> list[np.ndarray]: ...
 
 
-class TestImages(Protocol):
-    """One split of a dataset: padded pixels and masks, true sizes, ids."""
-
-    @property
-    def pixels(self) -> np.ndarray: ...
-    @property
-    def masks(self) -> np.ndarray: ...
-    @property
-    def sizes(self) -> np.ndarray: ...
-    @property
-    def ids(self) -> tuple[str, ...]: ...
-
-
 OpenModel = Callable[[Path], Model]
 
 
@@ -63,7 +51,7 @@ class RunFeatures:
     layers: Features
 
 
-def draw_patches(tests: Mapping[str, TestImages], side: int, count: int = PATCHES) -> Patches:
+def draw_patches(tests: Mapping[str, Images], side: int, count: int = PATCHES) -> Patches:
     """Random squares of the test images, equally many per dataset, the same for all models.
 
     Images that are smaller than a patch are continued by reflection.

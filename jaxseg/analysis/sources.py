@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from jaxseg.errors import JaxsegError
 
 if TYPE_CHECKING:
-    from jaxseg.analysis.feature_vectors import Model, OpenModel, TestImages
+    from jaxseg.analysis.feature_vectors import Model, OpenModel
     from jaxseg.datasets.card import Card
+    from jaxseg.datasets.loading import Images
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Sources:
     """
 
     open_model: "OpenModel"
-    test_images: "Callable[[str], TestImages]"
+    test_images: "Callable[[str], Images]"
     card: "Callable[[str], Card | None]"
 
 
@@ -34,7 +35,7 @@ def default_sources(data_dir: Path) -> Sources:
 
         return jaxseg.load(folder)
 
-    def test_images(name: str) -> "TestImages":
+    def test_images(name: str) -> "Images":
         from jaxseg import datasets
 
         return datasets.open_dataset(name, data_dir).test
