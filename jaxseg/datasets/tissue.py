@@ -3,6 +3,7 @@
 Lengths are pixels at site a (about 10x for glands, 20x for nuclei) and are multiplied by the site's scale.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,11 +115,7 @@ def draw_glands(
     _gaps(canvas, count=rng.poisson(1.5))
     _scattered_nuclei(canvas, count=int(0.004 * shape[0] * shape[1] / site.scale**2))
     _lymphocytes(canvas, clusters=rng.poisson(1.2))
-    wanted = rng.uniform(0.36, 0.5) * patient.dense
-    for _ in range(200):
-        if (canvas.instances > 0).mean() >= wanted:
-            break
-        _gland(canvas, patient)
+    _fill(canvas, _gland, patient, rng.uniform(0.36, 0.5), tries=200)
     return _developed(canvas, patient, site)
 
 
@@ -134,11 +131,7 @@ def draw_tissue(
     _gaps(canvas, count=rng.poisson(1.5))
     _scattered_nuclei(canvas, count=int(0.003 * shape[0] * shape[1] / site.scale**2))
     _lymphocytes(canvas, clusters=4 + rng.poisson(2))
-    wanted = rng.uniform(0.3, 0.42) * patient.dense
-    for _ in range(200):
-        if (canvas.instances > 0).mean() >= wanted:
-            break
-        _gland(canvas, patient)
+    _fill(canvas, _gland, patient, rng.uniform(0.3, 0.42), tries=200)
     return _developed(canvas, patient, site)[0], canvas.classes
 
 
@@ -152,13 +145,17 @@ def draw_nuclei(
     _gaps(canvas, count=rng.poisson(0.8))
     _red_cells(canvas, count=rng.poisson(9))
     _smears(canvas, count=rng.poisson(5))
-    wanted = rng.uniform(0.17, 0.24) * patient.dense
-    for _ in range(2000):
-        if (canvas.instances > 0).mean() >= wanted:
-            break
-        _nucleus(canvas, patient)
+    _fill(canvas, _nucleus, patient, rng.uniform(0.17, 0.24), tries=2000)
     _debris(canvas, count=rng.poisson(12))
     return _developed(canvas, patient, site)
+
+
+def _fill(canvas: Canvas, draw: Callable[[Canvas, Patient], None], patient: Patient, share: float, tries: int) -> None:
+    """Draw objects until they cover a share of the image, larger for dense tissue, or there have been enough tries."""
+    for _ in range(tries):
+        if (canvas.instances > 0).mean() >= share * patient.dense:
+            break
+        draw(canvas, patient)
 
 
 def _developed(canvas: Canvas, patient: Patient, site: Site) -> tuple[Pixels, InstanceMap]:
