@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from jaxseg.datasets.image_files import read_labels
 from jaxseg.errors import InputError, JaxsegError, UsageError
+from jaxseg.wording import listed
 
 FILES = ("classes.json", "classes.csv")
 MOST = 255  # classes are kept in 8 bits
@@ -88,7 +89,7 @@ def read_classes(file: Path, values: Mapping[str, int]) -> npt.NDArray[np.int32]
         raise InputError(
             "has values that are no class",
             file=file,
-            found=", ".join(map(str, strange[:8].tolist())) + (" …" if len(strange) > 8 else ""),
+            found=listed(map(str, strange.tolist())),
             expected="0 for background, " + ", ".join(f"{value} for {name}" for name, value in values.items()),
             remedy="name these values with --classes too, or correct the mask",
         )

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from jaxseg.datasets.image_files import read_mask
 from jaxseg.errors import InputError
+from jaxseg.wording import listed
 
 SPECKS = 8  # pixels; most objects of an image being smaller is no annotation
 # Share of rims among the values beside the commonest; on made-up discs 0.99 and more where they were smoothed, 0.5 at
@@ -40,7 +41,7 @@ def read_binary(file: Path) -> npt.NDArray[np.int32]:
         raise InputError(
             "has several values, so it is no binary mask",
             file=file,
-            found=", ".join(map(str, values[:8].tolist())) + (" …" if len(values) > 8 else ""),
+            found=listed(map(str, values.tolist())),
             expected="0 and one other value",
             remedy="give --masks instances or classes if the values mean something; "
             "if the mask was smoothed or compressed with loss, export it again",

@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from jaxseg.datasets.description import Description
 from jaxseg.errors import InputError
+from jaxseg.wording import listed
 
 DEPTH = 4  # levels below the manual directory that are searched
 
@@ -38,7 +39,7 @@ def not_found(manual_dir: Path, description: Description) -> TreeMissingError:
     return TreeMissingError(
         f"does not hold the files of dataset {description.name}",
         file=manual_dir,
-        found=", ".join(sorted(child.name for child in manual_dir.iterdir())[:8]) or "an empty folder",
+        found=listed(sorted(child.name for child in manual_dir.iterdir())) or "an empty folder",
         expected=description.layout,
         remedy=description.how_to_get,
     )
@@ -58,7 +59,7 @@ def child(folder: Path, *names: str) -> Path | None:
 def images(folder: Path, suffixes: Collection[str], stem: str = ".*") -> list[Path]:
     """Files with one of the suffixes whose stem matches the expression, in natural order (2 before 10)."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not _litter(path))
-    return sorted((path for path in found if re.fullmatch(stem, path.stem)), key=lambda path: _natural(path.stem))
+    return sorted((path for path in found if re.fullmatch(stem, path.stem)), key=_natural)
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[Path]:
@@ -98,10 +99,6 @@ def _litter(path: Path) -> bool:
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
-def _natural(stem: str) -> list[tuple[int, str]]:
-    return list(_parts(stem))
-
-
-def _parts(stem: str) -> Iterator[tuple[int, str]]:
-    for part in re.findall(r"\d+|\D+", stem):
-        yield (int(part), "") if part.isdecimal() else (-1, part)
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.findall(r"\d+|\D+", path.stem)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -16,7 +16,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, read_errors, write_bytes
 from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
-from jaxseg.wording import counted
+from jaxseg.wording import counted, listed
 
 # What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
 RESULTS = ("probability", "mask", "overlay")
@@ -133,8 +133,8 @@ def _images_of(folder: Path) -> list[Path]:
     beside = {file.stem + companion for file in files for companion in COMPANIONS}
     images = [file for file in files if file.stem not in beside]
     if left_out := [file.name for file in files if file.stem in beside]:
-        some = ", ".join(left_out[:3]) + (", …" if len(left_out) > 3 else "")
-        print(f"left out, as annotations and results of other images there: {counted(len(left_out), 'file')} ({some})")
+        number = counted(len(left_out), "file")
+        print(f"left out, as annotations and results of other images there: {number} ({listed(left_out)})")
         print("to predict them too, give them by name")
     return images
 
