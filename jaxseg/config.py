@@ -10,14 +10,15 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from jaxseg.errors import UsageError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 DEPTHS = (18, 34, 50, 101, 152)
 STUDY_FILE, REPORT_FILE = "study.json", "report.html"  # in a study's folder
-COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
+ComputeDtype = Literal["auto", "float32", "bfloat16"]
+COMPUTE_DTYPES = get_args(ComputeDtype)
 LARGEST = 2**63 - 1  # of whole numbers in tables
 SURROGATE = re.compile("[\ud800-\udfff]")
 RANDOM = "random"  # the initial weights that need no file
@@ -146,7 +147,7 @@ class Recipe:
     validate_gap: int = 20
     validation_share: float = 0.2
     rotate: bool = True
-    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    compute_dtype: ComputeDtype = "auto"
 
     def __post_init__(self) -> None:
         coerce_numbers(self, int, "crop", "stride", "batch", "validate_every", "validate_gap")

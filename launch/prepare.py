@@ -11,7 +11,6 @@ With several classes:
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
@@ -28,6 +27,7 @@ from jaxseg.datasets import (
     summary,
 )
 from jaxseg.datasets.classes import named
+from jaxseg.datasets.folder import Masks
 from jaxseg.errors import UsageError
 
 FOLDER = "folder"
@@ -61,7 +61,7 @@ class Flags:
     source: Path | None = None
     task: str | None = None
     table: Path | None = None
-    masks: Literal["auto", "binary", "instances", "classes"] = "auto"
+    masks: Masks = "auto"
     classes: tuple[str, ...] = ()
 
 

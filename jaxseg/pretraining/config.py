@@ -2,9 +2,9 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from jaxseg.config import COMPUTE_DTYPES, RANDOM, ModelConfig, check_name, coerce_numbers, require
+from jaxseg.config import COMPUTE_DTYPES, RANDOM, ComputeDtype, ModelConfig, check_name, coerce_numbers, require
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PretrainConfig:
     grey: float = 0.1
     blur: float = 0.5
     seed: int = 0
-    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    compute_dtype: ComputeDtype = "auto"
 
     def __post_init__(self) -> None:
         check_name("weights", self.weights)
