@@ -8,6 +8,7 @@ from matplotlib.ticker import NullLocator
 from jaxseg.analysis.figures import all_foreground
 from jaxseg.analysis.figures.style import (
     broken,
+    curve,
     drawing,
     key_of,
     label_panels,
@@ -32,11 +33,7 @@ def budget_curves(study: Study, budgets: pd.DataFrame) -> Figure:
                 axis = axes[row, column]
                 here = budgets[(budgets["trained_on"] == dataset) & (budgets["fraction"] == fraction)]
                 for name, look in styles.items():
-                    line = here[here["weights"] == name].sort_values("budget")
-                    x, mean = line["budget"].to_numpy(), line["dice_mean"].to_numpy()
-                    sd = np.nan_to_num(line["dice_sd"].to_numpy())
-                    axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
-                    axis.plot(x, mean, **look.line())
+                    curve(axis, here[here["weights"] == name], "budget", look)
                 all_foreground.draw(axis, study, here)
                 epochs = study.recipe_at(fraction).budgets
                 if epochs[-1] >= LOG_FROM * epochs[0]:

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxseg.analysis.figures import all_foreground
 from jaxseg.analysis.figures.style import (
     LETTER,
-    Look,
     broken,
+    curve,
     drawing,
     grid_shape,
     key_of,
@@ -40,7 +38,8 @@ def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str
         for axis, dataset in zip(axes.flat, study.datasets, strict=False):
             own = final[(final["trained_on"] == dataset) & (final["tested_on"] == dataset)]
             own = own[own["subset"] == "all"]
-            _panel(axis, own, styles)
+            for name, look in styles.items():
+                curve(axis, own[own["weights"] == name], "fraction", look)
             all_foreground.draw(axis, study, own)
             axis.set_title(broken(dataset, PANEL, 10))
             labels = [_tick(dataset, f, images) for f in study.fractions]
@@ -51,17 +50,6 @@ def learning_curves(study: Study, final: pd.DataFrame, images: Mapping[tuple[str
         label_panels(axes, "training images used", "Dice (mean per test image)")
         legend_below(figure, [*key_of(styles), *all_foreground.key(study)])
     return figure
-
-
-def _panel(axis: Axes, own: pd.DataFrame, styles: dict[str, Look]) -> None:
-    for name, look in styles.items():
-        line = own[own["weights"] == name].sort_values("fraction")
-        x, mean = line["fraction"].to_numpy(), line["dice_mean"].to_numpy()
-        sd = np.nan_to_num(line["dice_sd"].to_numpy())
-        axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
-        axis.plot(x, mean, **look.line())
-        if len(x) == 1:
-            axis.errorbar(x, mean, sd, color=look.colour, capsize=3)
 
 
 def _limits(fractions: tuple[float, ...]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -88,6 +89,17 @@ def grid_shape(count: int, columns: int = 3) -> tuple[int, int]:
     """(rows, columns) for that many panels."""
     columns = min(count, columns)
     return -(-count // columns), columns
+
+
+def curve(axis: Axes, rows: pd.DataFrame, column: str, look: Look) -> None:
+    """Mean Dice against a column, with a band, or a bar at a single point, of ± 1 sd over repeats."""
+    rows = rows.sort_values(column)
+    x, mean = rows[column].to_numpy(), rows["dice_mean"].to_numpy()
+    sd = np.nan_to_num(rows["dice_sd"].to_numpy())
+    axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
+    axis.plot(x, mean, **look.line())
+    if len(x) == 1:
+        axis.errorbar(x, mean, sd, color=look.colour, capsize=3)
 
 
 def label_panels(axes: np.ndarray, x: str, y: str) -> None:
