@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -70,6 +71,24 @@ def lock_errors(file: Path) -> Iterator[None]:
         remedy = "choose a folder on a file system with locks (of Lustre, one that is mounted with the option flock)"
         problem = f"cannot be locked: {os.strerror(error.errno or 0)}"
         raise InputError(problem, file=file, expected="flock, as on local disks and NFS", remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock, which dies with its holder; yields False where another process has it and is not waited for."""
+    with disk_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            with lock_errors(file):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def check_may_be_folder(path: Path) -> None:

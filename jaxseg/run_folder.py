@@ -1,18 +1,17 @@
 """The folder of a run: the only truth about it. What lies where, who holds it, whether it is done."""
 
 import contextlib
-import fcntl
 import json
 import math
-import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, lock_errors, read_value, write_json
+from jaxseg.files import disk_errors, locked, read_value, write_json
 
 BEST = "best"  # checkpoint of the best model of the whole run
 
@@ -125,22 +124,9 @@ class RunFolder:
         """True when the run ended and all of `test_datasets` are scored."""
         return self.done.exists() and set(test_datasets) <= set(self.tested_on())
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[bool]:
-        """Hold the run; yields False where another process holds it. The lock dies with its holder."""
-        with disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                with lock_errors(self.path / ".lock"):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(descriptor)
+    def hold(self) -> AbstractContextManager[bool]:
+        """Hold the run; gives False where another process holds it."""
+        return locked(self.path / ".lock")
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -1,9 +1,7 @@
 """Official files become prepared data: checked, written aside, renamed into place."""
 
 import contextlib
-import fcntl
 import functools
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +22,7 @@ from jaxseg.datasets.folder import Masks, folder_description, folder_examples, l
 from jaxseg.datasets.prepared import VERSION, is_whole, prepared_folder
 from jaxseg.datasets.tree import TreeMissingError
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import disk_errors, lock_errors, new_folder, read_errors
+from jaxseg.files import locked, new_folder, read_errors
 
 _SCRATCH = "scratch"  # where TFDS works, within the folder aside
 
@@ -140,19 +138,14 @@ def _held(name: str, data_dir: Path) -> Iterator[bool]:
     folder = prepared_folder(name, data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise InputError("is a file", file=data_dir, expected="a folder", remedy="choose another --data-dir")
-    with disk_errors(folder):
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        with lock_errors(data_dir / f".{name}.lock"):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(data_dir / f".{name}.lock", wait=True):
         for left in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
-        yield is_whole(name, data_dir)
-    finally:
-        with contextlib.suppress(OSError):  # it is not empty, as it should be
-            folder.parent.rmdir()
-        os.close(descriptor)
+        try:
+            yield is_whole(name, data_dir)
+        finally:
+            with contextlib.suppress(OSError):  # it is not empty, as it should be
+                folder.parent.rmdir()
 
 
 def _write(
