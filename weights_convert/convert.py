@@ -15,10 +15,10 @@ from jaxseg.models.unet import network
 from jaxseg.storage import arrays
 from jaxseg.storage.arrays import Tree
 from weights_convert import sources
+from weights_convert.comparison import measure
 from weights_convert.layouts import Recognised, recognise
 from weights_convert.mapping import ENCODER, Mapped, to_flax
 from weights_convert.read import read
-from weights_convert.receipt import measure
 from weights_convert.sources import NOT_STATED, Source, Statistics
 
 OWN = "own"  # source of weights that no table knows

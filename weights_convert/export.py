@@ -13,9 +13,9 @@ from jaxseg.models import golden
 from jaxseg.models.architecture import decoder_channels
 from jaxseg.storage import arrays
 from weights_convert import forward
+from weights_convert.comparison import refuse_disagreement, relative_difference
 from weights_convert.extra import check_onnx, check_torch
 from weights_convert.mapping import UNET, Tensors, to_torch
-from weights_convert.receipt import refuse_disagreement, relative_difference
 
 ONNX = ".onnx"
 FORMATS = (".pth", ".pt", ".safetensors", ONNX)

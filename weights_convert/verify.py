@@ -11,7 +11,7 @@ from jaxseg.files import sha256
 from jaxseg.models import encoder_weights
 from jaxseg.models.receipt import Receipt
 from jaxseg.storage import arrays
-from weights_convert import receipt as comparison
+from weights_convert import comparison
 from weights_convert.convert import load
 
 

@@ -17,8 +17,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.receipt import Receipt
 from jaxseg.storage import arrays
-from weights_convert import receipt as comparison
-from weights_convert import sources
+from weights_convert import comparison, sources
 from weights_convert.convert import Origin, convert
 from weights_convert.verify import summary, verify, verify_against
 

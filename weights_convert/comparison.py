@@ -1,4 +1,4 @@
-"""Measures how far the converted encoder agrees with PyTorch, and how a folder is rechecked without PyTorch."""
+"""How far converted weights compute what their source computes: against PyTorch, or what a receipt keeps of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
