@@ -17,7 +17,7 @@ from jaxseg.storage.arrays import Tree
 from weights_convert import sources
 from weights_convert.comparison import measure
 from weights_convert.layouts import Recognised, recognise
-from weights_convert.mapping import ENCODER, Mapped, to_flax
+from weights_convert.mapping import ENCODER, Mapped, Tensors, to_flax
 from weights_convert.read import read
 from weights_convert.sources import NOT_STATED, Source, Statistics
 
@@ -55,7 +55,12 @@ class Origin:
 
 def load(file: Path) -> Converted:
     """Read, recognise and map a file; `InputError` says what does not fit."""
-    recognised = recognise(read(file), file)
+    return fitted(read(file), file)
+
+
+def fitted(tensors: Tensors, file: Path) -> Converted:
+    """The same of a file that has been read."""
+    recognised = recognise(tensors, file)
     like = encoder_shapes(ModelConfig(recognised.depth, recognised.width))
     return Converted(recognised, to_flax(recognised.tensors, like, ENCODER, file))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxseg.errors import InputError
 from jaxseg.files import sha256
 from weights_convert import sources
-from weights_convert.convert import load
+from weights_convert.convert import fitted
 from weights_convert.mapping import Tensors
 from weights_convert.read import read
 
@@ -36,7 +36,7 @@ def inspect(file: Path) -> Inspection:
         f"known as     {f'{known.name}: {known.title}' if known else 'no file of a published hash'}",
     ]
     try:
-        converted = load(file)
+        converted = fitted(tensors, file)
     except InputError as error:
         return Inspection("\n".join([*lines, "", *_listing(tensors)]), error)
     found, mapped = converted.recognised, converted.mapped
