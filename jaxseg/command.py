@@ -1,4 +1,4 @@
-"""Turns what a command raises into a message and the exit code that the design promises."""
+"""Turns what a command raises into a message and the exit code that README.md promises."""
 
 import contextlib
 import os

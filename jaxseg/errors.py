@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class JaxsegError(Exception):
-    """Base of all expected errors; `exit_code` is what the commands return (DESIGN: exit codes)."""
+    """Base of all expected errors; `exit_code` is what a command ends with (README.md lists them)."""
 
     exit_code = 1
 

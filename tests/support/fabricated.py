@@ -45,7 +45,7 @@ def _optimiser() -> dict[str, Any]:
 
 
 def layouts(state: State) -> dict[str, Any]:
-    """What the files of each layout hold around the encoder `state` (FACTS: weight files)."""
+    """What the files of each layout hold around the encoder `state`."""
     head = {"weight": torch.ones(8, 3), "bias": torch.zeros(8)}
     moco_head = _prefixed("fc.0.", head) | _prefixed("fc.2.", head)
     return {
