@@ -18,7 +18,8 @@ def ablate(folder: RunFolder, data_dir: Path) -> pd.DataFrame:
     run, model = folder.config(), load(folder.path)
     rows = []
     for reading, crop, stride in readings(run.recipe.crop):
-        scores = pd.DataFrame(score(model, run.recipe.budgets[-1], run.dataset, data_dir, crop=crop, stride=stride))
+        scored = score(model, run.recipe.budgets[-1], run.dataset, data_dir, crop=crop, stride=stride)
+        scores = pd.DataFrame([image.row for image in scored])
         means = {"dice": scores.dice.mean(), "jaccard": scores.jaccard.mean(), "images": len(scores)}
         rows.append({"reading": reading, "window": crop, "stride": stride, **means})
     table = pd.DataFrame(rows)

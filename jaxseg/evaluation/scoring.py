@@ -20,6 +20,14 @@ from jaxseg.inference.trained import TrainedModel, load
 from jaxseg.run_folder import RunFolder
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one image: its row, and with several classes a row per class, which has a column `class` more."""
+
+    row: dict[str, Any]
+    of_classes: list[dict[str, Any]]
+
+
 def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> None:
     """Write `scores.parquet`: every budget's best model on the test images of every dataset.
 
@@ -30,7 +38,7 @@ def score_run(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path)
 
 def missing_scores(
     folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path, opened: Callable[[int], TrainedModel]
-) -> "list[Scored]":
+) -> list[Scored]:
     """Scores on those of the datasets that `scores.parquet` lacks; `opened` gives the model of an epoch budget."""
     scored = _tested_on(folder.scores)
     missing = [name for name in test_datasets if name not in scored]
@@ -39,11 +47,11 @@ def missing_scores(
         for budget in (folder.config().recipe.budgets if missing else ())
         for model in (opened(budget),)
         for name in missing
-        for result in _scored(model, budget, name, data_dir)
+        for result in score(model, budget, name, data_dir)
     ]
 
 
-def write_scores(folder: RunFolder, scores: "list[Scored]") -> None:
+def write_scores(folder: RunFolder, scores: list[Scored]) -> None:
     """Add to `scores.parquet` what it lacked."""
     if not scores:
         return
@@ -101,18 +109,10 @@ def _tested_on(file: Path) -> set[str]:
     return table.tested_on(file)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one image: its row, and with several classes a row per class, which has a column `class` more."""
-
-    row: dict[str, Any]
-    of_classes: list[dict[str, Any]]
-
-
 def score(
     model: TrainedModel, budget: int, name: str, data_dir: Path, *, crop: int | None = None, stride: int | None = None
-) -> Iterator[dict[str, Any]]:
-    """Rows of one model on the test images of one dataset, at probability 0.5.
+) -> Iterator[Scored]:
+    """Scores of one model on the test images of one dataset, at probability 0.5.
 
     With several classes a pixel belongs to the likeliest of them and the background; `dice` and `jaccard` are then
     means over the classes (a class that is neither there nor predicted scores 1), the counts are of foreground of
@@ -124,12 +124,6 @@ def score(
     Raises:
         UsageError: the dataset has another number of classes than the model.
     """
-    return (result.row for result in _scored(model, budget, name, data_dir, crop=crop, stride=stride))
-
-
-def _scored(
-    model: TrainedModel, budget: int, name: str, data_dir: Path, *, crop: int | None = None, stride: int | None = None
-) -> Iterator[Scored]:
     run, dataset = model.run, open_once(name, data_dir)
     recipe, images = run.recipe, dataset.test
     check_classes(name, dataset.classes, recipe.model.classes)

@@ -111,7 +111,8 @@ def test_images_smaller_than_a_window_are_scored_as_they_are_predicted(finished:
     images = datasets.load("synthetic_nuclei_a", data_dir).test
     side = 192
     assert images.sizes.max() < side
-    rows = score(model, 2, "synthetic_nuclei_a", data_dir, crop=side, stride=side)
+    scored = score(model, 2, "synthetic_nuclei_a", data_dir, crop=side, stride=side)
+    rows = [image.row for image in scored]
     for row, pixels, masks, (height, width) in zip(rows, images.pixels, images.masks, images.sizes, strict=True):
         whole = np.pad(pixels[:height, :width], ((0, side - height), (0, side - width), (0, 0)), mode="reflect")
         logits, _ = model(whole[None])
