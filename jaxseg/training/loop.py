@@ -19,6 +19,7 @@ from jaxseg.input.transfer import to_devices
 from jaxseg.run_folder import budget_name
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.journal import Journal
+from jaxseg.training.progress import OnStep
 from jaxseg.training.schedule import Schedule
 from jaxseg.training.setup import Setup
 from jaxseg.training.state import TrainState
@@ -43,7 +44,7 @@ class Collaborators:
     checkpoints: Checkpoints
     journal: Journal
     should_stop: Callable[[], bool] = lambda: False
-    on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
+    on_step: OnStep = lambda step, total, line: None
     checkpoint_seconds: float = 300.0
 
 

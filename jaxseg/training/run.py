@@ -34,6 +34,7 @@ from jaxseg.training.journal import Journal, Silence
 from jaxseg.training.loop import Collaborators, train
 from jaxseg.training.mesh import replicated, sharded
 from jaxseg.training.processes import agreed, differing, from_first, leads
+from jaxseg.training.progress import OnStep
 from jaxseg.training.schedule import Schedule, make_schedule
 from jaxseg.training.setup import Setup, make_setup
 from jaxseg.training.state import TrainState
@@ -58,7 +59,7 @@ class TrainOptions:
     devices: int | None = None
     stack: Place = "auto"
     checkpoint_seconds: float = 300.0
-    on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, line: None
+    on_step: OnStep = lambda step, total, line: None
     say: Callable[[str], None] = print
     dispatch: int | None = None
 
