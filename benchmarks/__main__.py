@@ -1,31 +1,15 @@
 """All benchmarks that this machine can run, one after the other: python -m benchmarks [--remark TEXT]"""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import tyro
 
 from benchmarks import conversion, dtypes, inference, input, placement, profile, start, study, train_step
 from benchmarks.failures import Failures
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS
-
-
-@dataclass(frozen=True)
-class Flags:
-    """Options.
-
-    Attributes:
-        out: folder of results.
-        remark: kept with the results, such as "other work on the machine".
-    """
-
-    out: Path = RESULTS
-    remark: str = ""
+from benchmarks.record import Options
 
 
 def main() -> None:
-    flags = tyro.cli(Flags, description=__doc__)
+    flags = tyro.cli(Options, description=__doc__)
     here = this_machine()
     print(f"device: {here.device}")
     if not here.gpu:

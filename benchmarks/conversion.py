@@ -6,35 +6,31 @@ is on the CPU, as `python -m weights_convert` is.
 """
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from benchmarks import material
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import Contender, race
 
 ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
         depth: of the ResNet, layers.
         width: of the ResNet, relative to the published one.
         turns: of each contender.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
     width: float = 1.0
     turns: int = 7
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def measure(flags: Flags) -> Path:
@@ -51,7 +47,7 @@ def measure(flags: Flags) -> Path:
             "reading": lambda: [Case("read a file", 1, "files", race(reading, flags.turns))],
             "converting": lambda: [Case("convert, compare, write", 1, "files", race(whole, flags.turns))],
         }
-        return record_parts("conversion", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+        return record_parts("conversion", flags, parts)
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
 """Sliding-window prediction of whole images against PyTorch: python -m benchmarks.inference"""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 
 from benchmarks import dtypes
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import race
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -24,8 +24,6 @@ class Flags:
         width_of_image: of the images, pixels.
         images: predicted together; 200 on GPUs, 2 on CPUs where 0.
         turns: of each contender.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
@@ -36,14 +34,12 @@ class Flags:
     width_of_image: int = 775
     images: int = 0
     turns: int = 5
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def measure(flags: Flags) -> Path:
     flags = replace(flags, images=flags.images or (200 if this_machine().gpu else 2))
     parts = {"predicting": lambda: _raced(flags)}
-    return record_parts("inference", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+    return record_parts("inference", flags, parts)
 
 
 def _raced(flags: Flags) -> list[Case]:

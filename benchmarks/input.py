@@ -8,7 +8,7 @@ images chosen and turned into floats beforehand. And how much of training is wai
 import functools
 import itertools
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import Contender, Turn, race
 
 CUTS = {True: 300, False: 1}  # batches in a turn, so that on a GPU waiting once matters little
@@ -25,7 +25,7 @@ STEPS = {True: 400, False: 10}  # of training in a turn, on a GPU or a CPU; inpu
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -36,8 +36,6 @@ class Flags:
         width: of the ResNet that is trained.
         steps: of a turn of training; 400 on GPUs and 10 on CPUs where not given, none where 0.
         turns: of each contender.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     side: int = 256
@@ -47,8 +45,6 @@ class Flags:
     width: float = 1.0
     steps: int | None = None
     turns: int = 7
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def plan_by_element(setting: dict[str, Any]) -> Turn:
@@ -85,7 +81,7 @@ def measure(flags: Flags) -> Path:
     flags = replace(flags, steps=this_machine().dispatched(steps))
     works = {"drawing": _drawn, "cutting": _cut} | ({"training": _trained} if flags.steps else {})
     parts = {name: functools.partial(work, flags) for name, work in works.items()}
-    return record_parts("input", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+    return record_parts("input", flags, parts)
 
 
 def _drawn(flags: Flags) -> list[Case]:

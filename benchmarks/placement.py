@@ -7,14 +7,14 @@ no peer; the first line is what a single run reaches with everything for itself.
 import dataclasses
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import Contender, race_of_teams
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.footprint import training_bytes
@@ -22,7 +22,7 @@ from jaxseg.execution.resources import MEMORY_SHARE, memory, usable_cores
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -33,8 +33,6 @@ class Flags:
         runs: at once; 1, 2 and 3 on a GPU, 1 and one a core on CPUs where none is given, as far as there is memory.
         steps: in one turn; 200 on GPUs, 1 on CPUs where 0.
         turns: of each placement.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
@@ -44,8 +42,6 @@ class Flags:
     runs: tuple[int, ...] = ()
     steps: int = 0
     turns: int = 5
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def team(runs: int, flags: Flags, cache: str) -> list[Contender]:
@@ -79,7 +75,7 @@ def measure(flags: Flags) -> Path:
     steps = this_machine().dispatched(flags.steps or (200 if gpu else 1))
     flags = dataclasses.replace(flags, batch=batch, steps=steps)
     parts = {"training": lambda: _raced(flags)}
-    return record_parts("placement", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+    return record_parts("placement", flags, parts)
 
 
 def _raced(flags: Flags) -> list[Case]:

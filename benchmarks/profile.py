@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.machine import this_machine
 from benchmarks.operations import LOOPS, ONCE, Operation, draw, grouped, operations, report, total
-from benchmarks.record import RESULTS, Case, record
+from benchmarks.record import Case, Options, record
 from benchmarks.turns import Contender, Turn, opened
 from jaxseg.console import Console
 from jaxseg.execution.one_graph import ONE_GRAPH
@@ -34,7 +34,7 @@ ARRAY = {True: 2**29, False: 2**26}  # float32 numbers
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -45,8 +45,6 @@ class Flags:
         dtype: of activations; bfloat16 on GPUs, float32 on CPUs where none is given.
         turns: steps (on GPUs dispatches of ten) that are timed.
         largest: operations to keep and to list.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
@@ -56,8 +54,6 @@ class Flags:
     dtype: Literal["", "float32", "bfloat16"] = ""
     turns: int = 5
     largest: int = 20
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def profiled(setting: dict[str, Any]) -> Turn:
@@ -168,7 +164,7 @@ def measure(flags: Flags) -> Path:
     work = Contender(name, "benchmarks.profile:profiled", setting, not here.gpu, environment=environment)
     seconds, roofs, found = _profile(work)
     case = Case(f"batch {batch}, {where}", batch * steps, "images", {name: seconds})
-    kept = {
+    kept: dict[str, Any] = {
         "one_graph": False,  # whatever training does on this GPU
         "roofs": {"flop_per_second": roofs[0], "bytes_per_second": roofs[1]},
         "groups": {
@@ -177,7 +173,7 @@ def measure(flags: Flags) -> Path:
         },
         "largest": [asdict(each) for each in found[: flags.largest]],
     }
-    file = record("profile", asdict(flags) | {"out": None}, [case], flags.out, flags.remark, kept)
+    file = record("profile", flags, [case], **kept)
     step = statistics.median(seconds) / steps
     title = f"ResNet{flags.depth} U-Net, batch {batch} of {flags.side} x {flags.side}, {dtype}, {where}"
     draw(found, step, title, file.with_suffix(".png"))

@@ -1,5 +1,6 @@
 """Results: a table on the screen, and benchmarks/results/<name>-<device>.json with every single time."""
 
+import dataclasses
 import datetime
 import json
 import statistics
@@ -18,6 +19,19 @@ from jaxseg.execution import one_graph
 from jaxseg.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every benchmark; each adds its own.
+
+    Attributes:
+        out: folder of results.
+        remark: kept with the results, such as "other work on the machine".
+    """
+
+    out: Path = RESULTS
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,26 +78,26 @@ class Case:
 
 
 def record(
-    benchmark: str,
-    setting: dict[str, Any],
-    cases: Sequence[Case],
-    out: Path,
-    remark: str = "",
-    more: dict[str, Any] | None = None,
+    benchmark: str, flags: Options, cases: Sequence[Case], setting: dict[str, Any] | None = None, **more: Any
 ) -> Path:
-    """Print the table, write the JSON, with `more` in it, and return its path."""
+    """Print the table, write the JSON, and return its path.
+
+    Args:
+        setting: what was measured with where the flags do not say it.
+        more: what the JSON tells besides.
+    """
     here = machine.this_machine()
     result = {
         "benchmark": benchmark,
         "device": here.device,
         "taken": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "remark": remark,
-        "setting": setting,
+        "remark": flags.remark,
+        "setting": dataclasses.asdict(flags) | {"out": None} | (setting or {}),
         "cases": [case.to_json() for case in cases],
         **machine.about(),
-        **(more or {}),
+        **more,
     }
-    file = out / f"{benchmark}-{here.slug}.json"
+    file = flags.out / f"{benchmark}-{here.slug}.json"
     write_json(file, result)
     console = Console()
     console.print(table(result))
@@ -93,10 +107,9 @@ def record(
 
 def record_parts(
     benchmark: str,
-    setting: dict[str, Any],
+    flags: Options,
     parts: Mapping[str, Callable[[], list[Case]]],
-    out: Path,
-    remark: str = "",
+    setting: dict[str, Any] | None = None,
 ) -> Path:
     """Measure part after part and record after each what there is by then; one that fails does not stop the others.
 
@@ -114,7 +127,7 @@ def record_parts(
             failures.names.extend(f"{benchmark}, {failed}" for case in measured for failed in case.failed)
             cases += [case for case in measured if case.ours]
             if cases:
-                file = record(benchmark, setting, cases, out, remark)
+                file = record(benchmark, flags, cases, setting)
     failures.end()
     return file
 

@@ -7,7 +7,7 @@ import functools
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import tyro
 
 from benchmarks.failures import Failures
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import Contender, in_turns, opened
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -29,8 +29,6 @@ class Flags:
         side: of a crop, pixels.
         batch: crops a step.
         turns: of each contender.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
@@ -38,8 +36,6 @@ class Flags:
     side: int = 256
     batch: int = 4
     turns: int = 3
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def contenders(setting: dict[str, Any], empty: Path, filled: Path) -> list[Contender]:
@@ -71,7 +67,7 @@ def first_step(contender: Contender, empty: Path) -> float:
 def measure(flags: Flags) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         parts = {"first step": lambda: [_started(flags, Path(folder))]}
-        return record_parts("start", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+        return record_parts("start", flags, parts)
 
 
 def _started(flags: Flags, folder: Path) -> Case:

@@ -20,7 +20,7 @@ from typing import Any
 import tyro
 
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import Contender, opened
 from jaxseg.config import Study, load_study
 from jaxseg.execution.footprint import memory_needed
@@ -39,7 +39,7 @@ def get_study() -> Study:
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -49,8 +49,6 @@ class Flags:
         runs: of the study.
         workers: runs at once, on a GPU those that share it; as many as a sweep takes by itself where 0, 1 on a GPU.
         turns: second runs in a warm worker.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 18
@@ -59,8 +57,6 @@ class Flags:
     runs: int = 100
     workers: int = 0
     turns: int = 5
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def second_run(setting: dict[str, Any]) -> Any:
@@ -187,7 +183,7 @@ def measure(flags: Flags) -> Path:
         subprocess.run(prepare, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         works = {"second runs": _second_runs, "studies": _studies}
         parts = {name: functools.partial(work, flags, folder) for name, work in works.items()}
-        return record_parts("study", asdict(flags) | {"out": None}, parts, flags.out, flags.remark)
+        return record_parts("study", flags, parts)
 
 
 def main() -> None:

@@ -4,21 +4,21 @@ Ours draws where to cut, cuts, turns and normalises its crops within the step; t
 """
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from benchmarks import dtypes
 from benchmarks.machine import this_machine
-from benchmarks.record import RESULTS, Case, record_parts
+from benchmarks.record import Case, Options, record_parts
 from benchmarks.turns import race
 
 CROPS = 6400  # of a GPU's turn: two seconds at the 3,000 a second aimed at, beside which its clock's rise is short
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(Options):
     """Options.
 
     Attributes:
@@ -29,8 +29,6 @@ class Flags:
         steps: in one turn; those that take 6,400 crops on GPUs, 1 on CPUs where 0.
         one_core: of a CPU, in processor time: what a shared machine still measures well.
         turns: of each contender.
-        out: folder of results.
-        remark: kept with the results.
     """
 
     depth: int = 50
@@ -40,8 +38,6 @@ class Flags:
     steps: int = 0
     one_core: bool = False
     turns: int = 7
-    out: Path = RESULTS
-    remark: str = ""
 
 
 def measure(flags: Flags) -> Path:
@@ -49,8 +45,8 @@ def measure(flags: Flags) -> Path:
     batches = flags.batches or ((4, 8, 16, 32, 64) if gpu else (4,))
     parts = {f"batch {batch}": functools.partial(_raced, flags, batch) for batch in batches}
     name = "train_step_one_core" if flags.one_core else "train_step"
-    setting = asdict(flags) | {"out": None, "steps": {str(batch): steps(flags, batch) for batch in batches}}
-    return record_parts(name, setting, parts, flags.out, flags.remark)
+    setting = {"steps": {str(batch): steps(flags, batch) for batch in batches}}
+    return record_parts(name, flags, parts, setting)
 
 
 def steps(flags: Flags, batch: int) -> int:

@@ -159,7 +159,8 @@ def test_how_gpus_take_a_step_is_settled_before_anything_is_measured(
     happened: list[str] = []
     monkeypatch.setattr(record.one_graph, "settle", lambda: happened.append("settled"))
     case = record.Case("any", 1, "images", {"jaxseg": [1.0]})
-    record.record_parts("any", {}, {"part": lambda: happened.append("measured") or [case]}, tmp_path)
+    parts = {"part": lambda: happened.append("measured") or [case]}
+    record.record_parts("any", record.Options(tmp_path), parts)
     assert happened == ["settled", "measured"]
 
 
@@ -312,7 +313,7 @@ def test_a_part_that_fails_stops_no_other(tmp_path: Path, capfd: pytest.CaptureF
 
     parts = {name: functools.partial(part, name) for name in ("batch 4", "batch 64", "batch 8")}
     with pytest.raises(RuntimeError, match=r"^failed: train_step, batch 64$"):
-        record.record_parts("train_step", {}, parts, tmp_path)
+        record.record_parts("train_step", record.Options(tmp_path), parts)
     [file] = tmp_path.iterdir()
     assert list(contenders(file)) == ["batch 4", "batch 8"]
     assert "out of memory" in capfd.readouterr().err
@@ -344,7 +345,7 @@ def test_of_a_race_what_failed_is_named_and_the_rest_recorded(tmp_path: Path) ->
         record.Case("batch 8", 8, "images", {"jaxseg": [], "PyTorch": [1.0, 2.0]}),
     ]
     with pytest.raises(RuntimeError, match=r"^failed: train_step, batch 4, PyTorch; train_step, batch 8, jaxseg$"):
-        record.record_parts("train_step", {}, {"all": lambda: raced}, tmp_path)
+        record.record_parts("train_step", record.Options(tmp_path), {"all": lambda: raced})
     [file] = tmp_path.iterdir()
     assert contenders(file) == {"batch 4": ["jaxseg"]}
 
@@ -372,7 +373,7 @@ def test_the_peer_cuts_the_same_crops() -> None:
 @pytest.mark.usefixtures("inline")
 def test_results_become_lines_of_a_table_ours_first(tmp_path: Path) -> None:
     case = record.Case("batch 4", 4, "images", {"jaxseg": [2.0, 2.5], "PyTorch": [1.0, 1.0]})
-    record.record("train_step", {}, [case], tmp_path)
+    record.record("train_step", record.Options(tmp_path), [case])
     assert record.markdown(tmp_path).splitlines()[2:] == [
         "| 2 CPU cores | train_step | batch 4 | jaxseg | 2,250.0 | 2,000.0 | 1.78 images/s |  |  |",
         "| 2 CPU cores | train_step | batch 4 | PyTorch | 1,000.0 | 1,000.0 | 4 images/s | 0.45 | 0.50 |",
