@@ -38,9 +38,6 @@ class CropPlan:
     stream: tuple[object, ...]
     view: tuple[object, ...] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_order", functools.lru_cache(maxsize=4)(self._shuffled))
-
     def dataset(self, end: int = ENDLESS) -> "grain.MapDataset":
         """Dataset of the batches before `end`; its iterators' state is `{"next_index": position}`."""
         import grain
@@ -77,11 +74,13 @@ class CropPlan:
     def _images_at(self, position: int) -> np.ndarray:
         places = np.arange(position * self.batch, (position + 1) * self.batch)
         epochs, within = np.divmod(places, len(self.images))
-        orders = np.stack([self._order(int(epoch)) for epoch in range(epochs[0], epochs[-1] + 1)])  # type: ignore[attr-defined]
-        return self.images[orders[epochs - epochs[0], within]]
+        orders = [_order(self.stream, epoch, len(self.images)) for epoch in range(epochs[0], epochs[-1] + 1)]
+        return self.images[np.stack(orders)[epochs - epochs[0], within]]
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        return seeds.generator("shuffle", *self.stream, epoch).permutation(len(self.images))
+
+@functools.lru_cache(maxsize=4)  # the batches of an epoch ask for the same
+def _order(stream: tuple[object, ...], epoch: int, images: int) -> np.ndarray:
+    return seeds.generator("shuffle", *stream, epoch).permutation(images)
 
 
 def steps_of(epochs: float, images: int, batch: int) -> int:
