@@ -95,7 +95,6 @@ def main() -> None:
         should_stop.release()  # joining waits where Python does not look at signals
         join(flags.coordinator, flags.processes, flags.process_id)
         should_stop = StopRequest()
-    if flags.distributed:
         if leads():
             print(devices_in_all(), flush=True)
         train_together(run, RunFolder.of(flags.out, run), places, should_stop, options)

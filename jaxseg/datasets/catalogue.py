@@ -8,12 +8,10 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.errors import UsageError
 
-READERS: Mapping[str, Callable[[Path], list[Example]]] = {
-    module.DESCRIPTION.name: module.examples for module in (glas, crag, kumar, cpm17, tnbc)
-}
+_OFFICIAL = (glas, crag, kumar, cpm17, tnbc)
+READERS: Mapping[str, Callable[[Path], list[Example]]] = {each.DESCRIPTION.name: each.examples for each in _OFFICIAL}
 DESCRIPTIONS: Mapping[str, Description] = {
-    **{module.DESCRIPTION.name: module.DESCRIPTION for module in (glas, crag, kumar, cpm17, tnbc)},
-    **{description.name: description for description in synthetic.DESCRIPTIONS},
+    each.name: each for each in (*(module.DESCRIPTION for module in _OFFICIAL), *synthetic.DESCRIPTIONS)
 }
 
 

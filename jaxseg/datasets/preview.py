@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxseg.datasets.card import Row
 from jaxseg.datasets.loading import Images, instances, open_dataset
-from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.datasets.prepared import prepared_folder
 from jaxseg.files import write_bytes
 from jaxseg.wording import counted
 
@@ -22,8 +22,8 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     from matplotlib.figure import Figure  # a second that only the preview pays
     from matplotlib.lines import Line2D
 
-    card, dataset, maps = read_card(name, data_dir), open_dataset(name, data_dir), instances(name, data_dir)
-    rows = _spread(card.images, count)
+    dataset, maps = open_dataset(name, data_dir), instances(name, data_dir)
+    rows = _spread(dataset.card.images, count)
     lines = -(-len(rows) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 4.2 * lines), layout="constrained")
     axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
@@ -32,7 +32,7 @@ def preview(name: str, data_dir: Path, count: int = 12) -> Path:
     for axis, row in zip(axes, rows, strict=False):
         axis.imshow(_outlined(*_image(dataset.train if row.split == "train" else dataset.test, row), maps[row.id]))
         axis.set_title(title(row), fontsize=9)
-    figure.suptitle(card.title)
+    figure.suptitle(dataset.card.title)
     if len(dataset.classes) > 1:
         colours = [OUTLINES[k % len(OUTLINES)] for k in range(len(dataset.classes))]
         lines_of_classes = [Line2D([], [], color=(r / 255, g / 255, b / 255), linewidth=4) for r, g, b in colours]

@@ -174,5 +174,5 @@ def crops_of(item: Item, plan: Plan) -> int | None:
 
 def measured_speed(plan: Plan) -> float | None:
     """Median images a second of one run, over the finished runs."""
-    speeds = [float(RunFolder.of(plan.folder, item.run).read_done()["images_per_second"]) for item in plan.of("done")]
-    return statistics.median(speeds) if speeds else None
+    done = [RunFolder.of(plan.folder, item.run).read_done() for item in plan.of("done")]
+    return statistics.median(float(each["images_per_second"]) for each in done) if done else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jaxseg.execution.failing_gpus import AT_WORK
 from jaxseg.execution.plan import Item
 from jaxseg.run_folder import RunFolder
 
@@ -72,7 +73,7 @@ class Progress:
 
     def running(self) -> list[Running]:
         """Runs that a worker is at now."""
-        marks = sorted(self.marks.glob("[!.]*")) if self.marks.exists() else []
+        marks = sorted(self.marks.glob(AT_WORK)) if self.marks.exists() else []
         running = [self._look(mark.name) for mark in marks if self.states.get(mark.name) == "queued"]
         self._epochs.update({run.id: run.epoch for run in running})
         return running

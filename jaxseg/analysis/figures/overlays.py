@@ -21,12 +21,11 @@ def overlays(examples: Sequence[Example]) -> Figure:
     """Rows: images; first column: annotation alone; then one column per weights."""
     names = list(examples[0].predictions)
     columns = 1 + len(names)
-    shapes = [example.truth.shape for example in examples]
+    ratios = [example.truth.shape[0] / example.truth.shape[1] for example in examples]
     width = min(11.0, max(5.0, 2.4 * columns))
     named = [*names, *(example.image for example in examples)]
     heads = 0.165 * max(len(_head(name, "", width / columns).split("\n")) for name in named)
-    height = sum(width / columns * shape[0] / shape[1] + heads for shape in shapes) + 0.5
-    ratios = [shape[0] / shape[1] for shape in shapes]
+    height = sum(width / columns * ratio + heads for ratio in ratios) + 0.5
     with drawing(width, height) as figure:
         axes = panels(figure, len(examples), columns, height_ratios=ratios)
         for row, example in zip(axes, examples, strict=True):
