@@ -1,0 +1,1 @@
+"""Dice and Jaccard of trained models, image by image."""

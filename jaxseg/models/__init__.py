@@ -1,0 +1,1 @@
+"""ResNet and U-Net, and what they start from."""

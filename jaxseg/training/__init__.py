@@ -1,0 +1,1 @@
+"""One run: devices, state, step, loop, validation, checkpoints."""
