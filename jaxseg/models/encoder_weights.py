@@ -35,10 +35,9 @@ class EncoderWeights:
         """
         folder = weights_dir / self.receipt.name
         _refuse_other_files(folder)
-        receipt = dataclasses.replace(self.receipt, arrays_sha256=arrays.digest(self.tree()))
         with new_folder(folder) as aside:
-            arrays.save(aside / ARRAYS, self.tree())
-            receipt.write(aside)
+            digest = arrays.save(aside / ARRAYS, self.tree())
+            dataclasses.replace(self.receipt, arrays_sha256=digest).write(aside)
         return folder
 
 
