@@ -54,7 +54,6 @@ class RunState:
 class Results:
     """A study, the scores of its finished grid runs (columns: `COLUMNS`) and the state of all its runs."""
 
-    folder: Path
     study: Study
     scores: pd.DataFrame
     runs: tuple[RunState, ...]
@@ -93,7 +92,7 @@ def read_results(folder: Path) -> Results:
     scores = pd.concat([_read_scores(state) for state in finished], ignore_index=True)
     _check_ground_truth(scores, folder)
     _check_same_data(finished, folder)
-    return Results(folder, study, scores, runs, tuple(sorted(strangers)))
+    return Results(study, scores, runs, tuple(sorted(strangers)))
 
 
 def _state(study: Path, run: RunConfig, part: Literal["grid", "preparation"]) -> RunState:
