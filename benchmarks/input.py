@@ -6,8 +6,6 @@ images chosen and turned into floats beforehand. And how much of training is wai
 """
 
 import functools
-import itertools
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import tyro
 
 from benchmarks.machine import this_machine
 from benchmarks.record import Case, Options, record_parts
-from benchmarks.turns import Contender, Turn, race
+from benchmarks.turns import Contender, Turn, drawing, race
 
 CUTS = {True: 300, False: 1}  # batches in a turn, so that on a GPU waiting once matters little
 CUT_TOGETHER = 256  # crops that a GPU is handed at once, so that handing over matters little
@@ -64,16 +62,7 @@ def plan_by_element(setting: dict[str, Any]) -> Turn:
         }
 
     crops = grain.MapDataset.range(16).seed(0).shuffle().repeat().random_map(draw).batch(setting["batch"])
-    positions = itertools.count()
-
-    def turn() -> float:
-        started = time.perf_counter()
-        for position in itertools.islice(positions, setting["batches"]):
-            crops[position]
-        return time.perf_counter() - started
-
-    turn()
-    return turn
+    return drawing(crops, setting["batches"])
 
 
 def measure(flags: Flags) -> Path:

@@ -1,6 +1,5 @@
 """jaxseg's side of every race: the functions that its own commands call, on material of the same shapes."""
 
-import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import jax
 import numpy as np
 
 from benchmarks import material
-from benchmarks.turns import Turn
+from benchmarks.turns import Turn, drawing, warmed
 from jaxseg.compute.device import PAUSE, one_at_a_time
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.inference.trained import TrainedModel
@@ -109,28 +108,12 @@ def predict(setting: dict[str, Any]) -> Turn:
     weights = {"mean": material.MEAN, "std": material.STD}
     model = TrainedModel(RunConfig("benchmark", recipe=recipe), weights, {}, *initial(config, None, STREAM))
     images = material.images(setting["sizes"])
-
-    def turn() -> float:
-        started = time.perf_counter()
-        model.predict(images)
-        return time.perf_counter() - started
-
-    turn()
-    return turn
+    return warmed(lambda: model.predict(images))
 
 
 def plan(setting: dict[str, Any]) -> Turn:
     """Seconds to draw `batches` batches of places to cut; none is drawn ahead."""
-    crops, positions = plan_of(setting).dataset(), itertools.count()
-
-    def turn() -> float:
-        started = time.perf_counter()
-        for position in itertools.islice(positions, setting["batches"]):
-            crops[position]
-        return time.perf_counter() - started
-
-    turn()
-    return turn
+    return drawing(plan_of(setting).dataset(), setting["batches"])
 
 
 def cut(setting: dict[str, Any]) -> Turn:
@@ -140,28 +123,19 @@ def cut(setting: dict[str, Any]) -> Turn:
     placement = jax.device_put(plan_of(setting).placement(0))
     rendered = jax.jit(render, static_argnums=2)
 
-    def turn() -> float:
-        started = time.perf_counter()
+    def work() -> None:
         for _ in range(setting["cuts"]):
             crops = rendered(stack, placement, side)
         jax.block_until_ready(crops)
-        return time.perf_counter() - started
 
-    turn()
-    return turn
+    return warmed(work)
 
 
 def read_weights(setting: dict[str, Any]) -> Turn:
     """Seconds to read a checkpoint, check it, recognise it and map it to Flax parameters."""
     from weights_convert.convert import load
 
-    def turn() -> float:
-        started = time.perf_counter()
-        load(Path(setting["file"]))
-        return time.perf_counter() - started
-
-    turn()
-    return turn
+    return warmed(lambda: load(Path(setting["file"])))
 
 
 def convert_weights(setting: dict[str, Any]) -> Turn:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from benchmarks import material
 from benchmarks.peer_model import ResNet, TorchUNet
-from benchmarks.turns import Turn
+from benchmarks.turns import Turn, warmed
 
 DECODER, NARROWEST = (256, 128, 64, 32, 16), 8  # widths of the decoder at width 1, and the least at any width
 WINDOWS = 16  # predicted at once, as many as ours
@@ -237,12 +237,5 @@ def crops(
 
 def read_weights(setting: dict[str, Any]) -> Turn:
     """Seconds to read a checkpoint and to copy it into a module that stands ready."""
-    model = ResNet(setting["depth"], round(64 * setting["width"]), classes=1000)
-
-    def turn() -> float:
-        started = time.perf_counter()
-        model.load_state_dict(torch.load(Path(setting["file"]), weights_only=True, map_location="cpu"))
-        return time.perf_counter() - started
-
-    turn()
-    return turn
+    model, file = ResNet(setting["depth"], round(64 * setting["width"]), classes=1000), Path(setting["file"])
+    return warmed(lambda: model.load_state_dict(torch.load(file, weights_only=True, map_location="cpu")))

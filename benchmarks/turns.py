@@ -1,6 +1,7 @@
 """Contenders in processes of their own that take turns, so that a busy minute of the machine hits all of them."""
 
 import importlib
+import itertools
 import multiprocessing
 import os
 import statistics
@@ -23,6 +24,29 @@ PAUSE = 0.3  # seconds; threads of the contender before stop spinning
 MEMORY_SHARE = "0.45"  # of a GPU for JAX, so that the peer fits beside it
 SHARE, FORMER_SHARE = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX refuses both at once
 Turn = Callable[[], float]  # does the work once and returns its seconds
+
+
+def warmed(work: Callable[[], object]) -> Turn:
+    """Does the work once, and gives the turn that does it again."""
+
+    def turn() -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    turn()
+    return turn
+
+
+def drawing(batches: Sequence[object], count: int) -> Turn:
+    """Takes so many batches, one after the other, each turn going on where the last one ended."""
+    positions = itertools.count()
+
+    def work() -> None:
+        for position in itertools.islice(positions, count):
+            batches[position]
+
+    return warmed(work)
 
 
 @dataclass(frozen=True)
