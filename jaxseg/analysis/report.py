@@ -16,6 +16,7 @@ from jaxseg.analysis.findings import Findings
 from jaxseg.analysis.sign_flips import least_p
 from jaxseg.analysis.similarity import similarity_summary
 from jaxseg.analysis.summary import at_final_budget
+from jaxseg.config import Study
 from jaxseg.wording import counted
 
 
@@ -121,13 +122,16 @@ def _recommendations(findings: Findings) -> list[dict[str, Any]]:
 
 
 def _final(findings: Findings) -> list[dict[str, Any]]:
-    """Own test images at the last budget, in the study's order; subsets below the whole."""
-    final = findings.final
-    own = final[final["trained_on"] == final["tested_on"]].copy()
-    order: Mapping[str, int] = {name: i for i, name in enumerate(findings.results.study.weights)}
-    own["order"] = own["weights"].map(order)
-    own["part"] = own["subset"] != "all"
-    return _records(own.sort_values(["trained_on", "fraction", "part", "subset", "order"]))
+    """Own test images at the last budget; subsets below the whole."""
+    final = findings.final.assign(part=findings.final["subset"] != "all")
+    return _own(final, findings.results.study, "trained_on", "fraction", "part", "subset")
+
+
+def _own(table: pd.DataFrame, study: Study, *columns: str) -> list[dict[str, Any]]:
+    """Rows of own test images, sorted by these columns, then weights in the study's order."""
+    order = {name: place for place, name in enumerate(study.weights)}
+    own = table[table["trained_on"] == table["tested_on"]]
+    return _records(own.assign(order=own["weights"].map(order)).sort_values([*columns, "order"]))
 
 
 def _intervals(findings: Findings) -> str:
@@ -142,8 +146,7 @@ def _classes(findings: Findings) -> list[dict[str, Any]]:
     if findings.class_scores is None:
         return []
     final = at_final_budget(findings.class_scores, findings.results.study)
-    own = final[final["trained_on"] == final["tested_on"]]
-    return _records(own.sort_values(["trained_on", "fraction", "class", "weights"]))
+    return _own(final, findings.results.study, "trained_on", "fraction", "class")
 
 
 def _similarity(findings: Findings) -> list[dict[str, Any]]:
