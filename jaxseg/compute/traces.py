@@ -20,7 +20,6 @@ from typing import Any
 import jax
 from jax import export
 
-import jaxseg
 from jaxseg.compute.lock import turn
 from jaxseg.errors import InputError
 from jaxseg.files import write_bytes
@@ -119,7 +118,7 @@ def _key(function: Callable[..., Any], about: object, leaves: list[Any], structu
 
 def _source() -> str:
     """Digest of this package's modules, names and contents."""
-    root = Path(jaxseg.__file__).parent
+    root = Path(__file__).parents[1]
     total = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         total.update(f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()};".encode())
