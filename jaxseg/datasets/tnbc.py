@@ -1,6 +1,7 @@
 """TNBC: nuclei of triple-negative breast cancers, 50 tiles of 11 patients."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from jaxseg.datasets.description import Description
@@ -29,14 +30,14 @@ DESCRIPTION = Description(
 )
 
 
-def examples(manual_dir: Path) -> list[Example]:
+def examples(manual_dir: Path, test_patients: Collection[str] = TEST_PATIENTS) -> list[Example]:
     """All tiles, training patients first; a patient is a slide."""
     root = find_root(manual_dir, DESCRIPTION, lambda folder: bool(_slides(folder)))
     if root is None:
         raise not_found(manual_dir, DESCRIPTION)
     found = []
     for patient, slide in _slides(root):
-        split = "test" if patient in TEST_PATIENTS else "train"
+        split = "test" if patient in test_patients else "train"
         for image in images(slide, LABEL_SUFFIXES):
             mask = companion(image, child(root, f"GT_{patient}") or root / f"GT_{patient}", f"{image.stem}.png")
             read = paired(image, mask, read_binary)

@@ -43,6 +43,15 @@ def test_brains_of_the_later_release_are_left_out(tmp_path: Path, pictures) -> N
     assert [example.id for example in tnbc.examples(tmp_path)] == ["01_1", "10_1"]
 
 
+def test_other_test_patients_can_be_chosen(tmp_path: Path, pictures) -> None:
+    for stem in ("01_1", "02_1"):
+        _tile(pictures, tmp_path, stem)
+    assert {example.id: example.split for example in tnbc.examples(tmp_path, {"01"})} == {
+        "01_1": "test",
+        "02_1": "train",
+    }
+
+
 def test_missing_mask_is_named(tmp_path: Path, pictures) -> None:
     _tile(pictures, tmp_path, "04_2")
     (tmp_path / "GT_04" / "04_2.png").unlink()
