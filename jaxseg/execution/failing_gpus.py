@@ -50,7 +50,13 @@ def told() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Marks:
-    """Folder in which each worker of a sweep leaves a file named after its run, and a file for each failing GPU.
+    """Folder in which the workers of a sweep leave files for each other:
+
+        RUN                    a worker is at this run; it removes the file at the run's end
+        .failing-HOST-GPU      a run failed on this GPU; who ends one there removes the file
+        .working-HOST-GPU      a run has ended well on it, last when the file was written
+        .handed-back-RUN       a worker of a failing GPU leaves this run to others, and ends; the sweep makes it
+        .returned-RUN          when it hands the run out again
 
     Attributes:
         folder: of the sweep; all its hosts see it.
