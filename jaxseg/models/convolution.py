@@ -3,6 +3,18 @@
 On GPUs cuDNN does well with all of them as they are. On CPUs XLA calls Eigen, which does well with convolutions over
 many channels and with products of matrices, and badly with some of the rest; `on_cpu` marks what is written twice.
 
+    where   kernel, stride              computed as
+    GPU     1x1, 1                      a product of matrices
+    GPU     any other                   it is, by cuDNN
+    CPU     1x1, any                    a product of matrices, of every second pixel at stride 2 (`_dot_on_cpu`)
+    CPU     of an upsampled map         four 2x2 convolutions of the map itself (`convolve_upsampled`)
+    CPU     to one output, 1            a product of matrices for all taps, moved and added (`_convolve_to_one`)
+    CPU     few outputs, or the stem    several pixels side by side as outputs (`_convolve_side_by_side`)
+    CPU     any other                   it is, by Eigen or YNNPACK (`_convolve_on_all_cores`)
+    CPU     3x3 in bfloat16             products of rounded maps (`jaxseg.models.bfloat16`)
+
+The gradient of a kernel is a convolution of our own at stride 1 on CPUs (`_kernel_gradient`), and JAX's elsewhere.
+
 A product of a matrix with every second pixel must not be written for GPUs: XLA's compiler ends the process there, while
 it fuses the slice with the product ("Check failed: subdim_size_accumulator == dim_size", jaxlib 0.10.2 and 0.11.2).
 """
