@@ -114,22 +114,25 @@ def _about(job: Job, images: Survey, start: EncoderWeights | None) -> dict[str, 
         "images": len(images.files),
         "images_sha256": images.sha256,
         "weights_sha256": None if start is None else start.receipt.arrays_sha256,
+        "mean": None if start is None else list(start.receipt.mean),
+        "std": None if start is None else list(start.receipt.std),
     }
 
 
 def _remember(job: Job, value: dict[str, Any]) -> None:
     """Write a value; where anything of a pretraining is kept, it must be the same.
 
-    One that ended before, such as for want of memory, may begin anew with what its message advised.
+    One that ended before, such as for want of memory, may begin anew with what its message advised. Of a finished one
+    only what its record tells is compared: earlier records told less.
     """
-    file = job.folder.config_file
-    kept = job.result.exists() or any(job.folder.checkpoints.glob("*"))
+    file, finished = job.folder.config_file, job.result.exists()
+    kept = finished or any(job.folder.checkpoints.glob("*"))
     remedy = f"choose another --name, or delete {file.parent} and the weights beside it, and begin anew"
     if not (kept and file.exists()):
         write_json(file, value)
         return
     former = read_json(file, remedy=remedy)
-    changed = [key for key in value if former.get(key) != value[key]]
+    changed = [key for key in value if former.get(key) != value[key] and (key in former or not finished)]
     if changed:
         kind = InputError if any(key.endswith("sha256") for key in changed) else UsageError
         raise kind(

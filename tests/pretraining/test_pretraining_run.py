@@ -147,6 +147,28 @@ def test_weights_to_start_from_keep_their_preprocessing(finished: Job, tmp_path:
     assert losses[0] != losses[1], "the same weights see other numbers"
 
 
+def test_checkpoints_of_other_preprocessing_are_not_resumed(finished: Job, tmp_path: Path) -> None:
+    start = encoder_weights.read(finished.weights_dir, "own", CONFIG.model)
+    start.write(tmp_path)
+    further = Job(finished.images, tmp_path, "further", dataclasses.replace(CONFIG, weights="own", epochs=2))
+    with pytest.raises(StoppedError):
+        run_pretraining(further, lambda: True)
+    about = json.loads(further.folder.config_file.read_text())
+    earlier = {key: value for key, value in about.items() if key not in ("mean", "std")}  # normalised by its images
+    further.folder.config_file.write_text(json.dumps(earlier))
+    with pytest.raises(UsageError, match=r"another pretraining\n +found: +mean None, std None"):
+        run_pretraining(further)
+    further.folder.config_file.write_text(json.dumps(about))
+    receipt = dataclasses.replace(start.receipt, mean=(0.1, 0.2, 0.3))
+    dataclasses.replace(start, receipt=receipt).write(tmp_path)
+    with pytest.raises(UsageError, match=r"expected: mean \[0.1, 0.2, 0.3\], as asked for"):
+        run_pretraining(further)
+    start.write(tmp_path)
+    run_pretraining(further)
+    further.folder.config_file.write_text(json.dumps(earlier))
+    assert run_pretraining(further) == further.result, "a finished one is left alone, as it was recorded before"
+
+
 def test_a_transfer_that_nobody_asked_for_stops_the_loop(finished: Job, tmp_path: Path) -> None:
     def look(step: int, total: int, line: object) -> None:
         jnp.sin(np.float32(step))
