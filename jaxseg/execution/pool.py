@@ -77,6 +77,9 @@ class Retries:
 
     def __call__(self, error: Exception, task: Any) -> float:
         (assignment,) = task["args"]
+        if _lost(error):
+            with contextlib.suppress(OSError):
+                (assignment.marks / assignment.run.run_id).unlink()  # which a killed worker leaves
         if was_handed_back(assignment.marks, assignment.run.run_id):
             return UNTRIED
         return 0.0 if self.note(assignment) and _lost(error) else 1.0

@@ -14,9 +14,12 @@ import pytest
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from studies import prepare_all, small_study
 
+from jaxseg.execution.plan import Item
 from jaxseg.execution.pool import Retries, why_not_run
 from jaxseg.execution.processes import descendants
+from jaxseg.execution.progress import Progress
 from jaxseg.execution.work import Assignment
+from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -238,6 +241,18 @@ def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(tmp_path: Pa
     (tmp_path / f".handed-back-{run.run_id}").write_text("{}")
     assert retries(lost, task) == 0.2, "it was not tried"
     assert retries(lost, task) == 1
+
+
+def test_a_run_whose_worker_was_killed_does_not_count_as_running(tmp_path: Path) -> None:
+    run, marks = small_study().runs()[0], tmp_path / "running"
+    given = Assignment(tmp_path, run, (), (), tmp_path, tmp_path, "", tmp_path, "", marks)
+    progress = Progress(
+        tmp_path, marks, {run.run_id: Item(run, (), (), tmp_path)}, {run.run_id: "queued"}, {run.run_id: 1}
+    )
+    write_json(marks / run.run_id, {"host": "node", "gpu": "", "pid": 1})
+    assert [each.id for each in progress.running()] == [run.run_id]
+    assert Retries()(WorkerLost(0, "node"), {"args": (given,)}) == 1
+    assert not progress.running(), "it waits for another worker"
 
 
 def test_why_a_run_was_not_done_is_told(tmp_path: Path) -> None:
