@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from jaxseg.wording import counted, listed
 MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they are packed
 LEAST_STD = 1e-4  # of a colour, in 0..1: less is no spread but rounding
 BELOW = "**"  # in a pattern: all folders below
+LOST = "lost+found"  # of the system, at the top of a disk; nobody else may look into it
 _PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"
 
 
@@ -100,9 +100,9 @@ def _find(folder: Path, pattern: str) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, remedy="give a folder of images with --images")
     expected = f"files that fit {pattern!r} and end in {', '.join(SUFFIXES)}"
-    if BELOW in pattern:
-        _check_reached(folder)
     try:
+        for place in _walked(folder, pattern):
+            _check_reached(place)
         everything = sorted(folder.glob(pattern))
     except (ValueError, NotImplementedError) as error:  # an absolute or empty pattern
         raise InputError(f"cannot be searched: {error}", file=folder, found=pattern, remedy=_PICK) from error
@@ -118,13 +118,25 @@ def _find(folder: Path, pattern: str) -> tuple[Path, ...]:
     return files
 
 
+def _walked(folder: Path, pattern: str) -> list[Path]:
+    """Folders below which a pattern searches to any depth."""
+    before, found, _ = f"/{pattern}/".partition(f"/{BELOW}/")
+    if not found:
+        return []
+    return [place for place in folder.glob(before[1:]) if place.is_dir()] if before else [folder]
+
+
 def _check_reached(folder: Path) -> None:
     """`InputError` where a folder below would be passed over without a word, and its images with it."""
 
     def refuse(error: OSError) -> None:
-        raise unreadable(Path(error.filename), error) from error
+        if Path(error.filename).name != LOST:
+            raise unreadable(Path(error.filename), error) from error
 
-    linked = [link for place, names, _ in os.walk(folder, onerror=refuse) for link in _links(Path(place), names)]
+    linked: list[Path] = []
+    for place, names, _ in os.walk(folder, onerror=refuse):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        linked += [Path(place, name) for name in names if Path(place, name).is_symlink()]
     if linked:
         raise InputError(
             "is a link to a folder, and such links are not followed: they may lead round in a circle",
@@ -133,10 +145,6 @@ def _check_reached(folder: Path) -> None:
             expected=f"folders, and links to single images, where --pattern holds {BELOW}",
             remedy="remove the link, or give a pattern that says how deep the images lie, such as --pattern '*/*'",
         )
-
-
-def _links(place: Path, names: Sequence[str]) -> Iterator[Path]:
-    return (place / name for name in sorted(names) if not name.startswith(".") and (place / name).is_symlink())
 
 
 def _leads_nowhere(file: Path) -> bool:

@@ -121,6 +121,27 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over_in_silence(
         survey(image_folder, "**/*", 32)
 
 
+def test_links_where_a_pattern_does_not_search_stop_nothing(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(image_folder, tmp_path / "tiles" / "lab")
+    (tmp_path / "tiles" / ".venv").mkdir()
+    for link in (tmp_path / "annotations", tmp_path / "tiles" / ".venv" / "lib64"):
+        link.symlink_to(image_folder)
+    assert len(survey(tmp_path, "tiles/**/*", 32).files) == 10
+    (tmp_path / "tiles" / "lab" / "more").symlink_to(image_folder)
+    for pattern in ("tiles/**/*", "*/**/tile_*"):
+        with pytest.raises(InputError, match=r"more: is a link to a folder"):
+            survey(tmp_path, pattern, 32)
+
+
+def test_images_at_the_top_of_a_disk_are_found(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def walk(top: Path, onerror: Callable[[OSError], None]) -> list[tuple[Path, list[str], list[str]]]:
+        onerror(PermissionError(errno.EACCES, "Permission denied", str(top / "lost+found")))
+        return []
+
+    monkeypatch.setattr(os, "walk", walk)  # root may read everything
+    assert len(survey(image_folder, "**/*", 32).files) == 10
+
+
 def test_images_of_one_colour_throughout_are_refused(tmp_path: Path) -> None:
     for number in range(2):
         Image.new("RGB", (64, 64), (200, 120, 180)).save(tmp_path / f"{number}.png")
