@@ -2,11 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jaxseg.config import ModelConfig
 from jaxseg.errors import InputError, UsageError
-from jaxseg.files import check_may_be_folder, new_folder
+from jaxseg.files import check_may_be_folder, disk_errors, new_folder
 from jaxseg.models.receipt import FILE_NAME, Receipt
 from jaxseg.models.unet import network
 from jaxseg.storage import arrays
@@ -14,6 +15,7 @@ from jaxseg.storage.arrays import Tree
 from jaxseg.wording import listed
 
 ARRAYS = "arrays"
+LITTER = (".DS_Store", "._*", ".nfs*", "Thumbs.db", "desktop.ini")  # what systems leave in folders that are looked at
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class EncoderWeights:
 def _refuse_other_files(folder: Path) -> None:
     """A folder is replaced as a whole, and people keep the file that they convert where its weights will lie."""
     check_may_be_folder(folder)
-    others = sorted({path.name for path in folder.glob("*")} - {FILE_NAME, ARRAYS})
+    with disk_errors(folder):
+        there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    others = [name for name in there - {FILE_NAME, ARRAYS} if not any(fnmatchcase(name, each) for each in LITTER)]
     if others:
         raise UsageError(
             "holds other files, which would be lost: the folder is replaced",
             file=folder,
-            found=listed(others),
+            found=listed(sorted(others)),
             expected=f"no such folder, or {FILE_NAME} and {ARRAYS}/ alone",
             remedy="move them away, or choose another --name or --out",
         )

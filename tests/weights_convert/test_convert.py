@@ -155,6 +155,16 @@ def test_files_beside_the_weights_are_not_lost(resnet18: Path, tmp_path: Path) -
     assert (folder / source.name).exists()
 
 
+def test_what_systems_leave_in_folders_is_no_file_to_be_lost(resnet18: Path, tmp_path: Path) -> None:
+    folder = convert(resnet18, tmp_path, OWN, name="made_up")
+    for name in (".DS_Store", "._receipt.json", "Thumbs.db"):
+        (folder / name).touch()
+    assert convert(resnet18, tmp_path, OWN, name="made_up") == folder
+    (folder / ".notes").touch()
+    with pytest.raises(UsageError, match=r"holds other files(.|\n)*found: +\.notes\n"):
+        convert(resnet18, tmp_path, OWN, name="made_up")
+
+
 def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> None:
     folder = convert(resnet18, tmp_path, OWN, name="made_up")
     before = (folder / "receipt.json").read_bytes()
