@@ -36,16 +36,17 @@ def examples(manual_dir: Path, test_patients: Collection[str] = TEST_PATIENTS) -
     if root is None:
         raise not_found(manual_dir, DESCRIPTION)
     found = []
-    for patient, slide in _slides(root):
+    for number, slide in _slides(root):
+        patient = f"{int(number):02}"
         split = "test" if patient in test_patients else "train"
         for image in images(slide, LABEL_SUFFIXES):
-            mask = companion(image, child(root, f"GT_{patient}") or root / f"GT_{patient}", f"{image.stem}.png")
+            mask = companion(image, child(root, f"GT_{number}") or root / f"GT_{number}", f"{image.stem}.png")
             read = paired(image, mask, read_binary)
             found.append(Example(image.stem, "test" if split == "test" else "train", split, patient, read))
     return sorted(found, key=lambda example: example.split != "train")
 
 
 def _slides(root: Path) -> list[tuple[str, Path]]:
-    """(patient, folder of images); a later release adds slides 12 and further ones, which are of brains."""
-    named = ((re.fullmatch(r"slide_(0[1-9]|10|11)", folder.name.lower()), folder) for folder in folders(root))
+    """(number as it is spelt, folder of images); a later release adds slides of brains, 12 and further ones."""
+    named = ((re.fullmatch(r"slide_(0?[1-9]|10|11)", folder.name.lower()), folder) for folder in folders(root))
     return [(match[1], folder) for match, folder in named if match]

@@ -43,6 +43,17 @@ def test_brains_of_the_later_release_are_left_out(tmp_path: Path, pictures) -> N
     assert [example.id for example in tnbc.examples(tmp_path)] == ["01_1", "10_1"]
 
 
+def test_numbers_without_leading_zero_are_the_same_patients(tmp_path: Path, pictures) -> None:
+    for stem in ("1_1", "2_1"):
+        _tile(pictures, tmp_path, stem)
+    found = tnbc.examples(tmp_path)
+    assert [(example.id, example.patient, example.split) for example in found] == [
+        ("1_1", "01", "train"),
+        ("2_1", "02", "test"),
+    ]
+    assert all(example.read()[1].any() for example in found)
+
+
 def test_other_test_patients_can_be_chosen(tmp_path: Path, pictures) -> None:
     for stem in ("01_1", "02_1"):
         _tile(pictures, tmp_path, stem)
