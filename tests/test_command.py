@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from jaxseg.command import ECHO, StopRequest, command
+from jaxseg.command import ECHO, StopRequest, command, terminated_like_interrupted
 from jaxseg.errors import StoppedError
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
@@ -52,6 +52,25 @@ def test_signals_act_as_usual_after_a_release() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(StoppedError, match="repeat the command"):
         should_stop.release()
+
+
+def test_a_second_termination_does_not_stop_what_the_first_has_put_in_order() -> None:
+    """`timeout` signals a process by itself and with its group."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    order = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            order.append("went on")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            order.append("removed")
+
+    with pytest.raises(KeyboardInterrupt), terminated_like_interrupted():
+        work()
+    assert order == ["removed"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_second_ctrl_c_interrupts() -> None:

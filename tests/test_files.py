@@ -2,12 +2,13 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from jaxseg.errors import InputError
-from jaxseg.files import check_may_be_folder, disk_errors, new_folder, read_errors, write_text
+from jaxseg.files import check_may_be_folder, disk_errors, locked, new_folder, read_errors, write_text
 
 
 @pytest.mark.parametrize("below", ["file/a.txt", "file/deeper/a.txt"])
@@ -98,3 +99,21 @@ def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
         raise PermissionError(13, "Permission denied", "/secret")
     with pytest.raises(InputError, match=rf"^{tmp_path}: cannot be read"), read_errors(tmp_path):
         raise PermissionError
+
+
+def test_a_lock_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "new" / ".lock"
+
+    def second(*, wait: bool) -> bool:
+        with locked(file, wait=wait) as held:
+            return held
+
+    with ThreadPoolExecutor() as threads:
+        with locked(file) as held:
+            assert held
+            assert not second(wait=False)
+            waiting = threads.submit(second, wait=True)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+        assert waiting.result(timeout=60)
+        assert second(wait=False)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from jaxseg.datasets import (
 )
 from jaxseg.datasets.kumar import IDS
 from jaxseg.errors import InputError, UsageError
+from jaxseg.files import locked
 
 
 def _official(pictures, root: Path, name: str) -> None:
@@ -237,7 +239,7 @@ def test_a_disk_that_takes_no_more_is_said(
     monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "download_and_prepare", full)
     with pytest.raises(InputError, match=f"(?s){said}"):
         prepare_folder("mylab", tmp_path / "mine", tmp_path / "data", task="glands")
-    assert _left_overs(tmp_path / "data", "mylab") == []
+    assert not (tmp_path / "data" / "mylab").exists()
 
 
 def test_killed_preparation_is_not_picked_up_and_is_cleared(tmp_path: Path) -> None:
@@ -272,6 +274,21 @@ def test_names_are_checked(tmp_path: Path) -> None:
         prepare_folder("glas", tmp_path, tmp_path, task="glands")
     with pytest.raises(UsageError, match="not a usable name"):
         prepare_folder("../x", tmp_path, tmp_path, task="glands")
+
+
+def test_what_another_process_is_preparing_is_waited_for(tmp_path: Path, pictures) -> None:
+    _own(pictures, tmp_path / "mine")
+    data = tmp_path / "data"
+    aside = data / "mylab" / f".{prepared_folder('mylab', data).name}.0.part"
+    with ThreadPoolExecutor(1) as threads:
+        with locked(data / ".mylab.lock"):
+            aside.mkdir(parents=True)
+            waiting = threads.submit(prepare_folder, "mylab", tmp_path / "mine", data, task="glands")
+            time.sleep(0.5)
+            assert aside.exists()
+        waiting.result()
+    assert not aside.exists()
+    assert is_prepared("mylab", data)
 
 
 def test_data_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
