@@ -10,11 +10,11 @@ from jaxseg.datasets import (
     damaged,
     prepare_folder,
     prepared_folder,
-    prepared_names,
     read_card,
     shared_with_others,
     synthetic,
 )
+from jaxseg.datasets.overlap import prepared_names
 
 
 def _fill(source: Path, name: str, count: int, *, extra: dict[str, np.ndarray] | None = None) -> None:
