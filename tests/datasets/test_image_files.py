@@ -132,6 +132,7 @@ def _indexed(file: Path, indices: list[int], palette: list[tuple[int, int, int]]
         ([7, 7], VOC_8, [7, 7]),
         ([0, 2, 0], [WHITE, RED, BLACK], [255, 0, 255]),  # colours that are not in use, and no numbers of classes
         ([2, 1, 2], [BLACK, WHITE, BLACK, RED], [0, 255, 0]),
+        ([0, 0], [WHITE, BLACK, RED], [255, 255]),  # foreground throughout
     ],
 )
 def test_palettes_are_read_as_they_look(tmp_path: Path, indices, palette, labels, suffix: str) -> None:

@@ -24,6 +24,7 @@ def test_a_tree_survives_in_few_arrays() -> None:
         "float32": (3 * 3 * 2 * 4 + 5,),
         "int32": (1,),
     }
+    assert list(index["float32"]) == ["block1/none", "block1/scale", "block10/kernel"]
     np.testing.assert_array_equal(parts["arrays"]["deep"]["kernel"], tree()["deep"]["kernel"])
     assert len(jax.tree.leaves(parts)) == 3
     back = spread(parts, index)
