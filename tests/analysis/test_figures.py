@@ -2,9 +2,11 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from fabricated_study import STUDY, FakeModel, fabricate, fake_images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from jaxseg.analysis.captions import learning_reading
 from jaxseg.analysis.embedding import Embedding
@@ -15,7 +17,7 @@ from jaxseg.analysis.figures.learning_curves import _thinned, learning_curves
 from jaxseg.analysis.figures.out_of_domain import out_of_domain_matrix
 from jaxseg.analysis.figures.overlays import overlays
 from jaxseg.analysis.figures.paired_differences import paired_differences
-from jaxseg.analysis.figures.style import COLOURS, GREY, broken, looks, save
+from jaxseg.analysis.figures.style import COLOURS, GREY, broken, curve, looks, save
 from jaxseg.analysis.figures.training_curves import training_curves
 from jaxseg.analysis.figures.umap_panels import umap_panels
 from jaxseg.analysis.findings import find
@@ -182,3 +184,11 @@ def test_long_names_are_broken_where_they_can_be():
     assert broken("colon_glands_of_the_university, 10 %", 2.3, 9) == "colon_glands_of_the_\nuniversity, 10 %"
     assert broken("tissue_a", 2.3, 9) == "tissue_a"
     assert broken("a" * 12, 0.8, 9) == "a" * 10 + "\n" + "a" * 2
+
+
+@pytest.mark.parametrize(("points", "bars"), [(1, 1), (2, 0)])
+def test_a_band_over_a_single_point_would_not_be_seen(points, bars):
+    axis = Figure().subplots()
+    rows = pd.DataFrame({"budget": [40, 80], "dice_mean": [0.7, 0.8], "dice_sd": [0.1, np.nan]})[:points]
+    curve(axis, rows, "budget", next(iter(looks(STUDY.weights).values())))
+    assert len(axis.containers) == bars

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from jaxseg.config import RunConfig
+from jaxseg.datasets import prepare
 from jaxseg.datasets.prepared import read_card
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.execution.complete import complete
@@ -23,6 +24,17 @@ def test_scores_from_memory_are_those_of_the_checkpoints(finished: RunFolder, ru
     complete(finished, run, (run.dataset,), data_dir, finished.path)  # reads the models, trains nothing
     pd.testing.assert_frame_equal(pd.read_parquet(finished.scores), before)
     assert finished.done.read_bytes() == done
+
+
+def test_datasets_of_an_earlier_scoring_stay_on_the_list(
+    finished: RunFolder, run: RunConfig, data_dir: Path, tmp_path: Path
+) -> None:
+    copy = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    data = Path(shutil.copytree(data_dir, tmp_path / "data"))
+    prepare("synthetic_nuclei_b", data)
+    complete(copy, run, ("synthetic_nuclei_b",), data, tmp_path)
+    assert copy.tested_on() == (run.dataset, "synthetic_nuclei_b")
+    assert copy.is_done((run.dataset, "synthetic_nuclei_b"))
 
 
 def test_a_log_that_was_lost_is_told(finished: RunFolder, run: RunConfig, data_dir: Path, tmp_path: Path) -> None:

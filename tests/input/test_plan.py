@@ -22,6 +22,15 @@ def test_every_epoch_shows_every_image_once_across_batches() -> None:
     assert len({tuple(epoch) for epoch in shown.reshape(6, 4)}) > 1
 
 
+def test_every_stream_has_orders_of_its_own() -> None:
+    first, other, same = (
+        np.concatenate([make_plan(stream=("glas", repeat)).placement(position).image for position in range(8)])
+        for repeat in (0, 1, 0)
+    )
+    assert (first != other).any()
+    assert (first == same).all()
+
+
 def test_a_batch_larger_than_an_epoch() -> None:
     plan = make_plan(images=(2, 3), batch=7)
     shown = np.concatenate([plan.placement(position).image for position in range(2)])

@@ -142,9 +142,11 @@ def test_images_at_the_top_of_a_disk_are_found(image_folder: Path, monkeypatch: 
     assert len(survey(image_folder, "**/*", 32).files) == 10
 
 
-def test_images_of_one_colour_throughout_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spread", [(0, 0, 0), (50, 50, 0)])
+def test_images_of_which_a_colour_is_the_same_throughout_are_refused(tmp_path: Path, spread: tuple[int, ...]) -> None:
     for number in range(2):
-        Image.new("RGB", (64, 64), (200, 120, 180)).save(tmp_path / f"{number}.png")
+        draw = np.random.default_rng(number).integers(0, np.add(spread, 1), (64, 64, 3))
+        Image.fromarray(np.uint8(draw + np.array((200, 120, 180)))).save(tmp_path / f"{number}.png")
     with pytest.raises(InputError, match=r"(?s)the same in all pixels.*deviations of red, green and blue.*remedy"):
         survey(tmp_path, "**/*", 32)
 
