@@ -130,8 +130,15 @@ def test_wrong_use(origin: Origin, name: str | None, words: str, resnet18: Path,
     assert not (tmp_path / "weights").exists()
 
 
-def test_weights_of_nought_on_which_any_two_frameworks_agree(state: Any, tmp_path: Path) -> None:
-    file = fabricated.save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "a.pth")
+def test_weights_of_images_that_were_not_normalised(resnet18: Path, tmp_path: Path) -> None:
+    folder = convert(resnet18, tmp_path, Origin(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), name="made_up")
+    assert Receipt.read(folder).std == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("least", [0, 2], ids=["all", "kernels"])
+def test_weights_of_nought_on_which_any_two_frameworks_agree(state: Any, least: int, tmp_path: Path) -> None:
+    nought = {name: tensor * (tensor.ndim < least) for name, tensor in state.items()}
+    file = fabricated.save(nought, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"(?s)a\.pth: .*do not see the image.*stem, stage1.*remedy"):
         convert(file, tmp_path / "weights", OWN, name="made_up")
     assert not (tmp_path / "weights").exists()

@@ -271,9 +271,9 @@ def test_other_archives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["former", "present"])
 def test_torchscript(code: int, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
-        archive.writestr("net/data.pkl", b"\x80\x02}.")
-        archive.writestr("net/code/__torch__/net.py", "def forward(self): pass\n", code)
-        archive.writestr("net/constants.pkl", b"\x80\x02).")
+        archive.writestr("script/data.pkl", b"\x80\x02}.")
+        archive.writestr("script/code/__torch__/net.py", "def forward(self): pass\n", code)
+        archive.writestr("script/constants.pkl", b"\x80\x02).")
     refused(tmp_path / "script.pt", "TorchScript")
 
 
