@@ -60,9 +60,9 @@ def _json(file: Path) -> dict[str, int]:
 def _csv(file: Path) -> dict[str, int]:
     with file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream, skipinitialspace=True)
-        rows = list(reader)
-    if not set(COLUMNS) <= set(reader.fieldnames or ()):
-        raise ValueError(f"its columns are {', '.join(reader.fieldnames or ('none',))}")
+        titles, rows = list(reader.fieldnames or ()), list(reader)
+    if any(titles.count(title) != 1 for title in COLUMNS):
+        raise ValueError(f"its columns are {', '.join(titles) or 'none'}")
     names = [row["class"].strip() for row in rows]
     if len(set(names)) < len(names):
         raise ValueError("a class is named twice")

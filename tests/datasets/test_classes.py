@@ -111,6 +111,15 @@ def test_bad_files_of_names(tmp_path: Path, name: str, text: str) -> None:
         beside(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"), [("", "none"), ("class;value\na;1\n", "class;value"), ("class,value,value\na,1,2\n", "value")]
+)
+def test_a_table_of_other_columns_is_told_which_they_are(tmp_path: Path, text: str, columns: str) -> None:
+    (tmp_path / "classes.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"its columns are ([a-z]+, )*{columns}\n"):
+        beside(tmp_path)
+
+
 def test_missing_names_say_how_to_give_them(tmp_path: Path, pictures) -> None:
     _fill(pictures, tmp_path, 2)
     with pytest.raises(InputError, match=r"(?s)classes\.json: names of the classes are needed.*--classes"):
