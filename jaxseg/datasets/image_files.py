@@ -135,7 +135,7 @@ def read_pixels(file: Path) -> npt.NDArray[np.uint8]:
 def read_labels(file: Path) -> npt.NDArray[np.int32]:
     """Label values as stored, (H, W) int32: 8- and 16-bit greys, an RGB image that is grey, or a palette.
 
-    Of a palette its greys are taken, as a viewer shows them, or its indices where it is coloured.
+    Of a palette its greys are taken, as a viewer shows them, or its indices where it is one of colours.
     """
     with _opened(file) as image:
         _refuse_lossy(image, file)
