@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxseg.errors import InputError
 from jaxseg.models.architecture import BLOCKS, STEM_CHANNELS, expansion
-from jaxseg.wording import counted
+from jaxseg.wording import counted, listed
 from weights_convert.mapping import Tensors
 
 Reasons = tuple[tuple[str, str], ...]  # pattern of whole names -> why they are left out
@@ -114,7 +114,7 @@ def recognise(tensors: Tensors, file: Path) -> Recognised:
         raise InputError(
             f"has {counted(len(stray), 'tensor')} that its layout does not explain",
             file=file,
-            found="; ".join(stray[:5]),
+            found=listed(stray),
             expected=f"the tensors of layout '{layout.name}'",
             remedy="remove them from the file, or add them to the row in weights_convert/layouts.py",
         )
@@ -152,6 +152,4 @@ def _reason(name: str, reasons: Reasons) -> str | None:
 
 
 def _overview(tensors: Tensors) -> str:
-    return f"{counted(len(tensors), 'tensor')}: " + ", ".join(
-        [*list(tensors)[:6], "…"] if len(tensors) > 6 else list(tensors)
-    )
+    return f"{counted(len(tensors), 'tensor')}: {listed(tensors)}"

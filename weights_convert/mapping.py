@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxseg.errors import InputError
 from jaxseg.storage.arrays import Tree, shapes
-from jaxseg.wording import counted
+from jaxseg.wording import counted, listed
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -156,11 +156,10 @@ def to_torch(tree: Tree, table: tuple[Row, ...]) -> dict[str, np.ndarray]:
 
 def _refuse(problem: str, names: list[str], file: Path) -> None:
     if names:
-        more = f"; and {len(names) - 5} more" if len(names) > 5 else ""
         raise InputError(
             f"{counted(len(names), 'tensor')} {problem}",
             file=file,
-            found="; ".join(names[:5]) + more,
+            found=listed(names),
             expected="a plain ResNet of depth 18, 34, 50, 101 or 152 with torchvision's names and shapes",
             remedy="look at it with: python -m weights_convert inspect FILE",
         )

@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,16 +41,14 @@ _ONE_PAGE = "save one page a file: a colour image as RGB, the objects of a mask 
 def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
     """The decoded image, upright; whatever Pillow objects to becomes an `InputError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                _refuse_large(image)
-                _refuse_pages(image, file)
-                _refuse_deep_colours(image, file)
-                image.filename = ""  # or Pillow maps greys of a TIFF into memory at their turned size: scrambled
-                image.load()
-                _turn_upright(image)
-                yield image
+        with Image.open(file, formats=FORMATS) as image:
+            _refuse_large(image)
+            _refuse_pages(image, file)
+            _refuse_deep_colours(image, file)
+            image.filename = ""  # or Pillow maps greys of a TIFF into memory at their turned size: scrambled
+            image.load()
+            _turn_upright(image)
+            yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         remedy = "cut it into tiles first"
         raise InputError(f"has too many pixels: {error}", file=file, remedy=remedy) from error
@@ -64,7 +61,7 @@ def _opened(file: Path) -> Iterator[ImageFile.ImageFile]:
 
 
 def _refuse_large(image: Image.Image) -> None:
-    """Of up to twice too many Pillow only warns; whether that is an error, threads that read meanwhile may change."""
+    """Of up to twice too many pixels Pillow only warns, and threads, who share their filters of warnings, read here."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and math.prod(image.size) > limit:
         width, height = image.size

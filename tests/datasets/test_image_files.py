@@ -4,6 +4,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -184,22 +185,15 @@ def test_damaged_file_is_named(tmp_path: Path, pictures, damage: str) -> None:
         read_pixels(file)
 
 
-def test_too_many_pixels_are_refused(tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = pictures.write(tmp_path / "x.png", pictures.draw(40, 40)[0])
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"(?s)x\.png: has too many pixels.*tiles"):
-        read_pixels(file)
-
-
-def test_too_many_pixels_are_refused_where_another_thread_has_changed_what_warnings_do(
-    tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_too_many_pixels_are_refused_whatever_warnings_do(
+    action: Literal["error", "ignore"], tmp_path: Path, pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = pictures.write(tmp_path / "x.png", pictures.draw(40, 40)[0])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        monkeypatch.setattr(warnings, "simplefilter", lambda *_: None)
-        with pytest.raises(InputError, match=r"(?s)x\.png: has too many pixels: 40 x 40, .*1000"):
+        warnings.simplefilter(action)
+        with pytest.raises(InputError, match=r"(?s)x\.png: has too many pixels.*1000.*tiles"):
             read_pixels(file)
 
 
