@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxseg.config import RANDOM, ModelConfig
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.fitting import check_dataset
-from jaxseg.datasets.prepared import is_prepared, read_card
+from jaxseg.datasets.prepared import is_prepared
 from jaxseg.datasets.unchanged import Fingerprints, check_unchanged
 from jaxseg.errors import InputError, JaxsegError
 from jaxseg.models.receipt import Receipt
@@ -44,10 +44,3 @@ def weights_problem(name: str, model: ModelConfig, weights_dir: Path) -> str | N
     except InputError as error:
         return str(error)
     return None
-
-
-def training_images(name: str, data_dir: Path) -> int | None:
-    """Images of the training set: as prepared, else as published, else None."""
-    if is_prepared(name, data_dir):
-        return len(read_card(name, data_dir).rows("train"))
-    return DESCRIPTIONS[name].counts.get("train") if name in DESCRIPTIONS else None

@@ -97,6 +97,7 @@ def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...], data
             "images_per_second": median_speed(folder),
             "best_validation_loss": last["best_validation_loss"],
             "device": jax.devices()[0].device_kind,
+            "cores": usable_cores(),
             **about_tests(folder, tested, data_dir),
         },
     )

@@ -1,19 +1,13 @@
-"""What a study will need, without building a model: parameters, arithmetic, disk, time."""
+"""What a study will need, without building a model: parameters, arithmetic, disk, time of a crop."""
 
 import math
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxseg.compute.host import usable_cores
-from jaxseg.config import ModelConfig, Recipe, RunConfig
-from jaxseg.execution import speeds
-from jaxseg.execution.available import training_images
-from jaxseg.execution.plan import Item, Plan
-from jaxseg.execution.resources import SCALING, Resources
-from jaxseg.execution.speeds import Speed
+from jaxseg.config import ModelConfig, Recipe
+from jaxseg.execution.plan import Plan
+from jaxseg.execution.resources import SCALING
 from jaxseg.models.architecture import BLOCKS, block_shapes, decoder_channels, stage_channels
-from jaxseg.run_folder import RunFolder
 
 # Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
 # that goes with the size of the maps, on CPUs with the root of their channels, since thin ones are slow to work on.
@@ -23,7 +17,6 @@ CPU_MULTIPLY, CPU_MAPS, CPU_CORES = 0.211, 0.119, 2
 GPU_MAPS = 1 / 2000
 REFERENCE = ModelConfig()
 REFERENCE_CROP = 256
-BESIDES = 1.25  # validation and scoring, relative to training alone
 
 
 @dataclass(frozen=True)
@@ -99,13 +92,6 @@ def model_bytes(model: ModelConfig) -> int:
     return 4 * (parameters(model) + statistics_kept(model))
 
 
-def crops(run: RunConfig, images: int) -> int:
-    """Crops that a run trains on; `images` is the size of the official training set."""
-    recipe = run.recipe
-    used = max(1, round(images * (1 - recipe.validation_share) * run.fraction))
-    return math.ceil(recipe.budgets[-1] * used / recipe.batch) * recipe.batch
-
-
 def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
     """An estimate, from figures of other machines."""
     maps = map_numbers(recipe.model, recipe.crop) / map_numbers(REFERENCE, REFERENCE_CROP)
@@ -115,64 +101,3 @@ def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
     area = (recipe.crop / REFERENCE_CROP) ** 2
     on_two = CPU_MULTIPLY * multiply + CPU_MAPS * area * math.sqrt(maps / area)
     return on_two * (CPU_CORES / cores) ** SCALING
-
-
-@dataclass(frozen=True)
-class Time:
-    """Seconds until the runs still to come are done.
-
-    Attributes:
-        measured: on what the study will run on, from speeds measured there; None where nothing was.
-        source: what was measured.
-        gpu, cpu: estimates, on one GPU or the given ones, and on this host's cores.
-    """
-
-    measured: float | None
-    source: str
-    gpu: float
-    cpu: float
-
-
-def time_needed(plan: Plan, resources: Resources) -> Time | None:
-    """None where the number of images is not known."""
-    counts = [(item, crops_of(item, plan)) for item in plan.to_come]
-    work = [(item.run.recipe, count) for item, count in counts if count is not None]
-    if len(work) < len(counts):
-        return None
-    on_gpus, at_once = bool(resources.gpus), max(1, min(resources.at_once, len(work)))
-    share = max(1, usable_cores() // (1 if on_gpus else min(at_once, resources.workers)))
-    gpu = sum(count * seconds_per_crop(recipe, True, 1) for recipe, count in work) * BESIDES
-    gpu /= max(1, min(resources.all_gpus, len(work)))
-    cpu = sum(count * seconds_per_crop(recipe, False, share) for recipe, count in work) * BESIDES
-    cpu /= 1 if on_gpus else at_once
-    if speed := measured_speed(plan):
-        seconds = sum(count for _, count in work) / speed * BESIDES / at_once
-        return Time(seconds, f"finished runs here, {speed:.1f} images/s", gpu, cpu)
-    known = speeds.known(on_gpus)
-    if known and work:
-        alike = [speed for speed in known if speed.is_of(work[0][0])]
-        source = f"{'runs of this kind' if alike else 'other runs'} on {known[0].device if on_gpus else 'this CPU'}"
-        return Time((gpu if on_gpus else cpu) * _slower(alike or known), source, gpu, cpu)
-    return Time(None, "", gpu, cpu)
-
-
-def _slower(measured: list[Speed]) -> float:
-    """How many times as long as estimated the measured runs took, the median."""
-    return statistics.median(
-        1 / speed.images_per_second / seconds_per_crop(_recipe(speed), speed.gpu, speed.cores) for speed in measured
-    )
-
-
-def _recipe(speed: Speed) -> Recipe:
-    return Recipe(model=speed.model, crop=speed.crop, stride=speed.crop, batch=speed.batch)
-
-
-def crops_of(item: Item, plan: Plan) -> int | None:
-    images = training_images(item.run.dataset, plan.locations.data)
-    return None if images is None else crops(item.run, images)
-
-
-def measured_speed(plan: Plan) -> float | None:
-    """Median images a second of one run, over the finished runs."""
-    done = [RunFolder.of(plan.folder, item.run).read_done() for item in plan.of("done")]
-    return statistics.median(float(each["images_per_second"]) for each in done) if done else None

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from jaxseg.compute.host import usable_cores
-from jaxseg.execution.estimate import Time, disk_needed, parameters, time_needed
+from jaxseg.execution.estimate import disk_needed, parameters
+from jaxseg.execution.forecast import Time, time_needed
 from jaxseg.execution.plan import STATES, Item, Plan
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources
 from jaxseg.run_folder import RunFolder
 from jaxseg.wording import counted
 
-TRAINING_ALONE = "of training alone: start, scoring and report come on top"
+BESIDES = "of training, validation and scoring: start, compilation and report come on top"
 
 
 def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
@@ -61,7 +62,7 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     if time is None:
         _say(console, "time:   unknown until the data are prepared")
         return
-    for label, line in zip(["time:", *[""] * 3], [*_times(time, resources), TRAINING_ALONE], strict=False):
+    for label, line in zip(["time:", *[""] * 3], [*_times(time, resources), BESIDES], strict=False):
         _say(console, f"{label:<7} {line}")
 
 
@@ -107,7 +108,9 @@ def _times(time: Time, resources: Resources) -> Iterator[str]:
 
 
 def _hours(seconds: float, devices: int, name: str) -> str:
-    return f"{seconds * devices / 3600:.1f} {name} hours"
+    hours = seconds * devices / 3600
+    number = "less than 0.1" if hours < 0.1 else f"{hours:,.1f}" if hours < 100 else f"{hours:,.0f}"
+    return f"{number} {name} hours"
 
 
 def _say(console: Console, text: str) -> None:

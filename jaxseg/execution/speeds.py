@@ -43,6 +43,18 @@ class Speed:
         mine = (self.model, self.crop, self.batch, self.compute_dtype)
         return mine == (recipe.model, recipe.crop, recipe.batch, recipe.compute_dtype)
 
+    @property
+    def recipe(self) -> Recipe:
+        """One of which these are runs."""
+        model, dtype = self.model, self.compute_dtype
+        return Recipe(model=model, crop=self.crop, stride=self.crop, batch=self.batch, compute_dtype=dtype)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, recipe: Recipe, device: str, cores: int, images_per_second: float) -> Self:
+        """A speed on this host."""
+        kind = (socket.gethostname(), device, cores, recipe.model, recipe.crop, recipe.batch, recipe.compute_dtype)
+        return cls(*kind, images_per_second)
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         return cls(**{**value, "model": ModelConfig(**value["model"])})
@@ -52,8 +64,7 @@ def remember(recipe: Recipe, device: str, cores: int, images_per_second: float) 
     """Keep a run's speed in place of that of an earlier run of its kind; where it cannot be written, go on."""
     if images_per_second <= 0:
         return
-    kind = (socket.gethostname(), device, cores, recipe.model, recipe.crop, recipe.batch, recipe.compute_dtype)
-    value = asdict(Speed(*kind, images_per_second))
+    value = asdict(Speed.of(recipe, device, cores, images_per_second))
     same = {key: value[key] for key in value if key != "images_per_second"}
     name = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
     with contextlib.suppress(InputError, OSError):

@@ -12,13 +12,13 @@ from jaxseg.config import REPORT_FILE, STUDY_FILE, Locations, Study
 from jaxseg.console import Console
 from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, failing_gpus, report
-from jaxseg.execution.estimate import crops_of
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
 from jaxseg.execution.pool import FOLDER, OpenPool, Pool, parsl_folder, why_not_run
 from jaxseg.execution.progress import Progress
 from jaxseg.execution.view import View, view_for
 from jaxseg.execution.work import Assignment, Outcome, failed
+from jaxseg.execution.workload import Workload
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 from jaxseg.wording import counted
@@ -166,7 +166,8 @@ def _progress(plan: Plan, marks: Path) -> Progress:
     queued = {"ready": "queued", "partial": "queued", "failed": "queued"}
     items = {item.id: item for item in plan.items}
     states = {id: queued.get(item.state, item.state) for id, item in items.items()}
-    sizes = {id: float(crops_of(item, plan) or item.run.recipe.budgets[-1]) for id, item in items.items()}
+    workload = Workload(plan)
+    sizes = {id: float(workload.of(item) or item.run.recipe.budgets[-1]) for id, item in items.items()}
     return Progress(plan.folder, marks, items, states, sizes)
 
 

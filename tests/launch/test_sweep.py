@@ -68,7 +68,7 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
     disk = float(re.search(r"disk: +([\d.]+) GB", result.stdout).group(1))  # type: ignore[union-attr]
     assert disk == pytest.approx(250 * 5 * 32.6e6 * 4 / 1e9, rel=0.02)
     assert re.search(r"on one GPU, [\d.]+ GPU hours \(estimate for an H100, not measured here\)", result.stdout)
-    assert "        of training alone: start, scoring and report come on top" in lines
+    assert "        of training, validation and scoring: start, compilation and report come on top" in lines
     assert not (tmp_path / "studies").exists(), "a dry run writes nothing"
 
 

@@ -1,0 +1,44 @@
+"""Speeds that runs leave behind for later forecasts."""
+
+from pathlib import Path
+
+import pytest
+from studies import small_study
+
+from jaxseg.config import RunConfig
+from jaxseg.execution import speeds
+from jaxseg.execution.compile_cache import cache_folder
+from jaxseg.execution.complete import _had_a_device_alone, complete
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.run import TrainOptions
+
+
+def test_broken_memories_and_those_of_other_hosts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small_study().recipe
+    speeds.remember(recipe, "cpu", 2, 10.0)
+    (speed,) = speeds.known(gpu=False)
+    assert (speed.images_per_second, speed.is_of(recipe)) == (10, True)
+    (file,) = (cache_folder() / "speeds").glob("*.json")
+    for content in ("{", "[]", "{}", file.read_text().replace("10.0", '"x"'), file.read_text().replace("10.0", "-1")):
+        file.with_name("other.json").write_text(content)
+        assert speeds.known(gpu=False) == [speed]
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    assert speeds.known(gpu=False) == []
+
+
+def test_a_run_that_has_its_device_alone_leaves_its_speed_behind(
+    run: RunConfig, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(name: str) -> None:
+        options = TrainOptions(devices=1)
+        complete(RunFolder(tmp_path / name), run, (run.dataset,), data_dir, tmp_path, options=options)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("JAXSEG_RUNS_PER_GPU", "2")
+        finish("beside another one")
+    assert not speeds.known(gpu=False)
+    assert not _had_a_device_alone(TrainOptions()), "two simulated devices share its batches"
+    finish("alone")
+    (speed,) = speeds.known(gpu=False)
+    assert speed.is_of(run.recipe)
+    assert speed.images_per_second > 0

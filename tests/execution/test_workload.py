@@ -1,0 +1,100 @@
+"""Counts against what training and scoring really do."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from studies import prepare, small_study
+
+from jaxseg.config import Locations, Recipe, RunConfig
+from jaxseg.datasets.card import Card, Row, fingerprint
+from jaxseg.datasets.prepared import prepared_folder, read_card
+from jaxseg.datasets.split import split
+from jaxseg.execution import workload
+from jaxseg.execution.plan import Item, make_plan
+from jaxseg.execution.workload import Workload
+from jaxseg.input.placement import windows
+from jaxseg.run_folder import RunFolder
+from jaxseg.training.schedule import make_schedule
+from jaxseg.training.validation import make_grid
+
+
+def row(number: int, patient: str, part: str = "train", height: int = 64, width: int = 64) -> Row:
+    return Row(f"{part}{number}", part, part, patient, height, width, 1, 0.5, "", "")
+
+
+@pytest.mark.parametrize("per_patient", [1, 6, 24])
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.99])
+def test_images_are_as_many_as_the_split_gives(per_patient: int, fraction: float, share: float) -> None:
+    rows = [row(number, f"p{number // per_patient}") for number in range(24)]
+    run = RunConfig("x", fraction=fraction, repeat=3, recipe=Recipe(validation_share=share))
+    ids, patients = [each.id for each in rows], [each.patient for each in rows]
+    drawn = split("x", ids, patients, 3, fraction, share)
+    assert workload.divided(rows, run) == (len(drawn.train), len(drawn.validation))
+
+
+def test_whole_patients_are_more_images_than_a_fraction_asks_for() -> None:
+    rows = [row(number, f"p{number // 6}") for number in range(24)]
+    assert workload.divided(rows, RunConfig("x", fraction=0.1)) == (6, 6), "of 24 images of four patients"
+
+
+@pytest.mark.parametrize("images", [1, 7, 68])
+@pytest.mark.parametrize("batch", [1, 8, 16])
+@pytest.mark.parametrize("budgets", [(1,), (3, 10), (20, 100)])
+def test_steps_and_validations_are_those_of_the_schedule(images: int, batch: int, budgets: tuple[int, ...]) -> None:
+    recipe = Recipe(batch=batch, budgets=budgets, validate_every=3)
+    schedule = make_schedule(recipe, images)
+    validated = sum(schedule.validates(step) for step in range(1, schedule.total + 1))
+    run = RunConfig("x", recipe=recipe)
+    assert workload.validations(run, images) == validated
+    assert workload.trained(run, images) == schedule.total * batch
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (20, 300), (129, 128), (522, 775)])
+def test_windows_are_those_that_are_looked_at(height: int, width: int) -> None:
+    for crop, stride in ((64, 32), (128, 128), (256, 128)):
+        which, _ = windows(np.array([[height, width]]), crop, stride)
+        assert workload.windows(row(0, "p", height=height, width=width), crop, stride) == len(which)
+
+
+@pytest.fixture
+def item(tmp_path: Path, locations: Locations) -> Item:
+    return make_plan(small_study(), tmp_path / "study", locations).items[-1]
+
+
+def test_a_run_by_hand(tmp_path: Path, locations: Locations) -> None:
+    rows = [*(row(n, f"p{n}", height=100) for n in range(10)), *(row(n, f"t{n}", "test", 64, 96) for n in range(5))]
+    folder = prepared_folder("site_a", locations.data)
+    Card("site_a", "site_a", "glands", "", "", True, fingerprint("glands", rows), {}, (), tuple(rows)).write(folder)
+    study = small_study()
+    plan = make_plan(study, tmp_path / "study", locations)
+    item = plan.items[-1]  # crops of 64 pixels in batches of 4, three epochs of 8 images
+    assert (item.run.dataset, item.run.fraction) == ("site_a", 1.0)
+    sizes = np.array([(each.height, each.width) for each in read_card("site_a", locations.data).rows("train")])
+    grid = make_grid(np.arange(2), sizes, 64, 4)
+    assert grid.weights.sum() == 4, "two images of two windows"
+    training = 24 + workload.LOOK * 2 * 4  # measured where either budget ends
+    scoring = workload.LOOK * 2 * 5 * 2  # two models on five images of two windows
+    assert Workload(plan).of(item) == pytest.approx(training + scoring)
+    log = RunFolder.of(plan.folder, item.run).log
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({"epoch": 2.0}) + "\n")
+    assert Workload(plan).left(item) == pytest.approx(training / 3 + scoring)
+    assert Workload(plan).of(item) == pytest.approx(training + scoring)
+
+
+def test_published_numbers_serve_until_data_are_prepared(tmp_path: Path, item: Item) -> None:
+    plan = make_plan(small_study(), tmp_path / "study", Locations(tmp_path / "nothing", tmp_path))
+    glas = dataclasses.replace(item, run=RunConfig("glas", fraction=0.1, recipe=Recipe(batch=16, budgets=(100,))))
+    # 85 images, 68 to train on, 7 of them used: 700 crops in batches of 16
+    assert Workload(plan).of(glas) == pytest.approx(704 * (1 + workload.BESIDES))
+    assert Workload(plan).of(item) is None, "nobody has published numbers of it"
+
+
+def test_thousands_of_images_are_counted_at_once(tmp_path: Path, locations: Locations, item: Item) -> None:
+    prepare(locations.data, "site_a", images=100_000)
+    plan = make_plan(small_study(), tmp_path / "study", locations)
+    assert Workload(plan).of(item) == pytest.approx(3 * 80_000 + workload.LOOK * 2 * 20_000)
