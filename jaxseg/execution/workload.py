@@ -10,8 +10,7 @@ from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.prepared import is_prepared, read_card
 from jaxseg.datasets.split import split
 from jaxseg.execution.plan import Item, Plan
-from jaxseg.execution.progress import last_entry
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import BEST, RunFolder
 
 LOOK = 0.3  # time of a crop that is only looked at, relative to one that is trained on (measured on CPUs)
 BESIDES = 0.25  # validation and scoring, relative to training, where sizes of images are not known yet
@@ -30,22 +29,22 @@ class Workload:
         return None if work is None else work + self._scoring(item)
 
     def left(self, item: Item) -> float | None:
-        """Of what a run still has to do; a run that was killed goes on a little before where its log ends."""
-        work = self._training(item.run)
-        if work is None:
-            return None
-        epoch = last_entry(RunFolder.of(self.plan.folder, item.run).log).get("epoch", 0.0)
-        return work * max(0.0, 1 - float(epoch) / item.run.recipe.budgets[-1]) + self._scoring(item)
+        """Of what a run still has to do: it goes on from its latest checkpoint, which may lie far before its log."""
+        work = self._training(item.run, step_reached(RunFolder.of(self.plan.folder, item.run)))
+        return None if work is None else work + self._scoring(item)
 
-    def _training(self, run: RunConfig) -> float | None:
-        """Of training and validation."""
+    def _training(self, run: RunConfig, step: float = 0) -> float | None:
+        """Of training and validation, from a step on."""
         rows = self._images(run.dataset, "train")
         if rows:
             train, validation = divided(rows, run)
             each = sum(windows(row, run.recipe.crop, run.recipe.crop) for row in rows) / len(rows)
-            return trained(run, train) + LOOK * validations(run, train) * validation * each
-        published = DESCRIPTIONS[run.dataset].counts.get("train") if run.dataset in DESCRIPTIONS else None
-        return None if published is None else trained(run, image_by_image(published, run)[0]) * (1 + BESIDES)
+            besides = LOOK * validations(run, train) * validation * each / trained(run, train)
+        elif run.dataset in DESCRIPTIONS:
+            train, besides = image_by_image(DESCRIPTIONS[run.dataset].counts["train"], run)[0], BESIDES
+        else:
+            return None
+        return max(0.0, trained(run, train) - step * run.recipe.batch) * (1 + besides)
 
     def _scoring(self, item: Item) -> float:
         crop, stride = item.run.recipe.crop, item.run.recipe.stride
@@ -58,6 +57,14 @@ class Workload:
             there = is_prepared(name, self.plan.locations.data)
             self._rows[name] = tuple(read_card(name, self.plan.locations.data).images) if there else ()
         return [row for row in self._rows[name] if row.split == part]
+
+
+def step_reached(folder: RunFolder) -> float:
+    """The step from which a run goes on; infinite where it is trained to its end."""
+    if (folder.checkpoints / BEST).exists():
+        return math.inf
+    latest = (file.name.removeprefix("latest-") for file in folder.checkpoints.glob("latest-*"))
+    return max((int(step) for step in latest if step.isdigit()), default=0)
 
 
 def divided(rows: Sequence[Row], run: RunConfig) -> tuple[int, int]:

@@ -79,10 +79,14 @@ def test_a_run_by_hand(tmp_path: Path, locations: Locations) -> None:
     training = 24 + workload.LOOK * 2 * 4  # measured where either budget ends
     scoring = workload.LOOK * 2 * 5 * 2  # two models on five images of two windows
     assert Workload(plan).of(item) == pytest.approx(training + scoring)
-    log = RunFolder.of(plan.folder, item.run).log
-    log.parent.mkdir(parents=True)
-    log.write_text(json.dumps({"epoch": 2.0}) + "\n")
-    assert Workload(plan).left(item) == pytest.approx(training / 3 + scoring)
+    folder = RunFolder.of(plan.folder, item.run)
+    assert Workload(plan).left(item) == Workload(plan).of(item)
+    for name, left in (("damaged-latest-00000005", 1), ("latest-00000002", 2 / 3), ("latest-00000004", 1 / 3)):
+        (folder.checkpoints / name).mkdir(parents=True)
+        folder.log.write_text(json.dumps({"epoch": 2.9}) + "\n")  # what was told after the checkpoint is done again
+        assert Workload(plan).left(item) == pytest.approx(training * left + scoring)
+    (folder.checkpoints / "best").mkdir()
+    assert Workload(plan).left(item) == pytest.approx(scoring)
     assert Workload(plan).of(item) == pytest.approx(training + scoring)
 
 
