@@ -15,7 +15,7 @@ from jaxseg.execution.speeds import Speed
 from jaxseg.execution.workload import Workload
 from jaxseg.run_folder import RunFolder
 
-FINISHED = "finished runs of this study"
+FINISHED = "measured: finished runs of this study"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Time:
     """Seconds until the runs still to come are done.
 
     Attributes:
-        measured: on what the study will run on, from speeds measured there; None where nothing was.
-        source: what was measured; of several sources the one that tells least.
+        measured: on what the study will run on, from speeds measured there, if of other runs; None where nothing was.
+        source: what `measured` is based on; of several sources the one that tells least.
         gpu, cpu: estimates, on one GPU or the given ones, and on this host's cores.
     """
 
@@ -94,7 +94,8 @@ class _Measured:
     def source(self, recipes: Iterable[Recipe]) -> str:
         rank, found = max((self._nearest(recipe) for recipe in dict.fromkeys(recipes)), key=lambda nearest: nearest[0])
         places = ", ".join(sorted({each.device if each.gpu else "this CPU" for each in found}))
-        return (FINISHED, f"runs of this kind on {places}", f"other runs on {places}")[rank]
+        others = (f"measured: runs of this kind on {places}", f"estimate from runs of other kinds on {places}")
+        return (FINISHED, *others)[rank]
 
     def _nearest(self, recipe: Recipe) -> tuple[int, list[Speed]]:
         """Those that tell most of a recipe, and the lower the rank the more."""

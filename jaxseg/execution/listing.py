@@ -97,7 +97,7 @@ def _times(time: Time, resources: Resources) -> Iterator[str]:
         return
     if time.measured is not None:
         cost = _hours(time.measured, gpus, "GPU") if gpus else _hours(time.measured, cores, "core")
-        yield f"{duration(time.measured)}, {cost} (measured: {time.source})"
+        yield f"{duration(time.measured)}, {cost} ({time.source})"
     if time.measured is None or not gpus:
         cost = _hours(time.gpu, max(1, gpus), "GPU")
         place = _gpus(resources) if gpus else "one GPU"
