@@ -1,5 +1,6 @@
 """How long a study will take: its work, at speeds that were measured or else are estimated, shared out over workers."""
 
+import functools
 import heapq
 import statistics
 from collections.abc import Callable, Iterable
@@ -57,7 +58,8 @@ def time_needed(plan: Plan, resources: Resources) -> Time | None:
     if not order or not measured.any:
         return Time(None, "", gpu, cpu)
     estimated, places = (on_gpu, gpus) if resources.gpus else (on_cpu, at_once)
-    seconds = span(order, lambda item: estimated(item) * measured.slower(item.run.recipe), places)
+    slower = functools.cache(measured.slower)  # many runs have one recipe
+    seconds = span(order, lambda item: estimated(item) * slower(item.run.recipe), places)
     return Time(seconds, measured.source(item.run.recipe for item in order), gpu, cpu)
 
 

@@ -89,8 +89,10 @@ def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
     }
     here = _Here(folder, locations, problems, makers, fingerprints(locations.data))
     items: dict[str, Item] = {}
-    for run in _in_order([*(maker.run for maker in study.trained_weights), *study.runs()], makers):
-        tested_on = _tested_on(study, run, problems)
+    grid = dict.fromkeys(study.runs())
+    everywhere = tuple(name for name in study.tested_on if problems[name] is None)  # scored where data are there
+    for run in _in_order([*(maker.run for maker in study.trained_weights), *grid], makers):
+        tested_on = everywhere if run in grid else (run.dataset,)
         keeps = tuple(name for name, maker in makers.items() if maker.run == run)
         weights_dir = study_weights(folder) if run.weights in makers else locations.weights
         item = Item(run, tested_on, keeps, weights_dir)
@@ -126,13 +128,6 @@ def _in_order(runs: list[RunConfig], makers: dict[str, TrainedWeights]) -> list[
         ordered.update(dict.fromkeys(able))
         left = [run for run in left if run not in ordered]
     return list(ordered)
-
-
-def _tested_on(study: Study, run: RunConfig, problems: dict[str, str | None]) -> tuple[str, ...]:
-    """Scored where data are there; a run outside the grid is scored on its own test set."""
-    if run not in study.runs():
-        return (run.dataset,)
-    return tuple(name for name in study.tested_on if problems[name] is None)
 
 
 class _Here(NamedTuple):

@@ -45,7 +45,8 @@ class Progress:
     Attributes:
         study: its folder; marks: folder where workers mark the run that they are at.
         items: all runs by id; states: their states, updated by the sweep.
-        sizes: crops of each run, or any number that its duration goes with.
+        sizes: work of each run, or any number that its duration goes with.
+        scoring: part of it that comes after the last epoch.
     """
 
     study: Path
@@ -55,6 +56,7 @@ class Progress:
     sizes: Mapping[str, float]
     clock: Callable[[], float] = time.monotonic
     stopping: bool = False
+    scoring: Mapping[str, float] = field(default_factory=dict)
     _logs: dict[str, Path] = field(init=False)
     _epochs: dict[str, float] = field(init=False)  # as last seen; of a run in the queue, what an earlier sweep did
     _began: float = field(init=False)
@@ -109,8 +111,11 @@ class Progress:
         """What is done, and what is done of the runs that are not."""
         self.running()
         begun = {id: epoch for id, epoch in self._epochs.items() if self.states[id] == "queued"}
-        parts = (self.sizes[id] * min(1.0, epoch / self._last(id)) for id, epoch in begun.items())
-        return self._total("done") + sum(parts)
+        return self._total("done") + sum(self._trained(id, epoch) for id, epoch in begun.items())
+
+    def _trained(self, id: str, epoch: float) -> float:
+        """What of a run is done at an epoch; at the last one it still has to be scored."""
+        return (self.sizes[id] - self.scoring.get(id, 0.0)) * min(1.0, epoch / self._last(id))
 
     def _last(self, id: str) -> int:
         return self.items[id].run.recipe.budgets[-1]
@@ -120,10 +125,11 @@ def duration(seconds: float | None) -> str:
     """In words, such as "1 h 05 min"."""
     if seconds is None:
         return "unknown"
+    seconds = round(seconds)
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds} s"
     if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+        return f"{seconds // 60} min {seconds % 60:02} s"
     if seconds < 48 * 3600:
-        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
     return f"{seconds / 86400:.1f} days"

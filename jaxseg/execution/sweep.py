@@ -167,8 +167,10 @@ def _progress(plan: Plan, marks: Path) -> Progress:
     items = {item.id: item for item in plan.items}
     states = {id: queued.get(item.state, item.state) for id, item in items.items()}
     workload = Workload(plan)
-    sizes = {id: float(workload.of(item) or item.run.recipe.budgets[-1]) for id, item in items.items()}
-    return Progress(plan.folder, marks, items, states, sizes)
+    known = {id: size for id, item in items.items() if (size := workload.of(item)) is not None}
+    sizes = {id: known.get(id, float(item.run.recipe.budgets[-1])) for id, item in items.items()}
+    scoring = {id: workload.scoring(items[id]) for id in known}
+    return Progress(plan.folder, marks, items, states, sizes, scoring=scoring)
 
 
 @dataclass

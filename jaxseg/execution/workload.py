@@ -26,12 +26,12 @@ class Workload:
     def of(self, item: Item) -> float | None:
         """Of a whole run; None where the number of images is not known."""
         work = self._training(item.run)
-        return None if work is None else work + self._scoring(item)
+        return None if work is None else work + self.scoring(item)
 
     def left(self, item: Item) -> float | None:
         """Of what a run still has to do: it goes on from its latest checkpoint, which may lie far before its log."""
         work = self._training(item.run, step_reached(RunFolder.of(self.plan.folder, item.run)))
-        return None if work is None else work + self._scoring(item)
+        return None if work is None else work + self.scoring(item)
 
     def _training(self, run: RunConfig, step: float = 0) -> float | None:
         """Of training and validation, from a step on."""
@@ -46,7 +46,8 @@ class Workload:
             return None
         return max(0.0, trained(run, train) - step * run.recipe.batch) * (1 + besides)
 
-    def _scoring(self, item: Item) -> float:
+    def scoring(self, item: Item) -> float:
+        """Of what comes after a run's training, on data that are prepared."""
         crop, stride = item.run.recipe.crop, item.run.recipe.stride
         rows = [row for name in item.tested_on for row in self._images(name, "test")]
         return LOOK * len(item.run.recipe.budgets) * sum(windows(row, crop, stride) for row in rows)

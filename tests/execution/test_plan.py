@@ -44,6 +44,15 @@ def test_new_study(study: Study, tmp_path: Path, locations: Locations) -> None:
     assert not (tmp_path / "study").exists(), "planning writes nothing"
 
 
+def test_the_grid_of_a_large_study_is_made_once(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, runs = [], Study.runs
+    monkeypatch.setattr(Study, "runs", lambda self: made.append(self) or runs(self))  # type: ignore[func-returns-value]
+    make_plan(study, tmp_path, locations)
+    assert len(made) == 1, "for each run, it would take as long as the square of their number"
+
+
 def test_states_follow_the_folders(study: Study, tmp_path: Path, locations: Locations) -> None:
     folder = tmp_path / "study"
     half, _, whole, _ = study.runs()

@@ -71,6 +71,17 @@ def test_counts_share_and_time_left(progress: Progress) -> None:
     assert (running.id, running.epoch, running.loss, running.dice, running.speed) == (second, 1.5, 0.25, 0.75, 12.0)
 
 
+def test_a_run_that_is_trained_still_has_to_be_scored(progress: Progress) -> None:
+    first, *others = progress.items
+    progress.states.update(dict.fromkeys(others, "failed"))
+    progress = dataclasses.replace(progress, scoring={first: 4.0})
+    begin(progress, 0, LINE.replace("1.5", "3.1"))  # the last batch runs over the last epoch's end
+    assert isinstance(progress.clock, Clock)
+    progress.clock.now += 30
+    assert progress.share() == pytest.approx(6 / 10)
+    assert progress.seconds_left() == pytest.approx(4 * 30 / 6)
+
+
 def test_work_of_an_earlier_sweep_does_not_count_as_speed(progress: Progress) -> None:
     begin(progress, 0)
     later = dataclasses.replace(progress)
@@ -127,6 +138,7 @@ def test_summary_names_what_failed(progress: Progress) -> None:
 def test_duration() -> None:
     seconds = (None, 5.4, 65, 3900, 90000, 864000)
     assert [duration(s) for s in seconds] == ["unknown", "5 s", "1 min 05 s", "1 h 05 min", "25 h 00 min", "10.0 days"]
+    assert [duration(s) for s in (59.7, 119.7, 3599.7)] == ["1 min 00 s", "2 min 00 s", "1 h 00 min"]
 
 
 def test_sweep_tells_every_run_on_plain_output(study: Study, tmp_path: Path, locations: Locations) -> None:

@@ -14,6 +14,7 @@ from jaxseg.datasets.prepared import prepared_folder, read_card
 from jaxseg.datasets.split import split
 from jaxseg.execution import workload
 from jaxseg.execution.plan import Item, make_plan
+from jaxseg.execution.sweep import _progress
 from jaxseg.execution.workload import Workload
 from jaxseg.input.placement import windows
 from jaxseg.run_folder import RunFolder
@@ -79,6 +80,9 @@ def test_a_run_by_hand(tmp_path: Path, locations: Locations) -> None:
     training = 24 + workload.LOOK * 2 * 4  # measured where either budget ends
     scoring = workload.LOOK * 2 * 5 * 2  # two models on five images of two windows
     assert Workload(plan).of(item) == pytest.approx(training + scoring)
+    shown = _progress(plan, tmp_path)
+    assert shown.sizes[item.id] == pytest.approx(training + scoring)
+    assert shown.scoring[item.id] == pytest.approx(scoring)
     folder = RunFolder.of(plan.folder, item.run)
     assert Workload(plan).left(item) == Workload(plan).of(item)
     for name, left in (("damaged-latest-00000005", 1), ("latest-00000002", 2 / 3), ("latest-00000004", 1 / 3)):
