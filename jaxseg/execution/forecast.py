@@ -16,7 +16,7 @@ from jaxseg.execution.speeds import Speed
 from jaxseg.execution.workload import Workload
 from jaxseg.run_folder import RunFolder
 
-FINISHED = "measured: finished runs of this study"
+FINISHED = "finished runs of this study"
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,11 @@ class _Measured:
     def source(self, recipes: Iterable[Recipe]) -> str:
         rank, found = max((self._nearest(recipe) for recipe in dict.fromkeys(recipes)), key=lambda nearest: nearest[0])
         places = ", ".join(sorted({each.device if each.gpu else "this CPU" for each in found}))
-        others = (f"measured: runs of this kind on {places}", f"estimate from runs of other kinds on {places}")
-        return (FINISHED, *others)[rank]
+        if rank == 2:
+            return f"estimate from runs of other kinds on {places}"
+        each_had = dict.fromkeys(f"{function(each.images_per_second for each in found):.3g}" for function in (min, max))
+        which = (FINISHED, f"runs of this kind on {places}")[rank]
+        return f"measured: {which}, {' to '.join(each_had)} images/s each"
 
     def _nearest(self, recipe: Recipe) -> tuple[int, list[Speed]]:
         """Those that tell most of a recipe, and the lower the rank the more."""

@@ -58,12 +58,18 @@ def _print_needs(plan: Plan, resources: Resources, console: Console) -> None:
     _say(console, f"model:  ResNet{model.depth} U-Net, {parameters(model) / 1e6:.1f} M parameters")
     _say(console, f"disk:   {disk_needed(plan, resources.at_once) / 1e9:.1f} GB for the runs still to come")
     _say(console, f"runs:   {_at_once(resources)}")
-    time = time_needed(plan, resources)
-    if time is None:
-        _say(console, "time:   unknown until the data are prepared")
-        return
-    for label, line in zip(["time:", *[""] * 3], [*_times(time, resources), BESIDES], strict=False):
+    for label, line in zip(["time:", *[""] * 3], _time(plan, resources), strict=False):
         _say(console, f"{label:<7} {line}")
+
+
+def _time(plan: Plan, resources: Resources) -> Iterator[str]:
+    if not plan.to_come:
+        yield "none, all runs are done"
+    elif (time := time_needed(plan, resources)) is None:
+        yield "unknown until the data are prepared"
+    else:
+        yield from _times(time, resources)
+        yield BESIDES
 
 
 def _at_once(resources: Resources) -> str:

@@ -54,7 +54,9 @@ def test_finished_runs_of_the_study_count_most(tmp_path: Path, locations: Locati
     work = work_left(study, folder, locations)
     assert len(work) == 4
     assert after.measured == pytest.approx(sum(work) / 4.0)
-    assert after.source == forecast.FINISHED
+    assert after.source == "measured: finished runs of this study, 4 images/s each"
+    finish(folder, study, 1, images_per_second=2.0)
+    assert needed(study, folder, locations).source == "measured: finished runs of this study, 2 to 4 images/s each"
     assert after.cpu < before.cpu
 
 
@@ -89,7 +91,9 @@ def test_each_net_by_runs_of_its_own_kind(tmp_path: Path, locations: Locations) 
     time = needed(study, folder, locations)
     (maker, *rest) = work_left(study, folder, locations)
     assert time.measured == pytest.approx(maker / 0.5 + sum(rest) / 4.0)
-    assert time.source == "measured: runs of this kind on this CPU", "which tells less than those of the study"
+    assert time.source == "measured: runs of this kind on this CPU, 0.5 images/s each", (
+        "which tells less than those of the study"
+    )
 
 
 def test_half_of_a_run_takes_half_its_time(tmp_path: Path, locations: Locations) -> None:
@@ -140,14 +144,14 @@ def test_runs_of_other_studies_on_this_host_correct_the_estimate(tmp_path: Path,
     speeds.remember(recipe, "cpu", 1, 0.5 / estimate.seconds_per_crop(recipe, False, 1))  # half as fast as estimated
     after = needed(study, tmp_path / "study", locations)
     assert after.measured == pytest.approx(2 * before.cpu)
-    assert after.source == "measured: runs of this kind on this CPU"
+    assert after.source.startswith("measured: runs of this kind on this CPU, ")
     speeds.remember(recipe, "cpu", 4, 0.2 / estimate.seconds_per_crop(recipe, False, 4))
     assert needed(study, tmp_path / "study", locations).measured == pytest.approx(5 * before.cpu), "on as many cores"
     assert needed(study, tmp_path / "study", locations, GPU).measured is None
     speeds.remember(recipe, "NVIDIA H100", 8, 1 / estimate.seconds_per_crop(recipe, True, 1) / 3)
     on_gpu = needed(study, tmp_path / "study", locations, GPU)
     assert on_gpu.measured == pytest.approx(3 * before.gpu)
-    assert on_gpu.source == "measured: runs of this kind on NVIDIA H100"
+    assert on_gpu.source.startswith("measured: runs of this kind on NVIDIA H100, ")
 
 
 def test_another_net_corrects_it_until_one_of_the_kind_was_measured(tmp_path: Path, locations: Locations) -> None:

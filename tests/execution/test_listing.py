@@ -1,0 +1,34 @@
+"""What a dry run tells of the time."""
+
+import io
+from pathlib import Path
+
+import pytest
+from conftest import sweep
+from rich.console import Console
+
+from jaxseg.config import Locations, Study
+from jaxseg.execution.listing import _hours, print_plan
+from jaxseg.execution.plan import make_plan
+from jaxseg.execution.resources import Resources
+
+
+def told(study: Study, folder: Path, locations: Locations) -> list[str]:
+    console = Console(file=io.StringIO())
+    print_plan(make_plan(study, folder, locations), Resources(1), console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_finished_study_takes_no_time(study: Study, tmp_path: Path, locations: Locations) -> None:
+    folder = tmp_path / "study"
+    assert told(study, folder, locations)[-1].endswith("come on top")
+    sweep(study, folder, locations, console=Console(file=io.StringIO())).run()
+    assert told(study, folder, locations)[-1] == "time:   none, all runs are done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hours"),
+    [(1, "less than 0.1"), (900, "0.5"), (36_000, "20.0"), (360_000, "200"), (10**7, "5,556")],
+)
+def test_hours_are_told_as_exactly_as_they_are_known(seconds: float, hours: str) -> None:
+    assert _hours(seconds, 2, "GPU") == f"{hours} GPU hours"
