@@ -12,7 +12,9 @@ from jaxseg.datasets.split import split
 from jaxseg.execution.plan import Item, Plan
 from jaxseg.run_folder import BEST, RunFolder
 
-LOOK = 0.3  # time of a crop that is only looked at, relative to one that is trained on (measured on CPUs)
+LOOK = (
+    0.3  # time of a crop that is only looked at, relative to one trained on: about that of narrow nets on two CPU cores
+)
 BESIDES = 0.25  # validation and scoring, relative to training, where sizes of images are not known yet
 
 
