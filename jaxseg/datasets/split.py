@@ -56,7 +56,7 @@ def split(
     rng = seeds.generator("split", dataset_name, repeat)
     shuffled = [_shuffled(rng, members) for _, members in _shuffled(rng, groups)]
 
-    wanted = min(max(_rounded(validation_share * len(ids)), 1), len(ids) - 1)
+    wanted = validation_images(len(ids), validation_share)
     chosen = _nearest_sum([len(members) for members in shuffled], wanted)
     validation = [image for index, members in enumerate(shuffled) if index in chosen for image in members]
     pool = [members for index, members in enumerate(shuffled) if index not in chosen]
@@ -68,6 +68,16 @@ def split(
     elif asked < 1:
         notes.append(f"1 training image instead of {fraction * sum(map(len, pool)):g}: the least possible")
     return Split(_in_order(ids, train), _in_order(ids, validation), tuple(notes))
+
+
+def validation_images(images: int, share: float) -> int:
+    """How many of so many images validate, as near as whole patients allow."""
+    return min(max(_rounded(share * images), 1), images - 1)
+
+
+def training_images(pool: int, fraction: float) -> int:
+    """How many of those left to train on a fraction means, as near as whole patients allow."""
+    return max(_rounded(fraction * pool), 1)
 
 
 def _fraction(pool: Sequence[Sequence[str]], fraction: float) -> tuple[list[str], int]:
@@ -119,6 +129,8 @@ def _nearest_sum(sizes: Sequence[int], wanted: int) -> set[int]:
     """
     reached: dict[int, tuple[int, int]] = {0: (-1, 0)}  # sum -> (last index used, sum before it)
     for index, size in enumerate(sizes):
+        if wanted in reached:  # nothing is nearer, and trying on takes seconds with thousands of groups
+            break
         for total in [total for total in reached if total + size not in reached]:
             reached[total + size] = (index, total)
     possible = [total for total in reached if 0 < total < sum(sizes)]

@@ -8,13 +8,13 @@ from jaxseg.config import RunConfig
 from jaxseg.datasets.card import Row
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.prepared import is_prepared, read_card
-from jaxseg.datasets.split import split
+from jaxseg.datasets.split import split, training_images, validation_images
 from jaxseg.execution.plan import Item, Plan
+from jaxseg.input.placement import starts
 from jaxseg.run_folder import BEST, RunFolder
+from jaxseg.training.schedule import make_schedule
 
-LOOK = (
-    0.3  # time of a crop that is only looked at, relative to one trained on: about that of narrow nets on two CPU cores
-)
+LOOK = 0.3  # time of a crop that is only looked at, relative to one trained on: of narrow nets on two CPU cores
 BESIDES = 0.25  # validation and scoring, relative to training, where sizes of images are not known yet
 
 
@@ -37,16 +37,18 @@ class Workload:
 
     def _training(self, run: RunConfig, step: float = 0) -> float | None:
         """Of training and validation, from a step on."""
-        rows = self._images(run.dataset, "train")
+        recipe, rows = run.recipe, self._images(run.dataset, "train")
         if rows:
             train, validation = divided(rows, run)
-            each = sum(windows(row, run.recipe.crop, run.recipe.crop) for row in rows) / len(rows)
-            besides = LOOK * validations(run, train) * validation * each / trained(run, train)
+            each = sum(windows(row, recipe.crop, recipe.crop) for row in rows) / len(rows)
         elif run.dataset in DESCRIPTIONS:
-            train, besides = image_by_image(DESCRIPTIONS[run.dataset].counts["train"], run)[0], BESIDES
+            train, _ = image_by_image(DESCRIPTIONS[run.dataset].counts["train"], run)
         else:
             return None
-        return max(0.0, trained(run, train) - step * run.recipe.batch) * (1 + besides)
+        schedule = make_schedule(recipe, train)
+        crops = schedule.total * recipe.batch
+        besides = LOOK * schedule.validations * validation * each / crops if rows else BESIDES
+        return max(0.0, crops - step * recipe.batch) * (1 + besides)
 
     def scoring(self, item: Item) -> float:
         """Of what comes after a run's training, on data that are prepared."""
@@ -81,28 +83,10 @@ def divided(rows: Sequence[Row], run: RunConfig) -> tuple[int, int]:
 
 def image_by_image(images: int, run: RunConfig) -> tuple[int, int]:
     """The same where no patients have to stay together."""
-    validation = min(max(_rounded(images * run.recipe.validation_share), 1), images - 1)
-    return max(_rounded((images - validation) * run.fraction), 1), validation
-
-
-def _rounded(number: float) -> int:
-    return math.floor(number + 0.5)
-
-
-def trained(run: RunConfig, images: int) -> int:
-    """Crops that a run trains on, with so many images."""
-    recipe = run.recipe
-    return math.ceil(recipe.budgets[-1] * images / recipe.batch) * recipe.batch
-
-
-def validations(run: RunConfig, images: int) -> int:
-    """How often a run measures the validation loss."""
-    recipe = run.recipe
-    ends = {math.ceil(budget * images / recipe.batch) for budget in recipe.budgets}
-    interval = max(math.ceil(recipe.validate_every * images / recipe.batch), recipe.validate_gap)
-    return len(ends | set(range(interval, max(ends), interval)))
+    validation = validation_images(images, run.recipe.validation_share)
+    return training_images(images - validation, run.fraction), validation
 
 
 def windows(row: Row, crop: int, stride: int) -> int:
     """Windows that cover an image."""
-    return math.prod(max(0, math.ceil((side - crop) / stride)) + 1 for side in (row.height, row.width))
+    return len(starts(row.height, crop, stride)) * len(starts(row.width, crop, stride))

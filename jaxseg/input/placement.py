@@ -1,9 +1,11 @@
 """Where crops lie: an image, a centre and a 2x2 matrix that holds rotation and flips."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jax import Array
+
+if TYPE_CHECKING:
+    from jax import Array  # half a second, which counting windows and steps does not need
 
 
 class Placement(NamedTuple):
@@ -15,9 +17,9 @@ class Placement(NamedTuple):
         matrix: float32 (B, 2, 2).
     """
 
-    image: np.ndarray | Array
-    centre: np.ndarray | Array
-    matrix: np.ndarray | Array
+    image: "np.ndarray | Array"
+    centre: "np.ndarray | Array"
+    matrix: "np.ndarray | Array"
 
 
 def upright(index: np.ndarray, corner: np.ndarray, crop: int) -> Placement:

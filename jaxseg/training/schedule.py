@@ -24,6 +24,11 @@ class Schedule:
     images: int
     batch: int
 
+    @property
+    def validations(self) -> int:
+        """How often the whole run validates."""
+        return len(set(self.budgets) | set(range(self.interval, self.total, self.interval)))
+
     def validates(self, step: int) -> bool:
         return step in self.budgets or step % self.interval == 0
 

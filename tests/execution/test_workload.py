@@ -18,7 +18,6 @@ from jaxseg.execution.sweep import _progress
 from jaxseg.execution.workload import Workload
 from jaxseg.input.placement import windows
 from jaxseg.run_folder import RunFolder
-from jaxseg.training.schedule import make_schedule
 from jaxseg.training.validation import make_grid
 
 
@@ -40,18 +39,6 @@ def test_images_are_as_many_as_the_split_gives(per_patient: int, fraction: float
 def test_whole_patients_are_more_images_than_a_fraction_asks_for() -> None:
     rows = [row(number, f"p{number // 6}") for number in range(24)]
     assert workload.divided(rows, RunConfig("x", fraction=0.1)) == (6, 6), "of 24 images of four patients"
-
-
-@pytest.mark.parametrize("images", [1, 7, 68])
-@pytest.mark.parametrize("batch", [1, 8, 16])
-@pytest.mark.parametrize("budgets", [(1,), (3, 10), (20, 100)])
-def test_steps_and_validations_are_those_of_the_schedule(images: int, batch: int, budgets: tuple[int, ...]) -> None:
-    recipe = Recipe(batch=batch, budgets=budgets, validate_every=3)
-    schedule = make_schedule(recipe, images)
-    validated = sum(schedule.validates(step) for step in range(1, schedule.total + 1))
-    run = RunConfig("x", recipe=recipe)
-    assert workload.validations(run, images) == validated
-    assert workload.trained(run, images) == schedule.total * batch
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (20, 300), (129, 128), (522, 775)])

@@ -2,6 +2,8 @@
 
 import itertools
 
+import pytest
+
 from jaxseg.config import Recipe
 from jaxseg.training.schedule import make_schedule
 
@@ -22,6 +24,14 @@ def test_budgets_may_share_a_step() -> None:
 def test_validation_keeps_its_distance_in_steps_and_comes_at_every_budget() -> None:
     schedule = make_schedule(Recipe(batch=16, budgets=(90, 100), validate_every=1, validate_gap=25), images=16)
     assert [step for step in range(1, 101) if schedule.validates(step)] == [25, 50, 75, 90, 100]
+
+
+@pytest.mark.parametrize("images", [1, 7, 68])
+@pytest.mark.parametrize("batch", [1, 8, 16])
+@pytest.mark.parametrize("budgets", [(1,), (3, 10), (20, 100)])
+def test_validations_are_as_many_as_steps_that_validate(images: int, batch: int, budgets: tuple[int, ...]) -> None:
+    schedule = make_schedule(Recipe(batch=batch, budgets=budgets, validate_every=3), images)
+    assert schedule.validations == sum(schedule.validates(step) for step in range(1, schedule.total + 1))
 
 
 def test_dispatches_are_cut_at_validations_and_budgets() -> None:
