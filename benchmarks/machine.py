@@ -6,11 +6,13 @@ import os
 import platform
 import subprocess
 import sys
+import traceback
 from dataclasses import dataclass
 
 from jaxseg.compute import gpus, processor
 from jaxseg.execution.one_graph import ONE_GRAPH
 
+PATIENCE = 300  # seconds to find a device
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
 PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
@@ -53,15 +55,41 @@ def this_machine() -> Machine:
     """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
     kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
     gpu = kind == "gpu"
-    peer = _ask(PROBE_PEER) == str(gpu)
+    peer = _ask_peer(PROBE_PEER) == str(gpu)
     told = processor.model_name(), processor.generation(), processor.widest()  # one name hides very different ones
     cores = ", ".join(filter(None, (f"{len(os.sched_getaffinity(0))} CPU cores", *told)))
     return Machine(name if gpu else cores, gpu, peer)
 
 
+def keep_to_one_gpu() -> None:
+    """Let this process and its contenders see the first GPU alone, where there are several.
+
+    They compute on one. JAX would take memory of all, and whether a step is one CUDA graph would be settled by a
+    step that all share, unlike those of a study's runs.
+    """
+    seen = gpus.visible()
+    if len(seen) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen[0]
+
+
 def _ask(program: str, **environment: str) -> str:
     command, variables = [sys.executable, "-c", program], {**os.environ, **environment}
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables).stdout.strip()
+    answer = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=variables, timeout=PATIENCE
+    ).stdout.strip()
+    return answer.rpartition("\n")[2]  # libraries may greet
+
+
+def _ask_peer(program: str) -> str:
+    """The same of PyTorch; "it fails" where it does, which ends no measurement of ours.
+
+    Such as where it finds another cuDNN than it was built for, since JAX's CUDA packages have replaced it.
+    """
+    try:
+        return _ask(program)
+    except subprocess.SubprocessError:
+        traceback.print_exc()
+        return "it fails"
 
 
 def about() -> dict[str, object]:
@@ -79,7 +107,7 @@ def about() -> dict[str, object]:
 
 def _cuda() -> dict[str, object]:
     """Which CUDA software ours and the peer use."""
-    peer = {"PyTorch, cuDNN": _ask(PROBE_PEER_CUDA)} if this_machine().peer else {}
+    peer = {"PyTorch, cuDNN": _ask_peer(PROBE_PEER_CUDA)} if this_machine().peer else {}
     return {"cuda": {**gpus.software(), **peer}}
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import tyro
 from rich.table import Table
 
-from benchmarks.machine import this_machine
+from benchmarks.machine import keep_to_one_gpu, this_machine
 from benchmarks.operations import LOOPS, ONCE, Operation, draw, grouped, operations, report, total
 from benchmarks.record import Case, Options, record
 from benchmarks.turns import Contender, Turn, opened
@@ -154,6 +154,7 @@ def _least(work: Callable[[], Any], times: int = 6) -> float:
 
 def measure(flags: Flags) -> Path:
     here = this_machine()
+    keep_to_one_gpu()
     steps, batch, dtype = (10, 64, "bfloat16") if here.gpu else (1, 4, "float32")
     batch, dtype = flags.batch or batch, flags.dtype or dtype
     setting: dict[str, Any] = {"depth": flags.depth, "width": flags.width, "side": flags.side, "batch": batch}

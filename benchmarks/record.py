@@ -118,6 +118,7 @@ def record_parts(
     Raises:
         RuntimeError: in the end, naming the parts and contenders that failed.
     """
+    machine.keep_to_one_gpu()
     one_graph.settle()  # as our commands do before they train; within a part it would be measured
     cases: list[Case] = []
     failures = Failures()

@@ -5,6 +5,7 @@ import functools
 import importlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -223,6 +224,48 @@ def test_the_peer_is_left_out_where_it_would_use_another_device(
         monkeypatch.setattr(machine.processor, "generation", lambda: "")
         monkeypatch.setattr(machine.processor, "widest", lambda: "")
         assert machine.this_machine.__wrapped__().device == "2 CPU cores, any"
+
+
+def test_a_peer_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "PROBE", "print('a greeting'); print('gpu|H100')")
+    monkeypatch.setattr(machine, "PROBE_PEER", "raise ImportError('libcudnn.so.9: cannot open')")
+    assert machine.this_machine.__wrapped__() == Machine("H100", gpu=True, peer=False)
+    assert "ImportError: libcudnn.so.9: cannot open" in capfd.readouterr().err
+    monkeypatch.setattr(machine, "this_machine", lambda: GPU)
+    monkeypatch.setattr(machine, "PROBE_PEER_CUDA", "raise RuntimeError('cuDNN version incompatibility')")
+    assert machine.about()["cuda"]["PyTorch, cuDNN"] == "it fails"
+
+
+def test_a_device_that_does_not_answer_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PATIENCE", 0.2)
+    monkeypatch.setattr(machine, "PROBE", "import time; time.sleep(60)")
+    with pytest.raises(subprocess.TimeoutExpired):
+        machine.this_machine.__wrapped__()
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize(
+    ("seen", "left"), [(("0", "1"), "0"), (("MIG-a", "MIG-b"), "MIG-a"), (("5",), None), ((), None)]
+)
+def test_contenders_and_the_trial_of_graphs_see_one_gpu(
+    seen: tuple[str, ...], left: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(gpus, "visible", lambda: seen)
+    told: list[str | None] = []
+    monkeypatch.setattr(record.one_graph, "settle", lambda: told.append(os.environ.get("CUDA_VISIBLE_DEVICES")))
+    case = record.Case("batch 4", 4, "images", {"jaxseg": [1.0]})
+    record.record_parts("train_step", record.Options(tmp_path), {"all": lambda: [case]})
+    assert told == [left]
+
+
+def test_batches_that_matter_most_come_first_on_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(train_step, "this_machine", lambda: GPU)
+    monkeypatch.setattr(train_step, "record_parts", lambda name, flags, parts, setting: list(parts))
+    parts = train_step.measure(train_step.Flags(out=tmp_path))
+    assert parts[:2] == [f"batch {Recipe().batch}", "batch 64"]
+    assert sorted(parts) == [f"batch {batch}" for batch in (16, 32, 4, 64, 8)]
 
 
 @pytest.mark.usefixtures("inline", "fast_in_bfloat16")
