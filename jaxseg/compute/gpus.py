@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
-# What Linux shows of each GPU; containers may lack the driver's own list.
+# What Linux shows of each GPU. A container may lack the driver's own list, or see that of the whole host in it.
 OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
 JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
 DRIVER = Path("/proc/driver/nvidia")
 SOFTWARE = ("jax-cuda", "nvidia-")  # beginnings of the names of packages with CUDA's parts, cuDNN among them
 ALL = "all"  # as JAX says it
 LIST = ("nvidia-smi", "-L")
+PATIENCE = 60  # seconds for it
 # By which Slurm tells that it gives each task GPUs of its own (srun's manual, "Output environment variables").
 GPUS_OF_TASKS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU")
 BOUND = ("per_task:", "single:", "map_gpu:", "mask_gpu:")  # and not "closest", which may give two tasks the same
@@ -43,14 +44,15 @@ def software() -> dict[str, str]:
 def visible() -> tuple[str, ...]:
     """GPUs that JAX could use: none without its CUDA plugin, else CUDA_VISIBLE_DEVICES, else all of the host.
 
-    Of a GPU that is divided (NVIDIA's Multi-Instance GPU) its parts, of which a process can use one.
+    Of a GPU that is divided (NVIDIA's Multi-Instance GPU) its parts, of which a process can use one; the GPU itself
+    where they are not told, as by a driver that is broken: JAX then says what is wrong.
     """
     if not has_plugin():
         return ()
     if (named := _named()) is not None:
         return named
-    if any((DRIVER / "capabilities").glob("gpu*/mig/gi*")) and shutil.which(LIST[0]):
-        return _divided(subprocess.run(LIST, capture_output=True, text=True, check=False).stdout)
+    if any((DRIVER / "capabilities").glob("gpu*/mig/gi*")) and (told := _divided(_listed())):
+        return told
     return tuple(map(str, range(of_host())))
 
 
@@ -70,7 +72,17 @@ def _named() -> tuple[str, ...] | None:
 def of_host() -> int:
     """How many NVIDIA GPUs Linux shows, whether JAX can use them or not; 0 where it does not tell."""
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
-    return next(filter(None, counts), 0)
+    return min(filter(None, counts), default=0)
+
+
+def _listed() -> str:
+    """What `nvidia-smi -L` says; "" where it is not there or does not answer."""
+    if shutil.which(LIST[0]) is None:
+        return ""
+    try:
+        return subprocess.run(LIST, capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
+    except subprocess.TimeoutExpired:
+        return ""
 
 
 def _divided(listed: str) -> tuple[str, ...]:

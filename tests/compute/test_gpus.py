@@ -67,19 +67,70 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-0fcd3b2f-5b0a-4d4c-9b3b-3d0b0c1a2e4f)
 """
 
 
-def test_parts_of_a_divided_gpu_count_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its driver's folder, of two GPUs, and a folder for programs."""
     (tmp_path / "gpus/0000:01:00.0").mkdir(parents=True)
     (tmp_path / "gpus/0000:02:00.0").mkdir()
-    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ntest $1 = -L && cat <<END\n{LISTED}END\n")
-    (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(gpus, "has_plugin", lambda: True)
     monkeypatch.setattr(gpus, "DRIVER", tmp_path)
     monkeypatch.setattr(gpus, "OF_EACH", ((tmp_path / "gpus", "*"),))
+    return tmp_path
+
+
+def give_smi(host: Path, script: str) -> None:
+    (host / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (host / "nvidia-smi").chmod(0o755)
+
+
+def test_parts_of_a_divided_gpu_count_by_themselves(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_smi(host, f"test $1 = -L && cat <<END\n{LISTED}END")
     assert gpus.visible() == ("0", "1")
-    (tmp_path / "capabilities/gpu0/mig/gi1").mkdir(parents=True)
+    (host / "capabilities/gpu0/mig/gi1").mkdir(parents=True)
     parts = ("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f", "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb")
     assert gpus.visible() == (*parts, "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", parts[1])
     assert gpus.visible() == parts[1:]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18",
+        "exit 255",
+        "exec sleep 60",
+    ],
+)
+def test_a_divided_gpu_is_seen_where_its_parts_are_not_told(
+    script: str, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or runs would go to the CPU without a word."""
+    monkeypatch.setattr(gpus, "PATIENCE", 0.5)
+    (host / "capabilities/gpu0/mig/gi1").mkdir(parents=True)
+    give_smi(host, script)
+    assert gpus.visible() == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("driver", "devices", "count"),
+    [
+        (8, (), 8),  # nobody has used them yet, so that they have no files in /dev
+        (0, ("nvidia0", "nvidia1"), 2),  # a container that lacks the driver's list
+        (8, ("nvidia6",), 1),  # one that sees the host's
+        (2, ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"), 2),
+        (0, (), 0),
+    ],
+)
+def test_gpus_that_linux_shows(
+    driver: int, devices: tuple[str, ...], count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, every), (_, numbered) = gpus.OF_EACH
+    monkeypatch.setattr(gpus, "OF_EACH", ((tmp_path / "driver", every), (tmp_path / "dev", numbered)))
+    for number in range(driver):
+        (tmp_path / f"driver/0000:0{number}:00.0").mkdir(parents=True)
+    for name in devices:
+        (tmp_path / "dev").mkdir(exist_ok=True)
+        (tmp_path / "dev" / name).touch()
+    assert gpus.of_host() == count

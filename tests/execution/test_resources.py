@@ -88,7 +88,7 @@ def test_gpus_are_those_that_jax_can_use(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("files", "found"),
     [
-        (("driver/0000:3b:00.0", "driver/0000:5e:00.0", "dev/nvidia0", "dev/nvidiactl"), ("0", "1")),
+        (("driver/0000:3b:00.0", "driver/0000:5e:00.0", "dev/nvidia-uvm", "dev/nvidiactl"), ("0", "1")),
         (("dev/nvidia0", "dev/nvidia1", "dev/nvidiactl", "dev/nvidia-uvm"), ("0", "1")),  # in some containers
         (("dev/null",), ()),
     ],
