@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jaxseg
 from jaxseg.compute import gpus
 from jaxseg.compute.lock import turn
 from jaxseg.errors import InputError
@@ -141,7 +142,7 @@ def _key() -> str:
     """Names the GPUs and all versions that the verdict depends on, as far as Linux tells them."""
     texts = [file.read_text(errors="replace") for file in sorted(gpus.DRIVER.glob("gpus/*/information"))]
     models = [line for text in texts for line in text.splitlines() if line.startswith("Model")]
-    versions = [importlib.metadata.version(name) for name in ("jaxlib", "jaxseg")]
+    versions = importlib.metadata.version("jaxlib"), jaxseg.__version__
     seen = gpus.visible()
     kinds = len(seen) > 1, any(name.startswith("MIG-") for name in seen)
     return hashlib.sha256(repr((models, gpus.software(), versions, kinds)).encode()).hexdigest()[:16]

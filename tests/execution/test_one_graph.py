@@ -1,5 +1,6 @@
 """A step as one CUDA graph is taken where it was tried out and was right and faster; tried once."""
 
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -178,6 +179,18 @@ def test_tried_anew_for_another_host_and_where_the_file_is_damaged(
     settled(monkeypatch, tried)
     assert tried.ways == ["0", "1", "0", "1"] * 7
     assert len(list(host.iterdir())) == 6
+
+
+def test_tried_also_from_a_checkout_that_is_not_installed(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version
+
+    def of_others(name: str) -> str:
+        if name == "jaxseg":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", of_others)
+    assert settled(monkeypatch, Tried()) == "1"
 
 
 def test_what_the_user_has_chosen_stays(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
