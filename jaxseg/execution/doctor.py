@@ -26,6 +26,7 @@ from jaxseg.wording import counted, listed
 PYTHON = (3, 11)
 LEAST_MEMORY = 4e9  # bytes
 LEAST_DISK = 5e9
+INSTALL = "pip install -c constraints.txt -e ."
 PATIENCE = 120  # seconds for JAX to find its devices
 COMPILING = 600  # seconds for a small training step, which GPUs try many kernels for
 
@@ -101,18 +102,23 @@ def _python() -> Iterator[Finding]:
 def _packages(constraints: Path | None) -> Iterator[Finding]:
     """Packages that the project asks for, against the tested versions."""
     tested = _tested(constraints)
+    try:
+        asked_for = _asked_for()
+    except importlib.metadata.PackageNotFoundError:  # a checkout that runs with other environments' packages
+        yield Finding("package jaxseg", False, "not installed", INSTALL)
+        return
     others = []
-    for name in _asked_for():
+    for name in asked_for:
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(f"package {name}", False, "not installed", "pip install -c constraints.txt -e .")
+            yield Finding(f"package {name}", False, "not installed", INSTALL)
             continue
         if name in tested and version != tested[name]:
             others.append(f"{name} {version} (tested: {tested[name]})")
     found = "; ".join(others) or ("as tested" if tested else "no constraints.txt at hand to compare with")
     # other versions may be needed (newer GPUs need a newer JAX), so they are told but are no fault
-    advice = "pip install -c constraints.txt -e . gives the tested versions" if others else ""
+    advice = f"{INSTALL} gives the tested versions" if others else ""
     yield Finding("packages", True, found, advice=advice)
 
 

@@ -1,5 +1,6 @@
 """The doctor finds what is wrong and says what to do."""
 
+import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -76,6 +77,15 @@ def test_other_versions_than_tested(places: Locations, tmp_path: Path) -> None:
     assert "parsl" in named(findings, "packages").found
     assert "(tested: 1.0)" in named(findings, "packages").found
     assert "numpy" not in named(findings, "packages").found
+
+
+def test_a_checkout_that_is_not_installed_is_a_line_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
+    (finding,) = doctor._packages(None)
+    assert (finding.what, finding.well, finding.found) == ("package jaxseg", False, "not installed")
 
 
 def test_broken_devices_are_a_line_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
