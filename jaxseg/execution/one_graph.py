@@ -32,8 +32,7 @@ from jaxseg.files import write_json
 ONE_GRAPH = "JAXSEG_ONE_GRAPH"  # variable of the environment: "1" or "0" where it is settled, by a trial or by hand
 XLA_FLAGS = "XLA_FLAGS"
 GRAPHS = "--xla_gpu_enable_command_buffer"
-# What XLA puts into CUDA graphs by itself (jaxlib 0.10.2), and convolutions: a step is then one graph.
-IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION"
+IN_GRAPHS = "+CONVOLUTION"  # besides what XLA puts into CUDA graphs by itself: a step is then one graph
 
 TRIAL = "from jaxseg.execution.trial import timed; print(timed())"
 PATIENCE = 600  # seconds for each way: GPUs try many kernels for a first step
