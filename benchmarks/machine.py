@@ -15,7 +15,13 @@ from jaxseg.execution.one_graph import ONE_GRAPH
 PATIENCE = 300  # seconds to find a device
 DISPATCH = 10  # steps that a GPU is handed at once, as `jaxseg.training.step` says, which imports JAX
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "torch", "numpy")
-PROBE = "import jax; device = jax.devices()[0]; print(device.platform, device.device_kind, sep='|')"
+PROBE = """
+import jax
+from jaxseg.compute.device import check_platform
+check_platform()
+device = jax.devices()[0]
+print(device.platform, device.device_kind, sep='|')
+"""
 PROBE_PEER = """
 try:
     import torch
@@ -52,7 +58,11 @@ class Machine:
 
 @functools.cache
 def this_machine() -> Machine:
-    """Ask JAX and PyTorch, each in a process of its own, which device they would use."""
+    """Ask JAX and PyTorch, each in a process of its own, which device they would use.
+
+    Raises:
+        subprocess.CalledProcessError: JAX cannot use the host's GPUs, or what JAX_PLATFORMS asks for; it has said why.
+    """
     kind, name = _ask(PROBE, XLA_PYTHON_CLIENT_PREALLOCATE="false").split("|")  # others may be at work
     gpu = kind == "gpu"
     peer = _ask_peer(PROBE_PEER) == str(gpu)

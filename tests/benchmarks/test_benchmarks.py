@@ -236,6 +236,18 @@ def test_a_peer_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: 
     assert machine.about()["cuda"]["PyTorch, cuDNN"] == "it fails"
 
 
+def test_a_cpu_is_not_measured_in_place_of_a_gpu_that_jax_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "jax_cuda12_plugin").mkdir()  # stands for one that does not suit the driver
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    with pytest.raises(subprocess.CalledProcessError):
+        machine.this_machine.__wrapped__()
+    assert "JAX cannot use this host's GPUs" in capfd.readouterr().err
+
+
 def test_a_device_that_does_not_answer_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "PATIENCE", 0.2)
     monkeypatch.setattr(machine, "PROBE", "import time; time.sleep(60)")
