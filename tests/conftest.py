@@ -11,6 +11,9 @@ import pytest
 from jaxseg.config import ModelConfig, Recipe, RunConfig
 from jaxseg.run_folder import RunFolder
 
+# Also on a host with GPUs, which compute other numbers and are other devices than the tests are about.
+os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}  # of what tests start
+jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 # With several simulated devices on few cores, collectives of two steps in flight can wait for each other's threads.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
