@@ -11,11 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
+from jax import Array, lax
 from jax.sharding import Mesh
 
 from jaxseg import seeds
-from jaxseg.compute.device import compiled, precision
+from jaxseg.compute.device import compiled, on_cpu, precision
 from jaxseg.input.feed import Source, cut
 from jaxseg.input.placement import Placement
 from jaxseg.input.render import normalise
@@ -54,6 +54,17 @@ def learning_rates(config: PretrainConfig, steps_an_epoch: float, total: int) ->
     return optax.warmup_cosine_decay_schedule(0.0, peak, warm_up, total, peak * FINAL_SHARE)
 
 
+def _apart(params: Tree) -> Tree:
+    """The same for the second view, whose matrices XLA shall not recognise on GPUs.
+
+    It would join the products of both views with one matrix to one product, of which its library Triton can make no
+    kernel (jaxlib 0.11.2, for an H100).
+    """
+    if on_cpu():
+        return params
+    return jax.tree.map(lambda leaf: lax.optimization_barrier(leaf) if leaf.shape[:2] == (1, 1) else leaf, params)
+
+
 @functools.cache
 def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, total: int) -> TwinsSteps:
     """Functions for a pretraining of `total` steps; batches are spread over the mesh, the result is not."""
@@ -75,7 +86,7 @@ def make_twins_steps(config: PretrainConfig, mesh: Mesh, steps_an_epoch: float, 
             if numbers.mixed:
                 params = {**params, "encoder": rounded(params["encoder"], numbers)}
             one, stats = net.apply(params, state.stats.tree(), images[0], train=True)
-            two, stats = net.apply(params, stats, images[1], train=True)
+            two, stats = net.apply(_apart(params), stats, images[1], train=True)
             loss = twins_loss(one, two, config.redundancy)
             return loss.value, (loss, stats)
 
