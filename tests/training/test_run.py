@@ -6,6 +6,8 @@ import gc
 import itertools
 import json
 import shutil
+import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from train import train_run
 
+from jaxseg import datasets
 from jaxseg.compute.program import Program
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, StoppedError, UnreadableError
+from jaxseg.input.placement import Placement
+from jaxseg.input.plan import CropPlan
 from jaxseg.models.encoder_weights import EncoderWeights
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
+from jaxseg.models.unet import network
 from jaxseg.run_folder import RunFolder
 from jaxseg.storage import arrays
 from jaxseg.training import loop, validation
 from jaxseg.training.checkpoints import Checkpoints
 from jaxseg.training.run import TrainOptions
+from jaxseg.training.setup import Setup
 
 
 def trained(folder: Path, run: RunConfig, data_dir: Path, **options: object) -> RunFolder:
@@ -134,7 +142,8 @@ def test_stopped_and_resumed_gives_the_same_bits(
     for steps in (1, 1):
         with pytest.raises(StoppedError, match="resume"):
             train_run(place, run, data_dir, tmp_path, stop_after(steps))
-    (place.checkpoints / ".latest-00000003.0a1b2c3d.part" / "arrays").mkdir(parents=True)  # as after `kill -9`
+    for left in (".latest-00000003.0a1b2c3d.part", ".latest-00000002.0a1b2c3d.former"):  # as after `kill -9`
+        (place.checkpoints / left / "arrays").mkdir(parents=True)
     train_run(place, run, data_dir, tmp_path)
     assert not list(place.checkpoints.glob(".*"))
     assert best(place) == best(whole)
@@ -168,6 +177,59 @@ def test_stopped_between_dispatches_and_resumed_gives_the_same_bits(
             train_run(place, longer(run), data_dir, tmp_path, stop_after(dispatches), TrainOptions(dispatch=3))
     train_run(place, longer(run), data_dir, tmp_path, options=TrainOptions(dispatch=3))
     assert best(place) == best(whole)
+
+
+def test_what_the_recipe_says_of_split_crops_and_rate_is_done(
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[Placement] = []
+    placement = CropPlan.placement
+
+    def noted(plan: CropPlan, position: int) -> Placement:
+        placed.append(placement(plan, position))
+        return placed[-1]
+
+    monkeypatch.setattr(CropPlan, "placement", noted)
+    recipe = dataclasses.replace(run.recipe, rotate=False, validation_share=0.5, learning_rate=0.003)
+    place, changed = RunFolder(tmp_path), dataclasses.replace(run, fraction=1.0, recipe=recipe)
+    with pytest.raises(StoppedError):
+        train_run(place, changed, data_dir, tmp_path, stop_after(1))
+    split = json.loads(place.split.read_text())
+    assert len(split["validation"]) == len(split["train"])
+    assert set(np.unique([each.matrix for each in placed])) == {-1, 0, 1}
+    tree, _ = arrays.load(place.checkpoints / "latest-00000001")
+    before, _ = initial(recipe.model, None, (run.dataset, run.repeat))
+    moved = [
+        np.abs(one - other).max() for one, other in zip(*map(jax.tree.leaves, (tree["params"], before)), strict=True)
+    ]
+    assert max(moved) == pytest.approx(0.003, rel=1e-3)  # as the first step of Adam moves what has a gradient
+
+
+def test_checkpoints_come_after_their_time_and_lines_tell_mean_loss_and_speed(
+    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, losses, saved = time.perf_counter(), list[float](), list[str]()
+
+    def told(step: int, total: int, line: object) -> None:
+        saved.extend(folder.name for folder in place.checkpoints.glob("latest-*") if folder.name not in saved)
+
+    def step(setup: Setup, *arguments: Any) -> Any:
+        nonlocal now
+        now += 100
+        state, loss = original(setup, *arguments)
+        losses.append(float(jax.device_get(loss)))
+        return state, loss
+
+    original, place = Setup.train, RunFolder(tmp_path)
+    monkeypatch.setattr(Setup, "train", step)
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    trained(tmp_path, longer(run), data_dir, checkpoint_seconds=250.0, on_step=told)
+    assert saved == ["latest-00000003", "latest-00000006", "latest-00000009"]
+    assert sorted(folder.name for folder in place.checkpoints.glob("latest-*")) == saved[-2:]
+    first, last = place.read_log()
+    assert first["training_loss"] == pytest.approx(np.mean(losses[:3]), rel=1e-5)
+    assert last["training_loss"] == pytest.approx(np.mean(losses[3:]), rel=1e-5)
+    assert last["images_per_second"] == run.recipe.batch / 100
 
 
 def test_crops_cut_on_the_host_go_step_by_step(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
@@ -260,6 +322,25 @@ def test_the_split_is_written_and_belongs_to_dataset_and_repeat(tmp_path: Path, 
     assert half["validation"] == full["validation"]
 
 
+def validation_loss(place: RunFolder, data_dir: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> float:
+    """Of the best model on the whole validation images, as PyTorch computes losses."""
+    run, images = place.config(), datasets.load(place.config().dataset, data_dir).train
+    tree, _ = arrays.load(place.checkpoints / "best")
+    crop, z, t = run.recipe.crop, [], []
+    for number in map(images.ids.index, json.loads(place.split.read_text())["validation"]):
+        height, width = images.sizes[number]
+        for top, left in itertools.product(*([*range(0, side - crop, crop), side - crop] for side in (height, width))):
+            window = np.s_[number, top : top + crop, left : left + crop]
+            inputs = ((images.pixels[window] / 255 - mean) / std).astype(np.float32)[None]
+            (logits, _), _ = network(run.recipe.model).apply(tree["params"], tree["stats"], inputs, train=False)
+            z.append(torch.from_numpy(np.array(logits[0, ..., 0])))
+            t.append(torch.from_numpy((images.masks[window] > 0).astype(np.float32)))
+    logits, truth = torch.stack(z), torch.stack(t)
+    p = torch.sigmoid(logits)
+    dice = (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
+    return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, truth) + 1 - dice)
+
+
 def make_weights(folder: Path, run: RunConfig) -> EncoderWeights:
     params, stats = initial(run.recipe.model, None, ("elsewhere",))
     model = run.recipe.model
@@ -295,6 +376,8 @@ def test_converted_weights_and_their_statistics_are_used(tmp_path: Path, run: Ru
     place = RunFolder(tmp_path / "run")
     train_run(place, changed, data_dir, tmp_path)
     assert json.loads(place.weights.read_text())["mean"] == [0.7, 0.5, 0.6]
+    expected = validation_loss(place, data_dir, (0.7, 0.5, 0.6), (0.2, 0.2, 0.2))
+    assert place.read_log()[-1]["best_validation_loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_weights_without_a_receipt_are_refused(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
