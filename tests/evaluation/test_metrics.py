@@ -29,6 +29,7 @@ def test_nothing_to_find_and_nothing_found_is_right() -> None:
     empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
     assert (count(empty, empty).dice, count(empty, empty).jaccard) == (1, 1)
     assert (count(full, empty).dice, count(empty, full).jaccard) == (0, 0)
+    assert (float(dice(0, 1, 0)), float(jaccard(0, 0, 1))) == (0, 0), "a single pixel, wrongly found or missed"
 
 
 def test_many_counts_at_once() -> None:

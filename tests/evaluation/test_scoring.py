@@ -1,5 +1,6 @@
 """Score rows against predictions made by hand, and scoring on further datasets."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score, jaccard_score
 
 import jaxseg
 from jaxseg import datasets
@@ -29,12 +31,13 @@ def test_a_row_per_budget_and_image(finished: RunFolder, data_dir: Path) -> None
     assert (pixels == table.image.map(area)).all()
 
 
-def test_dice_is_that_of_the_prediction(finished: RunFolder, data_dir: Path) -> None:
+@pytest.mark.parametrize("budget", [1, 2])
+def test_dice_is_that_of_the_prediction(finished: RunFolder, data_dir: Path, budget: int) -> None:
     images = datasets.load("synthetic_nuclei_a", data_dir).test
     height, width = images.sizes[3]
-    (probability,) = jaxseg.load(finished.path).predict([images.pixels[3, :height, :width]])
+    (probability,) = jaxseg.load(finished.path, budget).predict([images.pixels[3, :height, :width]])
     found, truth = probability >= 0.5, images.masks[3, :height, :width] > 0
-    table = pd.read_parquet(finished.scores).query("budget == 2").set_index("image")
+    table = pd.read_parquet(finished.scores).query(f"budget == {budget}").set_index("image")
     expected = 2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1)
     assert table.loc[images.ids[3], "dice"] == pytest.approx(expected, abs=1e-3)
 
@@ -55,6 +58,19 @@ def test_further_datasets_are_added_and_noted(finished: RunFolder, data_dir: Pat
     write_json(copy.done, copy.read_done() | {"fingerprints": {"synthetic_nuclei_a": "former"}})
     with pytest.raises(InputError, match="not those that runs were scored on"):
         score_more(copy, ("synthetic_glands_a",), data)
+
+
+def test_what_a_run_was_scored_on_before_is_known_where_those_data_are_not_at_hand(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.path, copy.path)
+    datasets.prepare("synthetic_nuclei_b", tmp_path / "data")
+    with copy.hold(), pytest.raises(UsageError, match="another process is at this run"):
+        score_more(copy, ("synthetic_nuclei_b",), tmp_path / "data")
+    score_more(copy, ("synthetic_nuclei_b",), tmp_path / "data")
+    further = datasets.read_card("synthetic_nuclei_b", tmp_path / "data").fingerprint
+    assert copy.scored_on() == finished.scored_on() | {"synthetic_nuclei_b": further}
 
 
 @pytest.mark.parametrize(("group", "handed_over"), [(64_000_000, 0), (1, 2)])
@@ -104,6 +120,17 @@ def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_pa
     table = ablate(copy, data_dir)
     assert set(zip(table.window, table.stride, strict=True)) == {(64, 32), (64, 64), (32, 16), (32, 32), (64, 16)}
     assert pd.read_csv(copy.path / "ablation.csv").dice.tolist() == pytest.approx(table.dice.tolist())
+    model, images = jaxseg.load(copy.path), datasets.load("synthetic_nuclei_a", data_dir).test
+    pixels = [each[:height, :width] for each, (height, width) in zip(images.pixels, images.sizes, strict=True)]
+    for row in table.itertuples():
+        recipe = dataclasses.replace(model.run.recipe, crop=row.window, stride=row.stride)
+        read = dataclasses.replace(model, run=dataclasses.replace(model.run, recipe=recipe))
+        truths = [mask[: len(each), : each.shape[1]] > 0 for mask, each in zip(images.masks, pixels, strict=True)]
+        found = [probability >= 0.5 for probability in read.predict(pixels)]
+        each = [f1_score(t.ravel(), f.ravel(), zero_division=1.0) for t, f in zip(truths, found, strict=True)]
+        assert row.dice == pytest.approx(np.mean(each), abs=1e-4)
+        each = [jaccard_score(t.ravel(), f.ravel(), zero_division=1.0) for t, f in zip(truths, found, strict=True)]
+        assert row.jaccard == pytest.approx(np.mean(each), abs=1e-4)
 
 
 def test_images_smaller_than_a_window_are_scored_as_they_are_predicted(finished: RunFolder, data_dir: Path) -> None:

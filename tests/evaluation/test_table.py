@@ -57,6 +57,20 @@ def test_rows_follow_the_former_ones(by_pandas: bool, tmp_path: Path) -> None:
     assert table.tested_on(file) == {"tnbc"}
 
 
+def test_the_summary_tells_means_by_dataset_and_budget(tmp_path: Path) -> None:
+    about = ("tested_on", "budget", "image", "dice", "jaccard")
+    rows = [
+        ("glas", 2, "a", 0.5, 0.25),
+        ("glas", 2, "b", 0.7, 0.75),
+        ("glas", 4, "a", 0.8, 0.6),
+        ("crag", 2, "a", 1, 1),
+    ]
+    table.append(tmp_path / "scores.parquet", [dict(zip(about, row, strict=True)) for row in rows])
+    lines = [line.split() for line in table.summary(tmp_path / "scores.parquet").splitlines()]
+    assert lines[0] == ["dice", "jaccard", "images"]
+    assert lines[2:] == [["crag", "2", "1.0", "1.0", "1"], ["glas", "2", "0.6", "0.5", "2"], ["4", "0.8", "0.6", "1"]]
+
+
 def test_what_may_not_be_read_is_not_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(file: Path) -> None:
         raise PermissionError(13, f"Failed to open local file '{file}'")  # as Arrow puts it

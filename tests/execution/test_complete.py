@@ -51,6 +51,10 @@ def test_a_finished_run_knows_which_data_it_was_given(finished: RunFolder, run: 
     assert finished.trained_on() == finished.scored_on() == given
 
 
+def test_a_finished_run_keeps_the_models_of_its_budgets_alone(finished: RunFolder) -> None:
+    assert sorted(each.name for each in finished.checkpoints.iterdir()) == ["best", "epochs-000001"]
+
+
 def test_no_score_of_a_model_that_could_not_be_written(
     tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,9 @@ def test_images_of_other_sizes_compile_nothing(images: list[np.ndarray]) -> None
     window, (padded, sizes) = SlidingWindow(MODEL, CROP, STRIDE), padded_stack(images)
     list(window(ready, in_groups(padded, sizes, CROP), STATISTICS))
     with compilations() as compiled:
+        jax.jit(lambda x: x + 1)(np.ones(3))
+    assert compiled, "what is compiled is seen"
+    with compilations() as compiled:
         smaller = sizes - [[0, 0], [2, 1], [9, 1], [0, 0]]
         list(window(ready, in_groups(padded, smaller, CROP), STATISTICS))
         list(window(ready, in_groups(padded[:, :98, :129], smaller, CROP), STATISTICS))

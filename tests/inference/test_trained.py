@@ -11,10 +11,11 @@ import pytest
 import jaxseg
 from jaxseg.config import RunConfig
 from jaxseg.errors import InputError, UsageError
+from jaxseg.files import write_json
 from jaxseg.inference.sliding_window import for_inference
 from jaxseg.inference.trained import keep_encoder
 from jaxseg.models import encoder_weights, golden
-from jaxseg.models.unet import FEATURES
+from jaxseg.models.unet import FEATURES, network
 from jaxseg.run_folder import RunFolder
 from jaxseg.storage import arrays
 
@@ -49,6 +50,27 @@ def test_a_window_of_its_own_size_is_the_sigmoid_of_the_logits(finished: RunFold
     logits, _ = model(image[None, :64, :64])
     (probability,) = model.predict([image[:64, :64]])
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits[0, ..., 0])), atol=1e-5)
+
+
+@pytest.fixture
+def of_other_weights(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    """As if the run had started from weights with statistics and terms of their own."""
+    copy = RunFolder(tmp_path / "of_other_weights")
+    shutil.copytree(finished.path, copy.path)
+    terms = {"licence": "CC BY-NC 4.0", "citation": "Somebody, 2021"}
+    write_json(copy.weights, copy.read_weights() | {"mean": [0.7, 0.5, 0.6], "std": [0.25, 0.2, 0.3]} | terms)
+    return copy
+
+
+def test_images_are_normalised_as_the_initial_weights_want_it(of_other_weights: RunFolder, image: np.ndarray) -> None:
+    model = jaxseg.load(of_other_weights.path)
+    inputs = ((image[None, :64, :64] / 255 - [0.7, 0.5, 0.6]) / [0.25, 0.2, 0.3]).astype(np.float32)
+    net = network(model.run.recipe.model)
+    (expected, _), _ = net.apply(model.params, model.stats, inputs, train=False)
+    logits, _ = model(image[None, :64, :64])
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    (probability,) = model.predict([image[:64, :64]])
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-expected[0, ..., 0])), atol=1e-5)
 
 
 def test_parameters_go_to_the_device_once(
@@ -167,5 +189,15 @@ def test_the_encoder_becomes_initial_weights(finished: RunFolder, run: RunConfig
     weights = encoder_weights.read(tmp_path, "nuclei", run.recipe.model)
     assert arrays.digest(weights.params) == arrays.digest(jaxseg.load(finished.path).params["encoder"])
     assert run.run_id in weights.receipt.source
+    assert arrays.digest(weights.stats) == arrays.digest(jaxseg.load(finished.path).stats["encoder"])
     tree = weights.tree()
     assert golden.activations(run.recipe.model.depth, run.recipe.model.width, tree) == weights.receipt.golden
+
+
+def test_the_encoder_keeps_statistics_and_terms_of_what_it_started_from(
+    of_other_weights: RunFolder, run: RunConfig, tmp_path: Path
+) -> None:
+    keep_encoder(of_other_weights, "nuclei", tmp_path)
+    receipt = encoder_weights.read(tmp_path, "nuclei", run.recipe.model).receipt
+    assert (receipt.mean, receipt.std) == ((0.7, 0.5, 0.6), (0.25, 0.2, 0.3))
+    assert (receipt.licence, receipt.citation) == ("CC BY-NC 4.0", "Somebody, 2021")
