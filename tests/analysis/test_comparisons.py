@@ -222,6 +222,7 @@ def test_only_repeats_that_both_have_are_paired():
     assert paired.repeats == (2,)
     np.testing.assert_allclose(paired.scores, [[0.2, 0.1]])
     assert difference(one, Cell(other.scores, (5, 6), images, other.patients)) is None
+    assert difference(one, Cell(other.scores, (2, 3), ("a", "c"), other.patients)) is None, "of other images"
 
 
 def test_a_single_weights_has_nothing_to_compare():

@@ -39,6 +39,7 @@ def test_dice_is_that_of_the_opened_run_in_the_scores(small_study):
     first = next(run for run in made.study.runs() if (run.weights, run.fraction) == ("random", 1.0))
     RunFolder.of(made.folder, first).done.unlink()
     found = examples_of(read_results(made.folder), "tissue_a", fake_images("tissue_a"), FakeModel, lambda message: None)
+    assert len(found) == 3
     for example in found:
         for weights, repeat in (("random", 1), ("pathology", 0)):
             [run] = [r for r in made.study.runs() if (r.weights, r.fraction, r.repeat) == (weights, 1.0, repeat)]
@@ -65,6 +66,7 @@ class TwoClasses:
 def test_a_pixel_is_foreground_where_a_class_is_likeliest_as_in_scoring(finished_study):
     results = read_results(finished_study.folder)
     found = examples_of(results, "tissue_a", fake_images("tissue_a"), TwoClasses, lambda message: None)
+    assert len(found) == 3
     for example in found:
         for mask in example.predictions.values():
             assert mask[0].all()

@@ -97,6 +97,7 @@ def test_no_text_lies_on_another_or_leaves_the_page(made, name, request):
     figure = DRAWINGS[name](made)
     drawn = texts(figure)
     page = figure.bbox
+    assert drawn
     for text, box in drawn:
         inside = box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
         assert inside, f"{text!r} leaves the page"
