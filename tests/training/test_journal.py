@@ -30,7 +30,8 @@ def test_a_run_that_goes_on_keeps_its_lines_and_the_time_up_to_its_step(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("speeds", "median"), [([1.0, 7.0, 9.0, 8.0], 8.0), ([1.0, 7.0], 7.0), ([3.0], 3.0), ([], 0.0)]
+    ("speeds", "median"),
+    [([1.0, 7.0, 9.0, 8.0], 8.0), ([1.0, 7.0, 9.0, 8.0, 6.0], 8.0), ([1.0, 7.0], 7.0), ([3.0], 3.0), ([], 0.0)],
 )
 def test_the_speed_of_a_run_is_the_median_without_the_line_that_compiling_slowed(
     speeds: list[float], median: float, tmp_path: Path
