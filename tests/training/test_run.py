@@ -179,8 +179,9 @@ def test_stopped_between_dispatches_and_resumed_gives_the_same_bits(
     assert best(place) == best(whole)
 
 
+@pytest.mark.parametrize("rotate", [False, True])
 def test_what_the_recipe_says_of_split_crops_and_rate_is_done(
-    tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    rotate: bool, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed: list[Placement] = []
     placement = CropPlan.placement
@@ -190,13 +191,13 @@ def test_what_the_recipe_says_of_split_crops_and_rate_is_done(
         return placed[-1]
 
     monkeypatch.setattr(CropPlan, "placement", noted)
-    recipe = dataclasses.replace(run.recipe, rotate=False, validation_share=0.5, learning_rate=0.003)
+    recipe = dataclasses.replace(run.recipe, rotate=rotate, validation_share=0.5, learning_rate=0.003)
     place, changed = RunFolder(tmp_path), dataclasses.replace(run, fraction=1.0, recipe=recipe)
     with pytest.raises(StoppedError):
         train_run(place, changed, data_dir, tmp_path, stop_after(1))
     split = json.loads(place.split.read_text())
     assert len(split["validation"]) == len(split["train"])
-    assert set(np.unique([each.matrix for each in placed])) == {-1, 0, 1}
+    assert (set(np.unique([each.matrix for each in placed])) == {-1, 0, 1}) == (not rotate)
     tree, _ = arrays.load(place.checkpoints / "latest-00000001")
     before, _ = initial(recipe.model, None, (run.dataset, run.repeat))
     moved = [
