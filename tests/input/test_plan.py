@@ -54,6 +54,17 @@ def test_places_reach_both_borders() -> None:
     assert corner.max(0).tolist() == [36, 66]
 
 
+def test_an_image_smaller_than_a_crop_lies_in_its_middle() -> None:
+    rows, columns = make_plan(images=(2,)).placement(0).centre.T  # 40 pixels high, 200 wide
+    assert (rows == 19.5).all()
+    assert ((columns >= 31.5) & (columns <= 200 - 32.5)).all()
+
+
+def test_an_image_is_cut_at_another_place_in_every_batch() -> None:
+    plan = make_plan(images=(0,), batch=1)
+    assert len({(each.centre.tobytes(), each.matrix.tobytes()) for each in map(plan.placement, range(20))}) == 20
+
+
 def test_matrices_are_rotations_with_flips() -> None:
     matrix = make_plan(batch=512).placement(0).matrix.astype(np.float64)
     assert np.allclose(matrix @ matrix.transpose(0, 2, 1), np.eye(2), atol=1e-6)
