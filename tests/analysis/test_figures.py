@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxseg.analysis.captions import learning_reading
 from jaxseg.analysis.embedding import Embedding
-from jaxseg.analysis.examples import examples_of
+from jaxseg.analysis.examples import Example, examples_of
 from jaxseg.analysis.feature_vectors import LAYERS
 from jaxseg.analysis.figures.budget_curves import budget_curves
 from jaxseg.analysis.figures.learning_curves import _thinned, learning_curves
@@ -141,6 +141,41 @@ def test_lines_of_the_learning_curve_are_the_means(findings):
     np.testing.assert_allclose(line.get_ydata(), rows.sort_values("fraction").dice_mean)
     baseline = next(line for line in axis.get_lines() if line.get_linestyle() == ":")
     assert baseline.get_ydata()[0] == rows.all_foreground_dice.iloc[0]
+
+
+def test_lines_of_the_budget_curve_are_the_means(findings):
+    axis = DRAWINGS["budgets"](findings).axes[4]  # of the second dataset at the second fraction
+    colour = looks(findings.results.study.weights)["pathology"].colour
+    line = next(line for line in axis.get_lines() if line.get_color() == colour)
+    rows = findings.summary.query(
+        "trained_on == tested_on == 'tissue_b' and weights == 'pathology' and subset == 'all' and fraction == 0.3"
+    )
+    np.testing.assert_allclose(line.get_xdata(), [20, 40, 80])
+    np.testing.assert_allclose(line.get_ydata(), rows.sort_values("budget").dice_mean)
+
+
+def test_differences_are_drawn_in_points_with_both_intervals(findings):
+    lines = DRAWINGS["differences"](findings).axes[1].get_lines()
+    rows = findings.comparisons.query("family == 'reference' and trained_on == 'tissue_b'")
+    assert len(rows) == 6  # by weights within fractions, as they are drawn
+    rows = rows.sort_values("fraction", kind="stable")
+    for columns, width in ((["low", "high"], 1.2), (["low_90", "high_90"], 3.2)):
+        drawn = [line.get_xdata() for line in lines if line.get_linewidth() == width and len(line.get_xdata()) == 2]
+        np.testing.assert_allclose(drawn, 100 * rows[columns])
+    points = [line.get_xdata()[0] for line in lines if len(line.get_xdata()) == 1]
+    np.testing.assert_allclose(points, 100 * rows["difference"])
+
+
+def test_outlines_are_those_of_the_annotation_and_of_each_prediction():
+    left, top = np.zeros((2, 12, 16), bool)
+    left[:, :5], top[:3] = True, True
+    example = Example("i", "hardest image", np.zeros((12, 16, 3), np.uint8), left, {"random": top}, {"random": 0.5})
+    alone, predicted = overlays([example]).axes
+    extents = [
+        [each.get_paths()[0].get_extents().extents.tolist() for each in a.collections] for a in (alone, predicted)
+    ]
+    annotation, prediction = [-0.5, -0.5, 4.5, 11.5], [-0.5, -0.5, 15.5, 2.5]
+    assert extents == [[annotation], [annotation, prediction]]
 
 
 def test_matrix_shows_mean_and_sd(findings):

@@ -22,11 +22,14 @@ def test_nothing_changed(analysed):
     assert current(analysed[0])
 
 
-@pytest.mark.parametrize("name", ["scores.parquet", "weights.json", "log.jsonl", "DONE.json"])
+INPUTS = ("config.json", "split.json", "scores.parquet", "class_scores.parquet", "weights.json", "log.jsonl")
+
+
+@pytest.mark.parametrize("name", [*INPUTS, "DONE.json", "../../study.json"])
 def test_a_changed_input_is_seen(analysed, name):
     made, _ = analysed
-    file = RunFolder.of(made.folder, made.study.runs()[0]).path / name
-    file.write_bytes(file.read_bytes() + b" ")
+    with (RunFolder.of(made.folder, made.study.runs()[0]).path / name).open("ab") as stream:
+        stream.write(b" ")
     assert not current(made)
 
 
@@ -50,6 +53,8 @@ def test_progress_of_an_unfinished_run_is_no_change(analysed):
     keep_record(made.folder, inputs_digest(made.folder, ()), [output], (), {})
     run.log.write_text("{}\n")
     assert current(made)
+    run.error.write_text("InputError: image_3.png: cannot be read\n")
+    assert not current(made), "the report says why a run failed"
 
 
 def test_an_unrecorded_digest_or_a_damaged_record_is_never_current(analysed):

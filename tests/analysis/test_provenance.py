@@ -3,7 +3,7 @@
 import pytest
 
 from jaxseg.analysis.baseline import all_foreground
-from jaxseg.analysis.provenance import dataset_facts, images_per_fraction, weights_receipts
+from jaxseg.analysis.provenance import dataset_facts, images_per_fraction, run_facts, weights_receipts
 from jaxseg.analysis.scores import read_results
 from jaxseg.files import read_json, write_json
 from jaxseg.run_folder import RunFolder
@@ -35,3 +35,18 @@ def test_training_images_are_a_range_where_repeats_differ(small_study):
     assert images_per_fraction(results) == {("tissue_a", 0.5): "40", ("tissue_a", 1.0): "75 to 80"}
     (facts,) = dataset_facts(results, all_foreground(results.scores), {})
     assert facts["training_images"] == "75 to 80"
+    images = results.scores.drop_duplicates("image")
+    assert facts["test_images"] == len(images) == 6
+    assert facts["foreground"] == (images.true_positive + images.false_negative).sum() / 60_000
+
+
+def test_what_was_run_is_summed_over_the_runs_that_are_done(small_study):
+    made = small_study()
+    folders = [RunFolder.of(made.folder, run) for run in made.study.runs()]
+    for number, folder in enumerate(folders):
+        write_json(folder.done, folder.read_done() | {"seconds": 10.0**number, "steps": 2**number})
+    folders[-1].done.unlink()
+    facts = run_facts(read_results(made.folder))
+    assert (facts["total"], facts["states"]) == (8, {"done": 7, "unfinished": 1})
+    assert (facts["seconds"], facts["steps"]) == (1_111_111, 127)
+    assert [state.folder for state in facts["incomplete"]] == [folders[-1]]

@@ -1,3 +1,5 @@
+import math
+
 import pandas as pd
 
 from jaxseg.analysis import report
@@ -16,3 +18,12 @@ def test_weights_stand_in_the_order_of_the_study_also_class_by_class():
     order = [("gland", "random"), ("gland", "imagenet"), ("lumen", "random"), ("lumen", "imagenet")]
     assert [(row["class"], row["weights"]) for row in own] == order
     assert {row["tested_on"] for row in own} == {"a"}
+
+
+def test_numbers_are_written_as_they_are_read():
+    assert [report.p_value(p) for p in (0.0004, 0.001, 0.0456, 1.0, math.nan)] == ["< .001", ".001", ".046", "1", "–"]
+    row = {"low": -0.0123, "high": 0.025, "low_90": 0.5, "high_90": 0.75}
+    assert report.span_of_points(row) == "−1.2 … +2.5"
+    assert report.span({"low": 0.5, "high": 0.7504}) == "0.500 – 0.750"
+    assert report.span_of_points(dict.fromkeys(row, math.nan)) == report.span(dict.fromkeys(row, math.nan)) == "–"
+    assert [report.percent(share) for share in (0.1, 1.0, 0.125)] == ["10 %", "100 %", "12.5 %"]

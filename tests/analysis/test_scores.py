@@ -85,6 +85,7 @@ DAMAGES = {
     "an image is scored twice": lambda t: pd.concat([t, t.iloc[:1]]),
     "dice does not agree with the counts": lambda t: damage_text(t, "dice", 0.123),
     "jaccard does not agree with the counts": lambda t: damage_text(t, "jaccard", 0.123),
+    "empty names": lambda t: damage_text(t, "patient", None),
     "negative counts": lambda t: damage_text(t, "true_negative", -1),
 }
 
@@ -117,16 +118,19 @@ def test_scores_that_may_not_be_read_are_not_to_be_deleted(small_study, monkeypa
     assert "delete" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("column", "problem"), [("true_negative", "ground truth"), (None, "different images")])
-def test_runs_scored_against_different_truth_are_refused(small_study, column, problem):
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda t: t.assign(true_negative=t["true_negative"] + 1), "ground truth of image"),
+        (lambda t: t.assign(patient=t["patient"] + "x"), "ground truth of image"),
+        (lambda t: t.assign(subset="other"), "ground truth of image"),
+        (lambda t: t[t["image"] != "image_00"], "different images"),
+    ],
+)
+def test_runs_scored_against_different_truth_are_refused(small_study, change, problem):
     made = small_study()
     folder = RunFolder.of(made.folder, made.study.runs()[0])
-    table = pd.read_parquet(folder.scores)
-    if column is None:
-        table = table[table["image"] != "image_00"]
-    else:
-        table[column] += 1
-    table.to_parquet(folder.scores)
+    change(pd.read_parquet(folder.scores)).to_parquet(folder.scores)
     with pytest.raises(InputError, match=problem):
         read_results(made.folder)
 

@@ -34,16 +34,19 @@ WHERE = {"trained_on": "tissue_a", "weights": "imagenet", "fraction": 0.3, "budg
 
 def test_mean_and_sd_over_repeats_against_a_loop(results, summary):
     rows = [r for r in results.scores.to_dict("records") if all(r[k] == v for k, v in WHERE.items())]
-    means, pooled = [], []
+    means, pooled, pooled_jaccard = [], [], []
     for repeat in range(5):
         own = [r for r in rows if r["repeat"] == repeat]
         means.append(sum(r["dice"] for r in own) / len(own))
         hit, extra, missed = (sum(r[n] for r in own) for n in ("true_positive", "false_positive", "false_negative"))
         pooled.append(2 * hit / (2 * hit + extra + missed))
+        pooled_jaccard.append(hit / (hit + extra + missed))
     found = only(summary, **WHERE, subset="all")
     assert found.dice_mean == pytest.approx(np.mean(means))
     assert found.dice_sd == pytest.approx(np.sqrt(sum((m - np.mean(means)) ** 2 for m in means) / 4))
     assert found.pooled_dice_mean == pytest.approx(np.mean(pooled))
+    assert found.pooled_jaccard_mean == pytest.approx(np.mean(pooled_jaccard))
+    assert found.jaccard_mean == pytest.approx(np.mean([r["jaccard"] for r in rows]))
     assert (found.repeats, found.images) == (5, 20)
     assert found.low < found.dice_mean < found.high
 
@@ -77,7 +80,9 @@ def test_all_foreground_by_painting_masks(results, baseline):
     found = only(baseline, tested_on="tissue_a", subset="all")
     assert found.dice == pytest.approx(np.mean(dice))
     assert found.jaccard == pytest.approx(np.mean(jaccard))
+    assert found.foreground == pytest.approx((images.true_positive + images.false_negative).sum() / 200_000)
     assert found.pooled_dice == pytest.approx(2 * found.foreground / (1 + found.foreground))
+    assert found.pooled_jaccard == pytest.approx(found.foreground)
 
 
 def test_the_score_to_beat_is_that_over_all_images_and_none_with_several_classes(baseline):
