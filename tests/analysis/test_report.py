@@ -3,6 +3,8 @@ import math
 import pandas as pd
 
 from jaxseg.analysis import report
+from jaxseg.analysis.findings import find
+from jaxseg.analysis.scores import read_results
 from jaxseg.config import Study
 
 
@@ -18,6 +20,15 @@ def test_weights_stand_in_the_order_of_the_study_also_class_by_class():
     order = [("gland", "random"), ("gland", "imagenet"), ("lumen", "random"), ("lumen", "imagenet")]
     assert [(row["class"], row["weights"]) for row in own] == order
     assert {row["tested_on"] for row in own} == {"a"}
+
+
+def test_the_scores_shown_are_those_of_own_test_images_the_whole_before_its_parts(finished_study):
+    rows = report._final(find(read_results(finished_study.folder), {}))
+    assert len(rows) == 2 * 3 * 3 * 3  # datasets, fractions, weights; all images and two subsets
+    assert {(row["trained_on"] == row["tested_on"], row["budget"]) for row in rows} == {(True, 80)}
+    first = [(row["fraction"], row["subset"], row["weights"]) for row in rows[:9]]
+    parts = ("all", "test_far", "test_near")
+    assert first == [(0.1, part, weights) for part in parts for weights in finished_study.study.weights]
 
 
 def test_numbers_are_written_as_they_are_read():

@@ -81,6 +81,7 @@ def test_the_likeliest_class_by_hand() -> None:
     probabilities = np.array([[[0.3, 0.3, 0.1], [0.2, 0.45, 0.3], [0.1, 0.1, 0.1], [0.0, 0.0, 1.0]]], np.float32)
     assert likeliest(probabilities).tolist() == [[1, 2, 0, 3]]  # .3 background; .05; .7; 0 (the first of equals wins)
     assert likeliest(np.array([[[0.5], [0.49]]], np.float32)).tolist() == [[1, 0]]
+    assert likeliest(np.array([[[0.5, 0.0], [0.25, 0.5]]], np.float32)).tolist() == [[0, 2]]  # as likely as background
 
 
 def test_the_report_tells_class_from_class(study: Path, data: Path) -> None:
@@ -88,13 +89,17 @@ def test_the_report_tells_class_from_class(study: Path, data: Path) -> None:
     assert "Class by class" in report
     table = pd.read_csv(study / "tables" / "class_scores.csv")
     scores = pd.read_parquet(next(study.glob("runs/*/class_scores.parquet")))
-    means = scores.groupby(["budget", "class"])["dice"].mean()
+    means = scores.groupby(["budget", "class"])[["dice", "jaccard"]].mean()
+    sums = scores.groupby(["budget", "class"])[["true_positive", "false_positive", "false_negative"]].sum()
     assert len(table) == 6
-    for row in table.itertuples():
-        assert row.dice_mean == pytest.approx(means[row.budget, row[table.columns.get_loc("class") + 1]])
+    for row in table.to_dict("records"):
+        here = row["budget"], row["class"]
+        assert [row["dice_mean"], row["jaccard_mean"]] == pytest.approx(means.loc[here].tolist())
+        hit, extra, missed = sums.loc[here]
+        assert row["pooled_dice_mean"] == pytest.approx(2 * hit / (2 * hit + extra + missed))
 
 
-@pytest.mark.parametrize("damage", ["gone", "a class gone", "another score"])
+@pytest.mark.parametrize("damage", ["gone", "a class gone", "an image twice", "another score"])
 def test_damaged_scores_of_classes_are_named(study: Path, data: Path, three: RunConfig, damage: str) -> None:
     file = RunFolder.of(study, three).class_scores
     whole = file.read_bytes()
@@ -104,6 +109,8 @@ def test_damaged_scores_of_classes_are_named(study: Path, data: Path, three: Run
             file.unlink()
         elif damage == "a class gone":
             table[table["class"] != "lumen"].to_parquet(file)
+        elif damage == "an image twice":
+            pd.concat([table, table[table["image"] == table["image"][0]]]).to_parquet(file)
         else:
             table.assign(dice=table["dice"] * 0.9).to_parquet(file)
         with pytest.raises(InputError, match=r"(?s)class_scores\.parquet: .*remedy"):

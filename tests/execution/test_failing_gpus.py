@@ -2,6 +2,7 @@
 
 import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def test_it_waits_longer_each_time_while_another_is_at_work(tmp_path: Path) -> N
         assert waited(bad, stop=True) < 0.1
         bad.worked()
         assert waited(bad) < 0.1
+
+
+def test_waits_are_doubled_up_to_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, slept = Marks(tmp_path, "node", "1"), [0.0]
+    clock = types.SimpleNamespace(time=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(failing_gpus, "time", clock)
+    waits = []
+    with Marks(tmp_path, "node", "0").at("a-run"):
+        for _ in range(4):
+            bad.failed("an illegal address")
+            before = sum(slept)
+            assert bad.may_try("a-run", lambda: False)
+            waits.append(sum(slept) - before)
+    assert waits == pytest.approx([0.2, 0.4, 0.7, 0.7], abs=0.02)
 
 
 def test_it_does_not_wait_for_those_that_failed_too_or_are_idle(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from studies import small_study
+from studies import prepare, small_study
 
 from jaxseg.config import Locations, ModelConfig, Recipe
 from jaxseg.datasets.card import FILE_NAME, Row
@@ -62,9 +62,10 @@ def test_only_by_far_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_images_are_loaded_and_packed_and_those_to_train_on_stacked_besides(
-    locations: Locations, tmp_path: Path
+    locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = small_study()
+    prepare(locations.data, "cells", "nuclei", images=4)
     names = ("site_a", "site_b", "cells")
     rows = {name: read_card(name, locations.data).rows for name in names}
 
@@ -72,9 +73,13 @@ def test_images_are_loaded_and_packed_and_those_to_train_on_stacked_besides(
         of_split = rows[name](split) or [Row("", "", "", "", 0, 0, 0, 0.0, "", "")]
         return len(rows[name](split)) * max(row.height for row in of_split) * max(row.width for row in of_split)
 
-    loaded = sum(4 * padded(name, "train") + 8 * padded(name, "test") for name in names)
+    loaded = sorted(4 * padded(name, "train") + 8 * padded(name, "test") for name in names)
     stacked = max(8 * padded(name, "train") for name in names)
-    assert memory_needed(study, locations.data) - memory_needed(study, tmp_path) == loaded + stacked
+    empty = memory_needed(study, tmp_path)
+    assert memory_needed(study, locations.data) - empty == sum(loaded) + stacked
+    monkeypatch.setattr("jaxseg.execution.footprint.KEPT", 2)
+    assert memory_needed(study, locations.data) - empty == sum(loaded[1:]) + stacked, "the largest stay loaded"
+    assert loaded[0] < loaded[1]
 
 
 def test_a_damaged_dataset_is_left_to_the_plan_to_tell(locations: Locations) -> None:

@@ -116,6 +116,15 @@ def test_nodes_of_a_cluster_share_runs_out(tmp_path: Path, locations: Locations)
     assert of(4, "0").gpu == pytest.approx(of(2, "0", "1").gpu) == pytest.approx(of(1, "0").gpu / 4, rel=0.02)
 
 
+def test_on_this_hosts_cores_runs_go_one_at_a_time_however_many_gpus_there_are(
+    tmp_path: Path, locations: Locations
+) -> None:
+    def on_cores(resources: Resources) -> float:
+        return needed(small_study(), tmp_path / "study", locations, resources).cpu
+
+    assert on_cores(Resources(2, ("0", "1"))) == on_cores(CPU)
+
+
 def test_more_workers_than_cores_are_no_faster(tmp_path: Path, locations: Locations) -> None:
     study = small_study(repeats=80)
     four, many = (needed(study, tmp_path / "study", locations, Resources(workers)) for workers in (4, 40))

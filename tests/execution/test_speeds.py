@@ -1,11 +1,12 @@
 """Speeds that runs leave behind for later forecasts."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from studies import small_study
 
-from jaxseg.config import RunConfig
+from jaxseg.config import ModelConfig, RunConfig
 from jaxseg.execution import speeds
 from jaxseg.execution.compile_cache import cache_folder
 from jaxseg.execution.complete import _had_a_device_alone, complete
@@ -18,6 +19,8 @@ def test_broken_memories_and_those_of_other_hosts_are_left_out(monkeypatch: pyte
     speeds.remember(recipe, "cpu", 2, 10.0)
     (speed,) = speeds.known(gpu=False)
     assert (speed.images_per_second, speed.is_of(recipe)) == (10, True)
+    for other in ({"crop": 128}, {"batch": 8}, {"model": ModelConfig(18, 1 / 8)}, {"compute_dtype": "bfloat16"}):
+        assert not speed.is_of(dataclasses.replace(recipe, **other)), other
     (file,) = (cache_folder() / "speeds").glob("*.json")
     for content in ("{", "[]", "{}", file.read_text().replace("10.0", '"x"'), file.read_text().replace("10.0", "-1")):
         file.with_name("other.json").write_text(content)

@@ -36,10 +36,12 @@ def test_completes_keeps_the_encoder_and_takes_its_mark_away(
         given = assignment(study, tmp_path, locations, lease)
         assert work(given).state == "done"
         assert RunFolder.of(tmp_path, given.run).config() == given.run
-        assert (tmp_path / "weights" / "mine" / "receipt.json").exists()
+        kept = (tmp_path / "weights" / "mine" / "receipt.json").stat().st_mtime_ns
         assert list((tmp_path / "marks").iterdir()) == []
         assert work(given).state == "done", "a second time it is there already"
         assert (tmp_path / "ended.txt").read_text().count("\n") == 1
+        again = (tmp_path / "weights" / "mine" / "receipt.json").stat().st_mtime_ns
+        assert again == kept, "nor are its weights written anew"
 
 
 def test_waits_for_a_run_that_another_process_holds(

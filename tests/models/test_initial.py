@@ -85,3 +85,11 @@ def test_variances(path: str) -> None:
     assert abs(values.mean()) < 5 * math.sqrt(2 / fan / values.size)
     kurtosis = (values.astype(np.float64) ** 4).mean() / values.astype(np.float64).var() ** 2
     assert kurtosis == pytest.approx(3.0 if path.startswith("encoder") else 1.8, abs=0.35)
+
+
+def test_the_head_is_drawn_by_both_fans() -> None:
+    """Xavier uniform, as in the common U-Net."""
+    values = initial(dataclasses.replace(NARROW, classes=16), None, ("glas", 0))[0]["head"]["kernel"]
+    height, width, inputs, outputs = values.shape
+    limit = math.sqrt(6 / (height * width * (inputs + outputs)))
+    assert 0.98 * limit < np.abs(values).max() <= limit

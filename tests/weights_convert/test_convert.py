@@ -280,7 +280,12 @@ def test_verify_notices_another_file(folder: Path, tmp_path: Path) -> None:
 def test_training_refuses_weights_without_a_sound_receipt(folder: Path) -> None:
     with pytest.raises(InputError, match=r"ResNet18(.|\n)*ResNet34"):
         encoder_weights.read(folder.parent, "made_up", ModelConfig(34, NARROW.width))
-    change_receipt(folder, arrays_sha256="0" * 64)
+    with pytest.raises(InputError, match=r"another ResNet(.|\n)*width 0\.0625\n(.|\n)*width 1\n"):
+        encoder_weights.read(folder.parent, "made_up", ModelConfig(18))
+    change_receipt(folder, std=[0.2, 0.0, 0.2])
+    with pytest.raises(InputError, match=r"receipt\.json: is not a complete receipt(.|\n)*std positive"):
+        encoder_weights.read(folder.parent, "made_up", NARROW)
+    change_receipt(folder, std=[0.2, 0.3, 0.2], arrays_sha256="0" * 64)
     with pytest.raises(InputError, match="not those of the receipt"):
         encoder_weights.read(folder.parent, "made_up", NARROW)
     (folder / "receipt.json").unlink()
@@ -288,6 +293,15 @@ def test_training_refuses_weights_without_a_sound_receipt(folder: Path) -> None:
         encoder_weights.read(folder.parent, "made_up", NARROW)
     with pytest.raises(InputError, match="no such weights"):
         encoder_weights.read(folder.parent, "other", NARROW)
+
+
+def test_statistics_are_those_that_were_published() -> None:
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    lunit = ((0.70322989, 0.53606487, 0.66096631), (0.21716536, 0.26081574, 0.20723464))
+    of_their_own = dict.fromkeys(("ssl_pathology", "lunit_mocov2", "lunit_swav"), lunit)
+    of_their_own["simclr_ciga"] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    for source in sources.SOURCES:
+        assert (source.mean, source.std) == of_their_own.get(source.name, imagenet), source.name
 
 
 def test_every_source_is_complete() -> None:
