@@ -11,6 +11,7 @@ from jaxseg.config import Locations, Recipe, Study
 from jaxseg.execution import work as module
 from jaxseg.execution.lease import Lease, Watch, hold_study
 from jaxseg.execution.work import Assignment, StopCheck, work
+from jaxseg.files import write_text
 from jaxseg.run_folder import RunFolder
 
 
@@ -34,8 +35,11 @@ def test_completes_keeps_the_encoder_and_takes_its_mark_away(
 ) -> None:
     with hold_study(tmp_path) as lease:
         given = assignment(study, tmp_path, locations, lease)
+        folder = RunFolder.of(tmp_path, given.run)
+        write_text(folder.error, "the GPU of the worker before failed\n")
         assert work(given).state == "done"
-        assert RunFolder.of(tmp_path, given.run).config() == given.run
+        assert folder.config() == given.run
+        assert not folder.error.exists()
         kept = (tmp_path / "weights" / "mine" / "receipt.json").stat().st_mtime_ns
         assert list((tmp_path / "marks").iterdir()) == []
         assert work(given).state == "done", "a second time it is there already"
