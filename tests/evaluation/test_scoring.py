@@ -128,9 +128,9 @@ def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_pa
         truths = [mask[: len(each), : each.shape[1]] > 0 for mask, each in zip(images.masks, pixels, strict=True)]
         found = [probability >= 0.5 for probability in read.predict(pixels)]
         each = [f1_score(t.ravel(), f.ravel(), zero_division=1.0) for t, f in zip(truths, found, strict=True)]
-        assert row.dice == pytest.approx(np.mean(each), abs=1e-4)
+        assert row.dice == pytest.approx(np.mean(each), abs=1e-3)
         each = [jaccard_score(t.ravel(), f.ravel(), zero_division=1.0) for t, f in zip(truths, found, strict=True)]
-        assert row.jaccard == pytest.approx(np.mean(each), abs=1e-4)
+        assert row.jaccard == pytest.approx(np.mean(each), abs=1e-3)
 
 
 def test_images_smaller_than_a_window_are_scored_as_they_are_predicted(finished: RunFolder, data_dir: Path) -> None:
