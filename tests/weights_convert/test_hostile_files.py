@@ -153,24 +153,24 @@ def tensor_call(size: tuple[int, ...], stride: tuple[int, ...], elements: int, o
 
 
 @pytest.mark.parametrize(
-    ("size", "stride", "elements", "offset"),
+    ("size", "stride", "elements", "offset", "problem"),
     [
-        ((2**20, 2**20), (0, 0), 4, 0),  # four terabytes out of one number
-        ((2**20, 2**20), (2**20, 1), 4, 0),
-        ((2**40,), (1,), 2**40, 0),
-        ((8, 8), (1, 1), 64, 0),  # overlapping
-        ((2, 2), (-2, 1), 64, 3),
-        ((2, 2), (2, 1), 64, 2**30),
-        ((2, 2), (2, 1), 64, -1),
-        ((64,), (1,), 4096, 0),  # storage larger than its record
+        ((2**20, 2**20), (0, 0), 4, 0, "share memory"),  # four terabytes out of one number
+        ((2**20, 2**20), (2**20, 1), 4, 0, "PyTorch refuses it"),
+        ((2**40,), (1,), 2**40, 0, "announces a storage that does not fit"),
+        ((8, 8), (1, 1), 64, 0, "share memory"),  # overlapping
+        ((2, 2), (-2, 1), 64, 3, "PyTorch refuses it"),
+        ((2, 2), (2, 1), 64, 2**30, "PyTorch refuses it"),
+        ((2, 2), (2, 1), 64, -1, "PyTorch refuses it"),
+        ((64,), (1,), 4096, 0, "announces a storage that does not fit"),
     ],
-    ids=["stride 0", "too large", "too large storage", "overlap", "negative stride", "far offset", "offset", "record"],
+    ids=["stride 0", "too large", "too large storage", "overlap", "negative stride", "far offset", "offset", "storage"],
 )
 def test_tensors_that_are_larger_than_their_storage(
-    size: tuple[int, ...], stride: tuple[int, ...], elements: int, offset: int, tmp_path: Path
+    size: tuple[int, ...], stride: tuple[int, ...], elements: int, offset: int, problem: str, tmp_path: Path
 ) -> None:
     file = fabricated.save({"conv1.weight": torch.ones(64)}, tmp_path / "good.pth")
-    refused(with_pickle(file, tmp_path / "hostile.pth", tensor_call(size, stride, elements, offset)))
+    refused(with_pickle(file, tmp_path / "hostile.pth", tensor_call(size, stride, elements, offset)), problem)
 
 
 def test_the_fabricated_tensor_call_is_sound_where_it_fits(tmp_path: Path) -> None:
@@ -300,10 +300,17 @@ def test_a_directory_and_nothing_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [[torch.ones(3)], torch.ones(3), {"epoch": 3}, 7], ids=["list", "tensor", "no tensors", "number"]
+    ("content", "problem"),
+    [
+        ([torch.ones(3)], "holds a list"),
+        (torch.ones(3), "one tensor without a name"),
+        ({"epoch": 3}, "no tensors"),
+        (7, "holds a int"),
+    ],
+    ids=["list", "tensor", "no tensors", "number"],
 )
-def test_files_without_named_tensors(content: Any, tmp_path: Path) -> None:
-    refused(fabricated.save(content, tmp_path / "a.pth"), "remedy")
+def test_files_without_named_tensors(content: Any, problem: str, tmp_path: Path) -> None:
+    refused(fabricated.save(content, tmp_path / "a.pth"), problem, "remedy")
 
 
 def test_two_tensors_of_one_name(state: Any, tmp_path: Path) -> None:

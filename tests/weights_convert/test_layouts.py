@@ -77,5 +77,15 @@ def test_tensors_that_the_layout_does_not_explain_are_refused(state: Any, tmp_pa
         recognise(tensors, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["ema", "state_dict_ema", "model_ema", "optimizer"])
+def test_what_a_training_keeps_beside_the_weights_is_dropped_with_its_reason(name: str, state: Any) -> None:
+    tensors = {f"model/{key}": x.numpy() for key, x in state.items()}
+    found = recognise(tensors | {f"{name}/conv1.weight": 5 * tensors["model/conv1.weight"]}, Path("a.pth"))
+    assert found.dropped[f"{name}/conv1.weight"] == (
+        "state of the training" if name == "optimizer" else "moving average of the weights"
+    )
+    np.testing.assert_array_equal(found.tensors["conv1.weight"], tensors["model/conv1.weight"])
+
+
 def test_rows_of_the_table_differ() -> None:
     assert len({layout.prefix for layout in LAYOUTS}) == len(LAYOUTS) == len({layout.name for layout in LAYOUTS})
