@@ -106,6 +106,8 @@ def test_a_published_file_needs_no_source(resnet18: Path, tmp_path: Path, monkey
 def test_another_architecture_than_the_source_publishes_is_refused(resnet18: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not the architecture of ssl_pathology(.|\n)*ResNet18(.|\n)*ResNet50"):
         convert(resnet18, tmp_path, Origin(source="ssl_pathology"))
+    with pytest.raises(InputError, match=r"not the architecture of simclr_ciga(.|\n)*width 0\.0625\n(.|\n)*width 1\n"):
+        convert(resnet18, tmp_path, Origin(source="simclr_ciga"))
 
 
 @pytest.mark.parametrize(
