@@ -120,6 +120,9 @@ def test_ablation_varies_the_windows(finished: RunFolder, data_dir: Path, tmp_pa
     table = ablate(copy, data_dir)
     assert set(zip(table.window, table.stride, strict=True)) == {(64, 32), (64, 64), (32, 16), (32, 32), (64, 16)}
     assert pd.read_csv(copy.path / "ablation.csv").dice.tolist() == pytest.approx(table.dice.tolist())
+    scored = pd.read_parquet(finished.scores).query("budget == 2")
+    own = table[(table.window == 64) & (table.stride == 32)]  # of the recipe
+    assert own.dice.tolist() == pytest.approx([scored.dice.mean()])
     model, images = jaxseg.load(copy.path), datasets.load("synthetic_nuclei_a", data_dir).test
     pixels = [each[:height, :width] for each, (height, width) in zip(images.pixels, images.sizes, strict=True)]
     for row in table.itertuples():

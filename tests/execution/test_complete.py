@@ -1,6 +1,8 @@
 """A run from nothing to DONE.json, its last checkpoint written while it is scored."""
 
 import dataclasses
+import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,14 @@ def test_a_log_that_was_lost_is_told(finished: RunFolder, run: RunConfig, data_d
 def test_a_finished_run_knows_which_data_it_was_given(finished: RunFolder, run: RunConfig, data_dir: Path) -> None:
     given = {run.dataset: read_card(run.dataset, data_dir).fingerprint}
     assert finished.trained_on() == finished.scored_on() == given
+
+
+def test_a_finished_run_tells_what_it_took(finished: RunFolder, run: RunConfig) -> None:
+    done, log = finished.read_done(), finished.read_log()
+    images = len(json.loads(finished.split.read_text())["train"])
+    assert done["steps"] == math.ceil(2 * images / run.recipe.batch)
+    assert (done["epochs"], done["seconds"]) == (2, max(line["seconds"] for line in log))
+    assert done["best_validation_loss"] == pytest.approx(min(line["validation_loss"] for line in log), rel=1e-6)
 
 
 def test_no_score_of_a_model_that_could_not_be_written(

@@ -54,6 +54,14 @@ def test_last_entry_leaves_out_a_line_cut_short(tmp_path: Path) -> None:
     assert last_entry(log) == {}
 
 
+def test_runs_that_wait_for_weights_count_in_the_time_left(progress: Progress) -> None:
+    first, second, *rest = progress.items
+    progress.states |= {first: "done", second: "waiting"}
+    assert isinstance(progress.clock, Clock)
+    progress.clock.now += 50
+    assert progress.seconds_left() == pytest.approx(50 * (1 + len(rest)))
+
+
 def test_counts_share_and_time_left(progress: Progress) -> None:
     clock = progress.clock
     assert isinstance(clock, Clock)

@@ -162,6 +162,13 @@ def test_a_batch_of_another_range_is_refused_rather_than_taken_for_black(
             model(empty)
 
 
+def test_windows_lie_as_the_recipe_says_unless_told_otherwise(finished: RunFolder) -> None:
+    model, wide = jaxseg.load(finished.path), np.random.default_rng(0).integers(0, 256, (64, 160, 3), dtype=np.uint8)
+    (usual,), (half,), (apart,) = (model.predict([wide], stride) for stride in (None, 32, 64))
+    np.testing.assert_array_equal(usual, half)
+    assert not np.allclose(usual, apart)
+
+
 def test_images_of_one_size_may_come_in_one_array(finished: RunFolder, image: np.ndarray) -> None:
     model = jaxseg.load(finished.path)
     for alone, together in zip(model.predict([image, image]), model.predict(np.stack([image, image])), strict=True):

@@ -342,6 +342,18 @@ def validation_loss(place: RunFolder, data_dir: Path, mean: tuple[float, ...], s
     return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, truth) + 1 - dice)
 
 
+def test_data_that_changed_under_a_run_are_refused(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    place = RunFolder(tmp_path)
+    with pytest.raises(StoppedError):
+        train_run(place, run, data_dir, tmp_path, stop_after(1))
+    split = json.loads(place.split.read_text())
+    former = json.dumps(split | {"fingerprint": "0" * 64})
+    place.split.write_text(former)
+    with pytest.raises(InputError, match=r"split\.json: the prepared data have changed since this run began"):
+        train_run(place, run, data_dir, tmp_path)
+    assert place.split.read_text() == former
+
+
 def make_weights(folder: Path, run: RunConfig) -> EncoderWeights:
     params, stats = initial(run.recipe.model, None, ("elsewhere",))
     model = run.recipe.model
@@ -379,6 +391,15 @@ def test_converted_weights_and_their_statistics_are_used(tmp_path: Path, run: Ru
     assert json.loads(place.weights.read_text())["mean"] == [0.7, 0.5, 0.6]
     expected = validation_loss(place, data_dir, (0.7, 0.5, 0.6), (0.2, 0.2, 0.2))
     assert place.read_log()[-1]["best_validation_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_training_begins_with_the_converted_weights(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
+    weights, place = make_weights(tmp_path, run), RunFolder(tmp_path / "run")
+    with pytest.raises(StoppedError):
+        train_run(place, dataclasses.replace(run, weights="other"), data_dir, tmp_path, stop_after(1))
+    tree, _ = arrays.load(place.checkpoints / "latest-00000001")
+    for found, given in zip(*map(jax.tree.leaves, (tree["params"]["encoder"], weights.params)), strict=True):
+        np.testing.assert_allclose(found, given, atol=1.01 * run.recipe.learning_rate)  # which Adam goes at most
 
 
 def test_weights_without_a_receipt_are_refused(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
