@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.execution.plan import Plan
 from jaxseg.execution.resources import SCALING
+from jaxseg.execution.speeds import Speed
 from jaxseg.models.architecture import BLOCKS, block_shapes, decoder_channels, stage_channels
 
 # Seconds of training a full ResNet50 U-Net on a 256x256 crop: the part that goes with multiplications, and the part
@@ -92,12 +93,12 @@ def model_bytes(model: ModelConfig) -> int:
     return 4 * (parameters(model) + statistics_kept(model))
 
 
-def seconds_per_crop(recipe: Recipe, gpu: bool, cores: int) -> float:
-    """An estimate, from figures of other machines."""
-    maps = map_numbers(recipe.model, recipe.crop) / map_numbers(REFERENCE, REFERENCE_CROP)
+def seconds_per_crop(run: Recipe | Speed, gpu: bool, cores: int) -> float:
+    """An estimate for runs of a recipe, or for runs that were measured, from figures of other machines."""
+    maps = map_numbers(run.model, run.crop) / map_numbers(REFERENCE, REFERENCE_CROP)
     if gpu:
         return GPU_MAPS * maps
-    multiply = multiplications(recipe.model, recipe.crop) / multiplications(REFERENCE, REFERENCE_CROP)
-    area = (recipe.crop / REFERENCE_CROP) ** 2
+    multiply = multiplications(run.model, run.crop) / multiplications(REFERENCE, REFERENCE_CROP)
+    area = (run.crop / REFERENCE_CROP) ** 2
     on_two = CPU_MULTIPLY * multiply + CPU_MAPS * area * math.sqrt(maps / area)
     return on_two * (CPU_CORES / cores) ** SCALING

@@ -24,7 +24,7 @@ class Time:
     """Seconds until the runs still to come are done.
 
     Attributes:
-        measured: on what the study will run on, from speeds measured there, if of other runs; None where nothing was.
+        measured: on what the study will run on, from speeds measured there, maybe of other runs; None without any.
         source: what `measured` is based on; of several sources the one that tells least.
         gpu, cpu: estimates, on one GPU or the given ones, and on this host's cores.
     """
@@ -43,9 +43,9 @@ def time_needed(plan: Plan, resources: Resources) -> Time | None:
     if len(work) < len(order):
         return None
     gpus, cores = max(1, resources.all_gpus), usable_cores()
-    workers = 1 if resources.gpus else resources.workers
-    at_once = min(workers, cores) * (1 if resources.gpus else resources.nodes or 1)
-    share = max(1, cores // workers)
+    on_cores = Resources(1) if resources.gpus else resources
+    at_once = min(on_cores.workers, cores) * (on_cores.nodes or 1)
+    share = max(1, cores // on_cores.workers)
 
     def on_gpu(item: Item) -> float:
         return work[item.id] * seconds_per_crop(item.run.recipe, True, 1)
@@ -90,7 +90,7 @@ class _Measured:
         """How many times as long as estimated runs of a recipe take, the median over the measured runs."""
         _, found = self._nearest(recipe)
         return statistics.median(
-            1 / each.images_per_second / seconds_per_crop(each.recipe, each.gpu, each.cores) for each in found
+            1 / each.images_per_second / seconds_per_crop(each, each.gpu, each.cores) for each in found
         )
 
     def source(self, recipes: Iterable[Recipe]) -> str:

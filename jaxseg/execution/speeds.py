@@ -43,12 +43,6 @@ class Speed:
         mine = (self.model, self.crop, self.batch, self.compute_dtype)
         return mine == (recipe.model, recipe.crop, recipe.batch, recipe.compute_dtype)
 
-    @property
-    def recipe(self) -> Recipe:
-        """One of which these are runs."""
-        model, dtype = self.model, self.compute_dtype
-        return Recipe(model=model, crop=self.crop, stride=self.crop, batch=self.batch, compute_dtype=dtype)  # type: ignore[arg-type]
-
     @classmethod
     def of(cls, recipe: Recipe, device: str, cores: int, images_per_second: float) -> Self:
         """A speed on this host."""
