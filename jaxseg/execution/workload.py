@@ -1,10 +1,11 @@
 """What the runs of a study compute, counted from the cards of their datasets; no image is read, no model built."""
 
+import dataclasses
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from jaxseg.config import RunConfig
+from jaxseg.config import RANDOM, RunConfig
 from jaxseg.datasets.card import Row
 from jaxseg.datasets.catalogue import DESCRIPTIONS
 from jaxseg.datasets.prepared import is_prepared, read_card
@@ -18,12 +19,15 @@ LOOK = 0.3  # time of a crop that is only looked at, relative to one trained on:
 BESIDES = 0.25  # validation and scoring, relative to training, where sizes of images are not known yet
 
 
-@dataclass(frozen=True)
 class Workload:
     """Work in crops that are trained on: those, and what validation and scoring take of the time of as many."""
 
-    plan: Plan
-    _rows: dict[str, tuple[Row, ...]] = field(default_factory=dict, init=False)
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        # Hundreds of runs have the same images, windows and divisions.
+        self._images = functools.cache(self._read)
+        self._windows = functools.cache(self._count)
+        self._divided = functools.cache(self._divide)
 
     def of(self, item: Item) -> float | None:
         """Of a whole run; None where the number of images is not known."""
@@ -32,15 +36,15 @@ class Workload:
 
     def left(self, item: Item) -> float | None:
         """Of what a run still has to do: it goes on from its latest checkpoint, which may lie far before its log."""
-        work = self._training(item.run, step_reached(RunFolder.of(self.plan.folder, item.run)))
+        work = self._training(item.run, step_reached(RunFolder.of(self._plan.folder, item.run)))
         return None if work is None else work + self.scoring(item)
 
     def _training(self, run: RunConfig, step: float = 0) -> float | None:
         """Of training and validation, from a step on."""
         recipe, rows = run.recipe, self._images(run.dataset, "train")
         if rows:
-            train, validation = divided(rows, run)
-            each = sum(windows(row, recipe.crop, recipe.crop) for row in rows) / len(rows)
+            train, validation = self._divided(dataclasses.replace(run, weights=RANDOM))  # whatever the weights
+            each = self._windows(run.dataset, "train", recipe.crop, recipe.crop) / len(rows)
         elif run.dataset in DESCRIPTIONS:
             train, _ = image_by_image(DESCRIPTIONS[run.dataset].counts["train"], run)
         else:
@@ -53,15 +57,19 @@ class Workload:
     def scoring(self, item: Item) -> float:
         """Of what comes after a run's training, on data that are prepared."""
         crop, stride = item.run.recipe.crop, item.run.recipe.stride
-        rows = [row for name in item.tested_on for row in self._images(name, "test")]
-        return LOOK * len(item.run.recipe.budgets) * sum(windows(row, crop, stride) for row in rows)
+        looks = sum(self._windows(name, "test", crop, stride) for name in item.tested_on)
+        return LOOK * len(item.run.recipe.budgets) * looks
 
-    def _images(self, name: str, part: str) -> list[Row]:
+    def _read(self, name: str, part: str) -> Sequence[Row]:
         """Empty where the dataset is not prepared."""
-        if name not in self._rows:
-            there = is_prepared(name, self.plan.locations.data)
-            self._rows[name] = tuple(read_card(name, self.plan.locations.data).images) if there else ()
-        return [row for row in self._rows[name] if row.split == part]
+        data = self._plan.locations.data
+        return read_card(name, data).rows(part) if is_prepared(name, data) else ()
+
+    def _count(self, name: str, part: str, crop: int, stride: int) -> int:
+        return sum(windows(row, crop, stride) for row in self._images(name, part))
+
+    def _divide(self, run: RunConfig) -> tuple[int, int]:
+        return divided(self._images(run.dataset, "train"), run)
 
 
 def step_reached(folder: RunFolder) -> float:
@@ -75,7 +83,7 @@ def step_reached(folder: RunFolder) -> float:
 def divided(rows: Sequence[Row], run: RunConfig) -> tuple[int, int]:
     """Images that a run trains on and validates on, of the official training images."""
     ids, patients = [row.id for row in rows], [row.patient for row in rows]
-    if len(set(patients)) in (1, len(ids)) or len(ids) < 2:  # told at once, and of thousands of images
+    if len(set(patients)) in (1, len(ids)):  # told at once, and of thousands of images
         return image_by_image(len(ids), run)
     drawn = split(run.dataset, ids, patients, run.repeat, run.fraction, run.recipe.validation_share)
     return len(drawn.train), len(drawn.validation)

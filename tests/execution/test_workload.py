@@ -89,7 +89,26 @@ def test_published_numbers_serve_until_data_are_prepared(tmp_path: Path, item: I
     assert Workload(plan).of(item) is None, "nobody has published numbers of it"
 
 
-def test_thousands_of_images_are_counted_at_once(tmp_path: Path, locations: Locations, item: Item) -> None:
+def test_what_runs_have_in_common_is_counted_once(
+    tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of runs on thousands of images would take minutes to plan."""
+    calls: list[str] = []
+    for name in ("read_card", "windows", "divided"):
+        original = getattr(workload, name)
+        monkeypatch.setattr(workload, name, lambda *a, n=name, f=original: calls.append(n) or f(*a))
+    plan = make_plan(small_study(), tmp_path / "study", locations)
+    counted = Workload(plan)
+    assert None not in [counted.of(item) for item in plan.items] + [counted.left(item) for item in plan.items]
+    assert calls.count("windows") == 10 + 10, "of site_a and cells, which have no images to test on"
+    assert calls.count("divided") == 2 + 1, "two fractions, whatever the weights, and the run that makes some"
+    assert calls.count("read_card") == 2 + 3, "to train on and to test on"
+
+
+def test_thousands_of_images_are_counted_at_once(
+    tmp_path: Path, locations: Locations, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepare(locations.data, "site_a", images=100_000)
+    monkeypatch.setattr(workload, "split", lambda *_: pytest.fail("takes most of a minute"))
     plan = make_plan(small_study(), tmp_path / "study", locations)
     assert Workload(plan).of(item) == pytest.approx(3 * 80_000 + workload.LOOK * 2 * 20_000)
