@@ -176,8 +176,9 @@ def _training_data(value: dict[str, Any]) -> dict[str, str]:
 
 def _ended(value: dict[str, Any]) -> dict[str, Any]:
     float(value["images_per_second"])
-    if int(value.get("cores", 1)) < 1:
-        raise ValueError(f"cores must be at least 1, not {value['cores']}")
+    cores = value.get("cores", 1)  # which former versions did not tell
+    if not isinstance(cores, int) or cores < 1:
+        raise ValueError(f"cores must be a number, at least 1, not {cores!r}")
     names = value["test_datasets"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"test_datasets must be a list of names, not {names}")

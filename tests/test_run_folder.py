@@ -32,7 +32,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("weights.json", None, "is not a run's account of its weights"),
     ("DONE.json", {}, "it lacks 'images_per_second'"),
     ("DONE.json", {"images_per_second": 1.5, "test_datasets": "glas"}, "must be a list of names, not glas"),
-    ("DONE.json", {"images_per_second": 1.5, "test_datasets": [], "cores": 0}, "cores must be at least 1, not 0"),
+    (
+        "DONE.json",
+        {"images_per_second": 1.5, "test_datasets": [], "cores": 0},
+        "cores must be a number, at least 1, not 0",
+    ),
+    ("DONE.json", {"images_per_second": 1.5, "test_datasets": [], "cores": "2"}, "at least 1, not '2'"),
     (
         "DONE.json",
         {"images_per_second": 1.5, "test_datasets": [], "fingerprints": {"glas": 3}},

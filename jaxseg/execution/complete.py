@@ -55,7 +55,9 @@ def complete(
                 raise StoppedError(f"{run.run_id}: trained, not scored yet; repeat the command to resume")
             scores = missing_scores(folder, tested, data_dir, functools.partial(_opened, folder, run, trained))
         write_scores(folder, scores)  # not before the models that they are of are on the disk
-        _write_done(folder, run, tested, data_dir)
+        scored_anew = trained is None and folder.done.exists()  # maybe on another device than it was trained on
+        about = folder.read_done() if scored_anew else _about_training(folder, run)
+        write_json(folder.done, about | about_tests(folder, tested, data_dir))
         if trained is not None and _had_a_device_alone(options):
             speeds.remember(run.recipe, jax.devices()[0].device_kind, usable_cores(), median_speed(folder))
         checkpoints.finish()
@@ -85,19 +87,16 @@ def _last_line(folder: RunFolder) -> dict[str, Any]:
     )
 
 
-def _write_done(folder: RunFolder, run: RunConfig, tested: tuple[str, ...], data_dir: Path) -> None:
+def _about_training(folder: RunFolder, run: RunConfig) -> dict[str, Any]:
+    """What DONE.json tells of a training that ended in this process, or was only left to be scored."""
     last = _last_line(folder)
-    write_json(
-        folder.done,
-        {
-            "run_id": run.run_id,
-            "steps": last["step"],
-            "epochs": run.recipe.budgets[-1],
-            "seconds": last["seconds"],
-            "images_per_second": median_speed(folder),
-            "best_validation_loss": last["best_validation_loss"],
-            "device": jax.devices()[0].device_kind,
-            "cores": usable_cores(),
-            **about_tests(folder, tested, data_dir),
-        },
-    )
+    return {
+        "run_id": run.run_id,
+        "steps": last["step"],
+        "epochs": run.recipe.budgets[-1],
+        "seconds": last["seconds"],
+        "images_per_second": median_speed(folder),
+        "best_validation_loss": last["best_validation_loss"],
+        "device": jax.devices()[0].device_kind,
+        "cores": usable_cores(),
+    }

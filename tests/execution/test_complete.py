@@ -15,6 +15,7 @@ from jaxseg.datasets import prepare
 from jaxseg.datasets.prepared import read_card
 from jaxseg.errors import InputError, StoppedError
 from jaxseg.execution.complete import complete
+from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 from jaxseg.storage import arrays
 from jaxseg.training.run import TrainOptions
@@ -35,7 +36,10 @@ def test_datasets_of_an_earlier_scoring_stay_on_the_list(
     copy = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
     data = Path(shutil.copytree(data_dir, tmp_path / "data"))
     prepare("synthetic_nuclei_b", data)
+    write_json(copy.done, copy.read_done() | {"device": "NVIDIA H100", "cores": 26})
     complete(copy, run, ("synthetic_nuclei_b",), data, tmp_path)
+    done = copy.read_done()
+    assert (done["device"], done["cores"]) == ("NVIDIA H100", 26), "it was trained there, as fast as it tells"
     assert copy.tested_on() == (run.dataset, "synthetic_nuclei_b")
     assert copy.is_done((run.dataset, "synthetic_nuclei_b"))
 
