@@ -99,7 +99,8 @@ def _times(time: Time, resources: Resources) -> Iterator[str]:
     """The measured time, or else what it may be on a GPU and on this host's CPU; with what it costs."""
     gpus, cores = resources.all_gpus, usable_cores()
     if resources.nodes is not None and not gpus:
-        yield f"{duration(time.measured or time.cpu)}, if nodes have CPUs like this host's"
+        seconds, basis = (time.cpu, "estimate") if time.measured is None else (time.measured, time.source)
+        yield f"{duration(seconds)}, if nodes have CPUs like this host's ({basis})"
         return
     if time.measured is not None:
         cost = _hours(time.measured, gpus, "GPU") if gpus else _hours(time.measured, cores, "core")

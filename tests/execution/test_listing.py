@@ -8,14 +8,15 @@ from conftest import sweep
 from rich.console import Console
 
 from jaxseg.config import Locations, Study
+from jaxseg.execution import speeds
 from jaxseg.execution.listing import _hours, print_plan
 from jaxseg.execution.plan import make_plan
 from jaxseg.execution.resources import Resources
 
 
-def told(study: Study, folder: Path, locations: Locations) -> list[str]:
+def told(study: Study, folder: Path, locations: Locations, resources: Resources = Resources(1)) -> list[str]:  # noqa: B008
     console = Console(file=io.StringIO())
-    print_plan(make_plan(study, folder, locations), Resources(1), console)
+    print_plan(make_plan(study, folder, locations), resources, console)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -24,6 +25,16 @@ def test_a_finished_study_takes_no_time(study: Study, tmp_path: Path, locations:
     assert told(study, folder, locations)[-1].endswith("come on top")
     sweep(study, folder, locations, console=Console(file=io.StringIO())).run()
     assert told(study, folder, locations)[-1] == "time:   none, all runs are done"
+
+
+def test_on_nodes_without_gpus_it_says_what_the_time_rests_on(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    nodes = Resources(2, nodes=3)
+    assert told(study, tmp_path, locations, nodes)[-2].endswith("like this host's (estimate)")
+    speeds.remember(study.recipe, "cpu", 1, 4.0)
+    measured = "(measured: runs of this kind on this CPU, 4 images/s each)"
+    assert told(study, tmp_path, locations, nodes)[-2].endswith(f"like this host's {measured}")
 
 
 @pytest.mark.parametrize(
