@@ -16,8 +16,6 @@ from jaxseg.execution.speeds import Speed
 from jaxseg.execution.workload import Workload
 from jaxseg.run_folder import RunFolder
 
-FINISHED = "finished runs of this study"
-
 
 @dataclass(frozen=True)
 class Time:
@@ -99,7 +97,7 @@ class _Measured:
         if rank == 2:
             return f"estimate from runs of other kinds on {places}"
         each_had = dict.fromkeys(f"{function(each.images_per_second for each in found):.3g}" for function in (min, max))
-        which = (FINISHED, f"runs of this kind on {places}")[rank]
+        which = ("finished runs of this study", f"runs of this kind on {places}")[rank]
         return f"measured: {which}, {' to '.join(each_had)} images/s each"
 
     def _nearest(self, recipe: Recipe) -> tuple[int, list[Speed]]:
@@ -110,7 +108,7 @@ class _Measured:
 
 
 def _finished(plan: Plan, resources: Resources, cores: int) -> list[Speed]:
-    """Those of the study's finished runs, as if each had had a whole GPU.
+    """Those of the study's finished runs, as if each had had a whole GPU; they shared it as those to come will.
 
     Args:
         cores: of a run that does not tell how many it had.
@@ -118,8 +116,6 @@ def _finished(plan: Plan, resources: Resources, cores: int) -> list[Speed]:
     found = []
     for item in plan.of("done"):
         done = RunFolder.of(plan.folder, item.run).read_done()
-        device, speed = done.get("device", "cpu"), float(done["images_per_second"])
-        if (device != "cpu") == bool(resources.gpus) and speed > 0:
-            alone = speed * resources.runs_per_gpu
-            found.append(Speed.of(item.run.recipe, device, done.get("cores", cores), alone))
-    return found
+        alone = float(done["images_per_second"]) * resources.runs_per_gpu
+        found.append(Speed.of(item.run.recipe, done.get("device", "cpu"), done.get("cores", cores), alone))
+    return [each for each in found if each.gpu == bool(resources.gpus) and each.images_per_second > 0]

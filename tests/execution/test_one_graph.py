@@ -126,11 +126,15 @@ def test_xla_is_told_before_it_is_loaded_and_what_was_said_by_hand_stays(
     assert os.environ["XLA_FLAGS"] == ""
 
 
-def test_this_xla_knows_what_goes_into_graphs() -> None:
+def test_this_xla_adds_convolutions_to_what_goes_into_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_to={tmp_path}")
     well, said = one_graph.child.run(
         "import jax; print(jax.jit(lambda: 3)())", patience=300, JAX_PLATFORMS="cpu", **one_graph.environment(True)
     )
     assert well, said
+    options = next(tmp_path.glob("*.debug_options")).read_text()
+    for kind in ("CONVOLUTION", "FUSION", "CUDNN"):
+        assert f"{one_graph.GRAPHS[2:]}: {kind}\n" in options
     well, said = one_graph.child.run(
         "import jax; print(jax.jit(lambda: 3)())", patience=300, JAX_PLATFORMS="cpu", XLA_FLAGS=f"{one_graph.GRAPHS}=NO"
     )
