@@ -36,8 +36,10 @@ class Workload:
 
     def left(self, item: Item) -> float | None:
         """Of what a run still has to do: it goes on from its latest checkpoint, which may lie far before its log."""
-        work = self._training(item.run, step_reached(RunFolder.of(self._plan.folder, item.run)))
-        return None if work is None else work + self.scoring(item)
+        folder = RunFolder.of(self._plan.folder, item.run)
+        work = self._training(item.run, step_reached(folder))
+        scored = () if item.state == "missing" else folder.tested_on()  # its record may be what is wrong with it
+        return None if work is None else work + self.scoring(item, scored)
 
     def _training(self, run: RunConfig, step: float = 0) -> float | None:
         """Of training and validation, from a step on."""
@@ -54,10 +56,10 @@ class Workload:
         besides = LOOK * schedule.validations * validation * each / crops if rows else BESIDES
         return max(0.0, crops - step * recipe.batch) * (1 + besides)
 
-    def scoring(self, item: Item) -> float:
-        """Of what comes after a run's training, on data that are prepared."""
+    def scoring(self, item: Item, scored: Sequence[str] = ()) -> float:
+        """Of what comes after a run's training, on data that are prepared and that it was not `scored` on before."""
         crop, stride = item.run.recipe.crop, item.run.recipe.stride
-        looks = sum(self._windows(name, "test", crop, stride) for name in item.tested_on)
+        looks = sum(self._windows(name, "test", crop, stride) for name in item.tested_on if name not in scored)
         return LOOK * len(item.run.recipe.budgets) * looks
 
     def _read(self, name: str, part: str) -> Sequence[Row]:

@@ -176,6 +176,14 @@ def test_another_net_corrects_it_until_one_of_the_kind_was_measured(tmp_path: Pa
     assert needed(study, tmp_path / "study", locations).measured == pytest.approx(5 * before.cpu)
 
 
+def test_a_damaged_record_is_left_to_the_plan_to_tell(tmp_path: Path, locations: Locations) -> None:
+    study, folder = small_study(), tmp_path / "study"
+    before = needed(study, folder, locations)
+    finish(folder, study, cores=0)
+    assert [item.state for item in make_plan(study, folder, locations).items].count("missing") == 1
+    assert needed(study, folder, locations).cpu == pytest.approx(before.cpu)
+
+
 def test_nothing_is_told_of_data_of_unknown_size(tmp_path: Path, locations: Locations) -> None:
     plan = make_plan(small_study(), tmp_path / "study", Locations(tmp_path / "nothing", tmp_path))
     assert forecast.time_needed(plan, CPU) is None

@@ -16,6 +16,7 @@ from jaxseg.execution import workload
 from jaxseg.execution.plan import Item, make_plan
 from jaxseg.execution.sweep import _progress
 from jaxseg.execution.workload import Workload
+from jaxseg.files import write_json
 from jaxseg.input.placement import windows
 from jaxseg.run_folder import RunFolder
 from jaxseg.training.validation import make_grid
@@ -78,6 +79,9 @@ def test_a_run_by_hand(tmp_path: Path, locations: Locations) -> None:
         assert Workload(plan).left(item) == pytest.approx(training * left + scoring)
     (folder.checkpoints / "best").mkdir()
     assert Workload(plan).left(item) == pytest.approx(scoring)
+    for scored, left in (("site_b", scoring), ("site_a", 0)):  # of which site_b has no images to test on
+        write_json(folder.done, {"images_per_second": 4.0, "test_datasets": [scored]})
+        assert Workload(plan).left(item) == pytest.approx(left), "what was scored before is not scored again"
     assert Workload(plan).of(item) == pytest.approx(training + scoring)
 
 
