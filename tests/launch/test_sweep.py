@@ -81,7 +81,11 @@ def test_dry_run_of_the_paper(environment: dict[str, str], tmp_path: Path) -> No
             r"\S+ s on 8 GPUs of 4 nodes",
         ),
         ("--executor slurm --gpus 3", "one at a time on one GPU of one node", r"\S+ s on one GPU of one node"),
-        ("--executor slurm --gpus none --workers 3 --slurm.nodes 2", "6 at once on 2 nodes", r".+ like this host's\n"),
+        (
+            "--executor slurm --gpus none --workers 3 --slurm.nodes 2",
+            "6 at once on 2 nodes",
+            r".+ like this host's \(estimate\)\n",
+        ),
         ("--gpus 0,1", "2 at once on 2 GPUs", r"\S+ s on 2 GPUs, "),
         ("--workers 9999", r"9999 at once, on \d+ cores", ""),
         ("--workers 1", r"one at a time, on \d+ cores", ""),
