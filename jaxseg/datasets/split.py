@@ -125,13 +125,14 @@ def _rounded(number: float) -> int:
 def _nearest_sum(sizes: Sequence[int], wanted: int) -> set[int]:
     """Indices whose sizes sum up as near to `wanted` as possible, neither none nor all; earlier ones preferred.
 
-    The sums are reached in the order of `sizes`, so with groups of one it is simply the first `wanted` of them.
+    The sums are reached in the order of `sizes`, so with groups of one it is simply the first `wanted` of them. What
+    leads away from `wanted` is not followed, which with thousands of groups would take seconds.
     """
     reached: dict[int, tuple[int, int]] = {0: (-1, 0)}  # sum -> (last index used, sum before it)
     for index, size in enumerate(sizes):
-        if wanted in reached:  # nothing is nearer, and trying on takes seconds with thousands of groups
+        if wanted in reached:  # nothing is nearer
             break
-        for total in [total for total in reached if total + size not in reached]:
+        for total in [total for total in reached if total < wanted and total + size not in reached]:
             reached[total + size] = (index, total)
     possible = [total for total in reached if 0 < total < sum(sizes)]
     total = min(possible, key=lambda total: (abs(total - wanted), total))
