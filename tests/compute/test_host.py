@@ -51,5 +51,5 @@ def test_limits_of_the_first_version(groups: Path) -> None:
     write(groups, memory__memory_dot_limit_in_bytes="9223372036854771712")
     write(groups, cpu__cpu_dot_cfs_quota_us="-1", cpu__cpu_dot_cfs_period_us="100000")
     assert (host.usable_cores(), host.memory()) == (64, 8 * GIGA)
-    write(groups, cpu__docker__1f__cpu_dot_cfs_quota_us="250000", cpu__docker__1f__cpu_dot_cfs_period_us="100000")
+    write(groups, cpu__docker__1f__cpu_dot_cfs_quota_us="270000", cpu__docker__1f__cpu_dot_cfs_period_us="100000")
     assert (host.usable_cores(), host.memory()) == (2, 8 * GIGA)

@@ -160,6 +160,7 @@ def test_another_that_fails_or_takes_too_long_is_not_waited_for(folder: Path, mo
     monkeypatch.setattr(traces, "PATIENCE", 0)
     with in_the_middle(folder, []):
         compiled(traced)
+        assert list(folder.glob("*.lock")), "it is still at it, and others may wait for it"
     assert traced == [(4, 3)]
 
 

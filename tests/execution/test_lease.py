@@ -51,6 +51,8 @@ def test_watcher_of_a_former_sweep_sees_another_token(tmp_path: Path) -> None:
     with hold_study(tmp_path) as second:
         assert former.gone()
         assert not Watch(second.path, second.token).gone()
+        second.end(tmp_path / "workers.out")
+        assert not former.told_to_end(tmp_path / "workers.out"), "which has time to save"
     Path(second.path).unlink()
     assert Watch(second.path, second.token).gone()
 

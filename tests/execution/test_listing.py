@@ -9,9 +9,10 @@ from rich.console import Console
 
 from jaxseg.config import Locations, Study
 from jaxseg.execution import speeds
-from jaxseg.execution.listing import _hours, print_plan
+from jaxseg.execution.listing import _hours, print_plan, print_status
 from jaxseg.execution.plan import make_plan
 from jaxseg.execution.resources import Resources
+from jaxseg.run_folder import RunFolder
 
 
 def told(study: Study, folder: Path, locations: Locations, resources: Resources = Resources(1)) -> list[str]:  # noqa: B008
@@ -35,6 +36,18 @@ def test_on_nodes_without_gpus_it_says_what_the_time_rests_on(
     speeds.remember(study.recipe, "cpu", 1, 4.0)
     measured = "(measured: runs of this kind on this CPU, 4 images/s each)"
     assert told(study, tmp_path, locations, nodes)[-2].endswith(f"like this host's {measured}")
+
+
+def test_a_run_that_has_begun_tells_how_far_it_is(study: Study, tmp_path: Path, locations: Locations) -> None:
+    run, console = study.runs()[0], Console(file=io.StringIO(), width=200)
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run)
+    folder.checkpoints.mkdir()
+    folder.log.write_text('{"epoch": 1.0}\n{"epoch": 2.1}\n')
+    print_status(make_plan(study, tmp_path, locations), console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (line,) = (line for line in lines if line.startswith(run.run_id))
+    assert line.split() == [run.run_id, "partial", "epoch", "2", "of", "3"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,12 @@ def test_pieces_count_by_their_better_time_and_graphs_as_read_from_the_cache() -
     assert not taken(0.004, 0.003, 0.004, 0.004), "in pieces where it was not compiled"
 
 
+def test_a_graph_that_errs_as_read_from_the_cache_is_not_taken() -> None:
+    ways = [PIECES, GRAPH, PIECES, GRAPH | {"loss": 1.5}]
+    taken, why, lasting = judged([(True, json.dumps(way)) for way in ways])
+    assert (taken, why, lasting) == (False, "the losses differ: 1.25 and 1.5", True)
+
+
 def test_xla_is_told_before_it_is_loaded_and_what_was_said_by_hand_stays(
     host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from jaxseg.config import Locations, Study
 from jaxseg.execution import view
 from jaxseg.execution.plan import make_plan
 from jaxseg.execution.progress import Progress, duration, last_entry
-from jaxseg.execution.view import LiveView, PlainView, summary, view_for
+from jaxseg.execution.view import LiveView, PlainView, screen, summary, view_for
 from jaxseg.execution.work import Outcome
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
@@ -79,6 +79,12 @@ def test_counts_share_and_time_left(progress: Progress) -> None:
     assert (running.id, running.epoch, running.loss, running.dice, running.speed) == (second, 1.5, 0.25, 0.75, 12.0)
 
 
+def test_a_run_that_has_ended_is_at_work_no_more_though_its_worker_left_a_mark(progress: Progress) -> None:
+    progress.states[begin(progress, 0)] = "failed"
+    assert progress.running() == []
+    assert progress.counts() == {"failed": 1, "queued": 4}
+
+
 def test_a_run_that_is_trained_still_has_to_be_scored(progress: Progress) -> None:
     first, *others = progress.items
     progress.states.update(dict.fromkeys(others, "failed"))
@@ -120,6 +126,19 @@ def test_live_screen(progress: Progress) -> None:
         "Ctrl-C again",
     ):
         assert part in text
+
+
+def test_more_runs_than_fit_the_screen_are_counted_and_none_is_beyond_its_last_epoch(
+    progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "SHOWN", 1)
+    for number in range(3):
+        begin(progress, number, LINE.replace("1.5", "3.6"))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(screen(progress))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "and 2 more" in text
+    assert text.count("3/3") == 1
 
 
 def test_plain_lines(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,23 +2,31 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from conftest import InlinePool, open_none, sweep
+from parsl.executors.high_throughput.errors import WorkerLost
+from rich.console import Console
 from studies import small_study
 
 from jaxseg.analysis.fingerprint import finished, keep_record
 from jaxseg.config import Locations, Study
 from jaxseg.errors import InputError, RunsFailedError, StoppedError, UsageError
+from jaxseg.execution import compile_cache
+from jaxseg.execution.failing_gpus import Marks
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import stored_study
-from jaxseg.files import read_json, write_json
+from jaxseg.execution.pool import FOLDER
+from jaxseg.execution.work import Assignment, Outcome
+from jaxseg.files import read_json, write_json, write_text
 from jaxseg.run_folder import RunFolder
 
 
@@ -211,6 +219,49 @@ def test_a_start_that_fails_leaves_the_folder_to_another_recipe(
         sweep(study, folder, locations, open_nothing).run()
     assert stored_study(folder) is None
     sweep(small_study(recipe=dataclasses.replace(study.recipe, batch=5)), folder, locations).run()
+
+
+def test_a_gpu_that_failed_in_a_sweep_that_was_killed_is_not_told_of(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    console, folder = Console(file=io.StringIO()), tmp_path / "study"
+    Marks(folder / FOLDER / "running", "node", "0").failed("an illegal address")
+    sweep(study, folder, locations, console=console).run()
+    assert "GPU 0" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_a_former_sweep_says_of_a_run_is_not_told_of_workers_that_were_lost_now(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    class LosingPool(InlinePool):
+        def submit(self, assignment: Assignment) -> "Future[Outcome]":
+            future: Future[Outcome] = Future()
+            future.set_exception(WorkerLost(0, "node"))
+            return future
+
+    @contextlib.contextmanager
+    def open_losing(lease: Lease) -> Iterator[InlinePool]:
+        yield LosingPool()
+
+    folder = tmp_path / "study"
+    write_text(RunFolder.of(folder, study.runs()[0]).error, "the GPU failed: an illegal address\n")
+    with pytest.raises(RunsFailedError, match="5 runs failed") as raised:
+        sweep(study, folder, locations, open_losing).run()
+    assert "killed or out of memory" in str(raised.value)
+    assert "illegal address" not in str(raised.value)
+
+
+def test_what_another_sweep_has_done_since_the_first_look_needs_no_workers(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, check = tmp_path / "study", compile_cache.check
+
+    def another() -> None:
+        monkeypatch.setattr(compile_cache, "check", check)
+        sweep(study, folder, locations).run()
+
+    monkeypatch.setattr(compile_cache, "check", another)
+    sweep(study, folder, locations, open_none).run()
 
 
 def test_study_held_by_another_sweep(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from jaxseg.config import Locations, Recipe, Study
 from jaxseg.execution import work as module
+from jaxseg.execution.failing_gpus import Marks, problems
 from jaxseg.execution.lease import Lease, Watch, hold_study
 from jaxseg.execution.work import Assignment, StopCheck, work
 from jaxseg.files import write_text
@@ -65,6 +68,20 @@ def test_waits_for_a_run_that_another_process_holds(
         assert not (tmp_path / "started.txt").exists()
 
 
+def test_a_stop_is_heard_while_another_process_holds_the_run(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFTOVERS", 5.0)
+    monkeypatch.setattr(module, "LOOK", 0.05)
+    with hold_study(tmp_path) as lease:
+        given = assignment(study, tmp_path, locations, lease)
+        folder = RunFolder.of(tmp_path, given.run)
+        folder.create(given.run)
+        with folder.hold():
+            threading.Timer(0.3, lease.ask_to_stop).start()
+            assert work(given).state == "stopped"
+
+
 def test_unexpected_errors_are_outcomes_too(study: Study, tmp_path: Path, locations: Locations) -> None:
     with hold_study(tmp_path) as lease:
         given = assignment(study, tmp_path, locations, lease)
@@ -100,6 +117,44 @@ def test_a_worker_of_a_job_sees_what_the_job_was_given(
         given = dataclasses.replace(assignment(study, tmp_path, locations, lease), gpus=("0", "1"))
         assert work(given).state == "done"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_gpu_on_which_a_run_ends_well_counts_as_failing_no_more(
+    study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with hold_study(tmp_path) as lease:
+        given = dataclasses.replace(assignment(study, tmp_path, locations, lease), gpus=("0", "1"))
+        Marks(given.marks, socket.gethostname(), "1").failed("out of memory")
+        assert work(given).state == "done"
+    assert problems(given.marks) == {}
+
+
+@pytest.mark.parametrize("gpus", [(), ("1",)])
+def test_a_worker_leaves_its_gpu_where_that_fails_and_no_cpu(
+    gpus: tuple[str, ...], study: Study, tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+    monkeypatch.setattr(module, "_end_process", lambda: left.append("its GPU"))
+    monkeypatch.setenv("PARSL_WORKER_RANK", "0")
+    for name in ("CUDA_VISIBLE_DEVICES", "FAKE_BROKEN"):
+        monkeypatch.setenv(name, "".join(gpus))
+    with hold_study(tmp_path) as lease:
+        given = dataclasses.replace(assignment(study, tmp_path, locations, lease), gpus=gpus)
+        outcome = work(given)
+    assert (outcome.state, len(left)) == ("failed", len(gpus))
+    assert list(problems(given.marks).values()) == [outcome.message] * len(gpus)
+
+
+def test_a_worker_whose_sweep_is_gone_has_time_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[float] = []
+    monkeypatch.setattr(module, "GRACE", 0.3)
+    monkeypatch.setattr(os, "_exit", lambda code: ended.append(time.monotonic()))
+    with hold_study(tmp_path) as lease:
+        watch = Watch(lease.path, lease.token)
+    began = time.monotonic()
+    module._end_with_sweep(watch)
+    assert 0.3 <= ended[0] - began < 2
 
 
 def test_nothing_starts_for_a_sweep_that_is_gone(study: Study, tmp_path: Path, locations: Locations) -> None:

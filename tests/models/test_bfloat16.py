@@ -45,7 +45,7 @@ CONVOLUTIONS = [(size, stride, False) for size in (1, 3, 7) for stride in (1, 2)
 
 
 @pytest.mark.parametrize(("size", "stride", "upsampled"), [*CONVOLUTIONS, (3, 1, True)])
-@pytest.mark.parametrize("shape", [(2, 12, 8, 6), (3, 4, 2, 200), (1, 6, 10, 3)])
+@pytest.mark.parametrize("shape", [(2, 12, 8, 6), (3, 4, 2, 200), (1, 6, 10, 3), (2, 5, 7, 6)])
 def test_convolution_and_its_gradients(shape: tuple[int, ...], size: int, stride: int, upsampled: bool) -> None:
     x, kernel = drawn(*shape, seed=1), drawn(size, size, shape[-1], 10, seed=2)
     image, weight = nchw(x).requires_grad_(), torch.from_numpy(np.array(kernel, np.float64)).requires_grad_()

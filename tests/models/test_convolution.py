@@ -47,10 +47,11 @@ def test_convolution_and_its_gradients(size: int, stride: int, shape: tuple[int,
         assert_same((found, our_back(gradient)), (expected, back(gradient)))
 
 
-@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (2, 1, 1, 64), (1, 16, 16, 2)])
-def test_convolution_of_the_upsampled(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("outputs", [4, 40, 1])
+@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (2, 1, 1, 64), (1, 16, 16, 2), (1, 2, 3, 40)])
+def test_convolution_of_the_upsampled(shape: tuple[int, ...], outputs: int) -> None:
     with jax.enable_x64(True):
-        x, kernel = drawn(shape, (3, 3, shape[-1], 4))
+        x, kernel = drawn(shape, (3, 3, shape[-1], outputs))
         expected, back = jax.vjp(lambda x, kernel: plain(upsample(x), kernel), x, kernel)
         found, our_back = jax.vjp(convolve_upsampled, x, kernel)
         (gradient,) = drawn(expected.shape)

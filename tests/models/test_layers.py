@@ -103,6 +103,22 @@ def test_batch_norm_of_bfloat16_computes_in_float32() -> None:
     np.testing.assert_allclose(10 * var, wide.var((0, 1, 2), ddof=1), rtol=1e-3)
 
 
+def test_batch_norm_of_values_far_from_zero_loses_no_digits_to_their_mean() -> None:
+    ours, _ = norm(4)
+    x = 1000 + images(4, 16, 16, 4)
+    found, wide = ours(jnp.asarray(x), True), x.astype(np.float64)
+    normalised = (wide - wide.mean((0, 1, 2))) / np.sqrt(wide.var((0, 1, 2)) + EPSILON)
+    np.testing.assert_allclose(found, normalised * images(4, seed=0) + images(4, seed=1), atol=2e-3)
+
+
+def test_batch_norm_of_constant_maps_is_its_bias() -> None:
+    """Where rounding could make their variance negative, as of maps that are far from zero in few digits."""
+    ours, _ = norm(4)
+    x = jnp.broadcast_to(jnp.array([1004, 517, 77.5, 3.3], jnp.bfloat16), (4, 16, 17, 4))
+    found = ours(x, True).astype(jnp.float32)
+    np.testing.assert_allclose(found, np.broadcast_to(images(4, seed=1), x.shape), atol=0.5)
+
+
 def test_a_batch_norm_of_one_value_does_not_divide_by_zero() -> None:
     ours, _ = norm(2)
     ours(jnp.ones((1, 1, 1, 2)), True)

@@ -5,6 +5,7 @@ import errno
 import gc
 import itertools
 import json
+import math
 import shutil
 import time
 import types
@@ -22,7 +23,7 @@ from train import train_run
 from jaxseg import datasets
 from jaxseg.compute.program import Program
 from jaxseg.config import RunConfig
-from jaxseg.errors import InputError, StoppedError, UnreadableError
+from jaxseg.errors import InputError, StoppedError, UnreadableError, UsageError
 from jaxseg.input.placement import Placement
 from jaxseg.input.plan import CropPlan
 from jaxseg.models.encoder_weights import EncoderWeights
@@ -231,6 +232,16 @@ def test_checkpoints_come_after_their_time_and_lines_tell_mean_loss_and_speed(
     assert first["training_loss"] == pytest.approx(np.mean(losses[:3]), rel=1e-5)
     assert last["training_loss"] == pytest.approx(np.mean(losses[3:]), rel=1e-5)
     assert last["images_per_second"] == run.recipe.batch / 100
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_run_that_diverges_ends_and_says_what_to_change(
+    value: float, tmp_path: Path, run: RunConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validate", lambda *_: (value, 0.5))
+    with pytest.raises(UsageError, match=rf"diverged: the validation loss is {value} at step 2(.|\n)*learning_rate"):
+        trained(tmp_path, run, data_dir)
+    assert not list((tmp_path / "checkpoints").glob("best*"))
 
 
 def test_crops_cut_on_the_host_go_step_by_step(tmp_path: Path, run: RunConfig, data_dir: Path) -> None:
