@@ -88,9 +88,12 @@ def test_what_was_left_half_written_is_dropped(tmp_path: Path, monkeypatch: pyte
                 entry = folder / f"{name}-cache"
                 entry.write_bytes(content[:length])
                 os.utime(entry, (time.time() - age,) * 2)
+            (folder / "zstandard-cache").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(9))  # by JAX, where it is installed
+            os.utime(folder / "zstandard-cache", (time.time() - 100,) * 2)
             for _ in range(2):
                 compile_cache.enable()
-                assert {file.name for file in folder.glob("*-cache")} == {"whole-cache", "now-cache"}
+                left = {file.name for file in folder.glob("*-cache")}
+                assert left == {"whole-cache", "now-cache", "zstandard-cache"}
                 patch.setattr(compile_cache, "_is_whole", lambda entry: pytest.fail(f"read again: {entry}"))
         finally:
             jax.config.update("jax_compilation_cache_dir", former)

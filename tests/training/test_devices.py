@@ -42,7 +42,8 @@ def trained(
     train, result = make_steps(CONFIG, CROP, dtype, mesh).train, []
     for _ in range(0, count, together):
         some = feed.take(batches, together)
-        state, loss = train(state, *some, statistics, wide(1e-3))  # type: ignore[arg-type]
+        former, (state, loss) = state, train(state, *some, statistics, wide(1e-3))  # type: ignore[arg-type]
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(former)), "a device may not have room for two"
         result.append(float(loss))
     return jax.device_get(state), np.array(result)
 
