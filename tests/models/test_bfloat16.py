@@ -100,6 +100,16 @@ def test_a_network_loses_less_by_it_than_in_bfloat16_throughout() -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves((found, features, running))} == {np.dtype(np.float32)}
 
 
+def test_a_networks_convolutions_but_stem_and_head_are_made_products_of_rounded_maps() -> None:
+    config = ModelConfig(18, 1 / 16)
+    params, stats = initial(config, None, ("bfloat16",))
+    mixed, net = rounded(params, device.precision("bfloat16")), network(config)
+    program = str(
+        jax.make_jaxpr(lambda images: net.apply(mixed, stats, images, train=False))(jnp.zeros((1, 64, 64, 3)))
+    )
+    assert program.count("conv_general_dilated[") == 2
+
+
 def test_all_products_are_of_the_form_that_the_library_takes() -> None:
     def objective(x: Array, kernel: Array) -> Array:
         return jnp.square(convolve(x, kernel)).sum()
