@@ -45,6 +45,22 @@ ENTRY %main (x: f32[10]) -> (s32[], f32[10]) {
   ROOT %while.1 = (s32[], f32[10]{0}) while(%tuple), condition=%cond, body=%body
 }
 """
+PRODUCTS = """HloModule jit_h
+
+%both (p: f32[4,8], q: f32[8,5]) -> f32[4,5] {
+  %p = f32[4,8]{1,0} parameter(0)
+  %q = f32[8,5]{1,0} parameter(1)
+  %one = f32[4,5]{1,0} dot(%p, %q), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  %other = f32[4,5]{1,0} dot(%p, %q), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  ROOT %sum = f32[4,5]{1,0} add(%one, %other)
+}
+
+ENTRY %main (x: f32[4,8], k: f32[8,5]) -> f32[4,5] {
+  %x = f32[4,8]{1,0} parameter(0)
+  %k = f32[8,5]{1,0} parameter(1)
+  ROOT %fusion = f32[4,5]{1,0} fusion(%x, %k), kind=kOutput, calls=%both
+}
+"""
 
 
 def test_a_program_without_loops() -> None:
@@ -60,6 +76,11 @@ def test_of_a_loop_its_body_counts() -> None:
         Kernel("b", "fusion: kInput", 80, "jit(g)/sum"),
         Kernel("d", "fusion: kLoop", 80, ""),
     ]
+
+
+def test_arithmetic_of_all_products_within_a_kernel_counts() -> None:
+    (found,) = kernels(PRODUCTS)
+    assert found.flop == 2 * 4 * 8 * 5 + 2 * 4 * 8 * 5
 
 
 def test_a_step_of_training_is_what_is_compiled() -> None:

@@ -69,6 +69,7 @@ def test_processes_that_compile_together_do_not_settle_how_a_gpu_takes_a_step(
     ("options", "number"),
     [
         (["--test", "nope"], {"SLURM_PROCID": "0"}),  # the first one scores
+        (["--test", "nope"], {"OMPI_COMM_WORLD_RANK": "0"}),
         (["--test", "nope", "--process-id", "0"], {}),
         (["--weights", "nope"], {"SLURM_PROCID": "1"}),
         (["--weights", "nope", "--test", "elsewhere"], {"OMPI_COMM_WORLD_RANK": "3"}),
