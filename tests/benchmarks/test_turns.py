@@ -6,11 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import record, turns
+from benchmarks.failures import Failures
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +33,38 @@ def test_contenders_share_a_gpu(given: dict[str, str], taken: str, monkeypatch: 
         monkeypatch.setenv(name, value)
     with turns.opened(turns.Contender("any", "bound:memory_share", {})) as turn:
         assert turn() == float(taken)
+
+
+def test_those_that_work_at_the_same_time_take_as_long_as_the_slowest() -> None:
+    shares = [
+        turns.Contender(share, "bound:memory_share", {}, environment={turns.SHARE: share}) for share in ("0.3", "0.2")
+    ]
+    with turns.all_opened(shares) as turn:
+        assert turn() == 0.3
+
+
+def test_of_a_process_on_one_core_the_processors_time_counts() -> None:
+    one = turns.Contender("one", "bound:memory_share", {}, one_core=True, environment={turns.SHARE: "0.9"})
+    with turns.all_opened([one]) as turn:
+        assert turn() < 0.5, "and not what it says itself"
+
+
+def test_a_turn_is_one_of_each_and_goes_on_with_what_the_first_one_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Batches(Sequence[object]):
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, position: Any) -> None:
+            drawn.append(position)
+
+    drawn: list[int] = []
+    said: list[str] = []
+    monkeypatch.setattr(turns, "PAUSE", 0)
+    draw = turns.drawing(Batches(), 2)
+    assert drawn == [0, 1], "warmed"
+    turns.in_turns({"a": draw, "b": turns.warmed(lambda: said.append(f"b after {drawn[-1]}"))}, 2, Failures())
+    assert drawn == [0, 1, 2, 3, 4, 5]
+    assert said == ["b after 1", "b after 3", "b after 5"]
 
 
 def test_contenders_in_processes_of_their_own(tmp_path: Path) -> None:
