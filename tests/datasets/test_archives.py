@@ -196,6 +196,22 @@ def test_caps_on_count_and_size(
         pass
 
 
+def test_the_cap_on_size_is_on_all_archives_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for file in files:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(f"{file.stem}/train_1.bmp", b"123456")
+    monkeypatch.setattr(archives, "BYTES", 10)
+    with pytest.raises(InputError, match="too large to be a dataset"), archives.unpacked(files):
+        pass
+
+
+def test_what_a_mac_leaves_beside_an_archive_is_none(tmp_path: Path) -> None:
+    for name in ("glas.zip", "._glas.zip"):
+        (tmp_path / name).write_bytes(b"")
+    assert archives.archives(tmp_path) == [tmp_path / "glas.zip"]
+
+
 def test_too_small_a_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("train_1.bmp", b"1234567890" * 10_000)

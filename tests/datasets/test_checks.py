@@ -6,7 +6,8 @@ import pytest
 
 from jaxseg.datasets.card import Card, Row, fingerprint
 from jaxseg.datasets.catalogue import describe
-from jaxseg.datasets.checks import check_annotated, not_apart, oddities, summary
+from jaxseg.datasets.checks import check_annotated, check_examples, not_apart, oddities, summary
+from jaxseg.datasets.example import Example
 from jaxseg.errors import InputError
 
 ROWS = [
@@ -34,6 +35,25 @@ def test_each_oddity_is_said() -> None:
     assert oddities(_changed(2, pixels_sha256="00")) == ["1 image is equal to others pixel for pixel: c = a"]
     assert oddities(_changed(2, patient="p2")) == ["1 patient has images in train and in test: p2"]
     assert oddities(_changed(2, instances_sha256="10")) == ["1 mask is equal to that of another image: c = a"]
+
+
+def test_equal_images_are_not_called_nearly_equal_besides() -> None:
+    near = [dataclasses.replace(row, looks="0f" * 32) for row in (ROWS[0], ROWS[2])]
+    assert oddities(near) == ["1 test image is nearly equal to training images: c ~ a"]
+    equal = [dataclasses.replace(row, pixels_sha256="00") for row in near]
+    assert oddities(equal) == ["1 image is equal to others pixel for pixel: c = a"]
+
+
+def test_numbers_of_images_are_official_in_every_subset() -> None:
+    subsets = ["train"] * 85 + ["testA"] * 59 + ["testB"] * 21  # 80 test images, as there should be
+    examples = [
+        Example(str(k), "train" if subset == "train" else "test", subset, str(k), read=lambda: pytest.fail("was read"))
+        for k, subset in enumerate(subsets)
+    ]
+    wrong = ["59 images instead of 60 in subset testA", "21 images instead of 20 in subset testB"]
+    with pytest.raises(InputError, match=f"differs from the official release(?s:.*){'; '.join(wrong)}"):
+        check_examples(describe("glas"), examples, allow_incomplete=False)
+    assert check_examples(describe("glas"), examples, allow_incomplete=True) == wrong
 
 
 def test_equal_masks_are_ordinary_where_they_are_empty_or_full_or_of_equal_images() -> None:
@@ -88,10 +108,12 @@ def test_fingerprint_changes_with_everything_that_counts() -> None:
 
 
 def test_summary_shows_numbers_and_warnings() -> None:
-    card = Card("x", "X", "glands", "", "", True, "f" * 64, {}, ("odd",), tuple(ROWS))
+    other = Row("d", "test", "testB", "p4", 30, 40, 7, 0.1, "03", "13")
+    card = Card("x", "X", "glands", "", "", True, "f" * 64, {}, ("odd",), (*ROWS, other))
     text = summary(card)
     assert "train: 2 images, 2 patients, height 10 … 12, width 20, 4 objects, foreground 0.300" in text
-    assert "test (testA): 1 image" in text
+    assert "test (testA): 1 image, 1 patient, height 10, width 20, 2 objects, foreground 0.500" in text
+    assert "test (testB): 1 image, 1 patient, height 30, width 40, 7 objects, foreground 0.100" in text
     alone = summary(dataclasses.replace(card, images=tuple(_changed(0, patient=ROWS[0].id)[:1])))
     assert "train: 1 image, each taken for a patient, height" in alone
     assert "warning: odd" in text

@@ -99,12 +99,12 @@ def test_a_smoothed_mask_among_maps_of_objects_is_refused_when_it_is_read(tmp_pa
 def test_crowded_objects_of_all_sizes_are_not_taken_for_rims(tmp_path: Path, pictures) -> None:
     rng = np.random.default_rng(1)
     _fill(pictures, tmp_path, 2)
-    labels = np.zeros((120, 120), np.uint8)
-    rows, columns = np.mgrid[:120, :120]
-    for number in range(1, 120):
-        y, x, radius = *rng.uniform(0, 120, 2), rng.uniform(2, 12)
+    labels = np.zeros((64, 64), np.uint8)
+    rows, columns = np.mgrid[:64, :64]
+    for number in range(1, 250):
+        y, x, radius = *rng.uniform(0, 64, 2), rng.uniform(1.5, 5)
         labels[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = number
-    pictures.write(tmp_path / "images" / "s1.tif", np.zeros((120, 120, 3), np.uint8))
+    pictures.write(tmp_path / "images" / "s1.tif", np.zeros((64, 64, 3), np.uint8))
     pictures.write(tmp_path / "masks" / "s1.png", labels)
     example = next(e for e in folder_examples("x", tmp_path, None, "auto") if e.id == "s1")
     np.testing.assert_array_equal(example.read()[1], labels)

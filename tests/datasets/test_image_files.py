@@ -101,6 +101,7 @@ def test_palette_and_bit_masks_give_indices(tmp_path: Path) -> None:
 
 
 BLACK, WHITE, RED, DARK = (0, 0, 0), (255, 255, 255), (200, 10, 30), (10, 10, 10)
+BLUE = (0, 0, 255)  # darker than red to the eye
 VOC = [BLACK, (128, 0, 0), (0, 128, 0), (128, 128, 0)]
 VOC_8 = [*VOC, (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128)]
 
@@ -134,6 +135,8 @@ def _indexed(file: Path, indices: list[int], palette: list[tuple[int, int, int]]
         ([0, 2, 0], [WHITE, RED, BLACK], [255, 0, 255]),  # colours that are not in use, and no numbers of classes
         ([2, 1, 2], [BLACK, WHITE, BLACK, RED], [0, 255, 0]),
         ([0, 0], [WHITE, BLACK, RED], [255, 255]),  # foreground throughout
+        ([1, 2, 1], [(k, k, k) for k in (9, 3, 5)], [3, 5, 3]),  # of several classes
+        ([0, 1, 0], [BLUE, RED], [0, 1, 0]),
     ],
 )
 def test_palettes_are_read_as_they_look(tmp_path: Path, indices, palette, labels, suffix: str) -> None:
@@ -146,6 +149,7 @@ def test_palettes_are_read_as_they_look(tmp_path: Path, indices, palette, labels
     [
         ([0, 1], [WHITE, RED], r"entry 0 \(255, 255, 255\), entry 1 \(200, 10, 30\)"),
         ([0, 2], [RED, WHITE, BLACK], r"entry 0 \(200, 10, 30\), entry 2 \(0, 0, 0\)"),
+        ([0, 1], [RED, BLUE], r"entry 0 \(200, 10, 30\), entry 1 \(0, 0, 255\)"),
         ([0, 1], [WHITE, DARK], r"entry 0 \(255, 255, 255\), entry 1 \(10, 10, 10\)"),  # no background among greys
         ([0, 1, 2], [WHITE, BLACK, WHITE], r"entry 0 \(255, 255, 255\), entry 1 \(0, 0, 0\)"),
     ],

@@ -50,6 +50,14 @@ def test_a_shape_that_is_stored_as_doubles_is_refused(tmp_path: Path, sides: tup
         read_mat(tmp_path / "x.mat")
 
 
+def test_damage_that_only_the_lost_checksum_would_show_is_refused(tmp_path: Path) -> None:
+    whole = _written(True, inst_map=np.ones((6, 5)))
+    packed = whole[136:-4]  # without zlib's sum over the content
+    (tmp_path / "x.mat").write_bytes(whole[:128] + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(InputError, match=r"x\.mat: cannot be read .*ends within an array"):
+        read_mat(tmp_path / "x.mat")
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path, compressed: bool) -> None:
     rng = np.random.default_rng(7)

@@ -46,6 +46,12 @@ def test_a_mirrored_copy_in_another_dataset_is_named(data: Path) -> None:
     assert prepared_names(data) == ["one", "two"]
 
 
+def test_a_dataset_that_lost_a_file_is_passed_over(data: Path) -> None:
+    next(prepared_folder("one", data).glob("*train*")).unlink()
+    assert prepared_names(data) == ["two"]
+    assert shared_with_others("two", data) == []
+
+
 def test_a_near_copy_on_the_other_side_is_named(tmp_path: Path) -> None:
     gland = synthetic.examples("synthetic_glands_a")[1].read()[0]
     _fill(tmp_path / "mine", "glands", 4, extra={"again": np.rot90(gland).copy()})

@@ -23,7 +23,7 @@ def _random_sizes(rng: np.random.Generator) -> dict[str, int]:
 
 def _nearest_sum_by_trying_all(sizes: list[int], wanted: int) -> int:
     sums = {sum(some) for count in range(1, len(sizes)) for some in itertools.combinations(sizes, count)}
-    return min(abs(total - wanted) for total in sums)
+    return min(sums, key=lambda total: (abs(total - wanted), total))  # of two equally near ones the smaller
 
 
 @pytest.mark.parametrize("trial", range(60))
@@ -39,9 +39,8 @@ def test_properties_hold_for_random_datasets(trial: int) -> None:
     assert sorted(whole.train + whole.validation) == sorted(ids)
     assert {patient_of[i] for i in whole.train}.isdisjoint(patient_of[i] for i in whole.validation)
     wanted = min(max(int(share * len(ids) + 0.5), 1), len(ids) - 1)
-    off = abs(len(whole.validation) - wanted)
-    assert off == _nearest_sum_by_trying_all(list(sizes.values()), wanted)
-    assert bool(off) == any("validation images instead of" in note for note in whole.notes)
+    assert len(whole.validation) == _nearest_sum_by_trying_all(list(sizes.values()), wanted)
+    assert (len(whole.validation) != wanted) == any("validation images instead of" in note for note in whole.notes)
     for small, large in itertools.pairwise([*splits, whole]):
         assert set(small.train) <= set(large.train)
         assert small.validation == large.validation
@@ -95,6 +94,16 @@ def test_a_thousand_splits_of_every_dataset(name: str) -> None:
             assert said == (len(part.train) != int(asked + 0.5))
 
 
+@pytest.mark.parametrize("repeat", range(8))
+def test_a_fraction_is_the_nearest_that_whole_patients_allow(repeat: int) -> None:
+    ids, patients = _images(TNBC_TRAINING)
+    whole = len(split("tnbc", ids, patients, repeat, 1.0, 0.2).train)
+    taken = {k: len(split("tnbc", ids, patients, repeat, k / whole, 0.2).train) for k in range(1, whole + 1)}
+    possible = set(taken.values())
+    assert len(possible) > 3
+    assert taken == {asked: min(possible, key=lambda size: (abs(size - asked), size)) for asked in taken}
+
+
 def test_order_of_the_images_does_not_matter_and_is_kept() -> None:
     ids, patients = _images(TNBC_TRAINING)
     there = split("tnbc", ids, patients, 3, 0.4, 0.2)
@@ -131,6 +140,12 @@ def test_least_fraction_is_one_image_and_said() -> None:
     parts = split("x", ids, ids, 0, 0.01, 0.2)
     assert len(parts.train) == 1
     assert "the least possible" in parts.notes[0]
+
+
+def test_one_image_is_left_to_train_whatever_the_share() -> None:
+    ids = ["a", "b", "c"]
+    parts = split("x", ids, ids, 0, 1.0, 0.95)
+    assert (len(parts.train), len(parts.validation), parts.notes) == (1, 2, ())
 
 
 def test_one_image_cannot_be_split() -> None:
