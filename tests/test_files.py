@@ -1,6 +1,7 @@
 """What the system says of files becomes an error that names one, with a remedy."""
 
 import errno
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxseg.errors import InputError
-from jaxseg.files import check_may_be_folder, disk_errors, locked, new_folder, read_errors, write_text
+from jaxseg.files import check_may_be_folder, disk_errors, locked, new_folder, read_errors, write_json, write_text
 
 
 @pytest.mark.parametrize("below", ["file/a.txt", "file/deeper/a.txt"])
@@ -80,6 +81,43 @@ def test_what_hinders_tidying_up_does_not_hide_why(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: fail(errno.ESTALE))
     with pytest.raises(InputError, match="your quota is used up"):
         write_text(tmp_path / "file", "")
+
+
+def test_an_interruption_leaves_the_former_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    write_text(tmp_path / "file", "former")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "file", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "former"}
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    def write(name: str, error: type[BaseException] | None = None) -> None:
+        with new_folder(tmp_path / "folder") as aside:
+            (aside / name).touch()
+            if error:
+                raise error
+
+    write("former")
+    write("present")
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            write("never", error)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "folder", tmp_path / "folder" / "present"]
+
+
+def test_equal_values_give_equal_json_and_what_json_lacks_gives_none(tmp_path: Path) -> None:
+    write_json(tmp_path / "one", {"b": 1, "a": "ä"})
+    write_json(tmp_path / "two", {"a": "ä", "b": 1})
+    assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text() == '{\n  "a": "ä",\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "three", math.nan)
+    assert not (tmp_path / "three").exists()
 
 
 def test_a_folder_that_is_still_to_be_made(tmp_path: Path) -> None:

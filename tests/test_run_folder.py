@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("config.json", [], "is not a run's configuration"),
     ("weights.json", {"mean": [0.5] * 3}, "it lacks 'std'"),
     ("weights.json", {"mean": [0.5], "std": [0.2] * 3}, "mean must be three numbers, not [0.5]"),
+    (
+        "weights.json",
+        {"mean": [0.5] * 3, "std": [0.2, 0.2, math.nan]},
+        "std must be three numbers, not [0.2, 0.2, nan]",
+    ),
     ("weights.json", None, "is not a run's account of its weights"),
     ("DONE.json", {}, "it lacks 'images_per_second'"),
     ("DONE.json", {"images_per_second": 1.5, "test_datasets": "glas"}, "must be a list of names, not glas"),
@@ -70,6 +76,24 @@ def test_a_damaged_study_is_named(tmp_path: Path, content: Any, problem: str) ->
     with pytest.raises(InputError, match=STUDY_FILE) as raised:
         read_study(tmp_path)
     assert problem in str(raised.value)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    folder, other = RunFolder(tmp_path / "run"), RunConfig("glas", repeat=1)
+    folder.create(RUN)
+    folder.create(RUN)  # as where it is taken up again
+    with pytest.raises(InputError, match=rf"config\.json: holds another run\n.*{other.run_id}\n +remedy"):
+        folder.create(other)
+    assert folder.config() == RUN
+
+
+def test_a_run_is_done_when_it_is_scored_on_all_that_is_asked_for(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert not folder.is_done()
+    folder.done.write_text(json.dumps({"images_per_second": 1.5, "test_datasets": ["glas", "crag"]}))
+    assert folder.is_done()
+    assert folder.is_done(("crag", "glas"))
+    assert not folder.is_done(("glas", "kumar"))
 
 
 def test_a_run_that_another_process_holds_is_refused(tmp_path: Path) -> None:

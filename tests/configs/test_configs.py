@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxseg.config import RANDOM, ModelConfig, Recipe, RunConfig, Study, TrainedWeights, load_study
+from jaxseg.config import RANDOM, Locations, ModelConfig, Recipe, RunConfig, Study, TrainedWeights, load_study
 from jaxseg.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -127,6 +127,61 @@ def test_values_of_another_type_are_refused_by_name(make: Callable[[], object], 
 def test_one_value_where_several_are_wanted_is_refused_by_name(named: str, value: object) -> None:
     with pytest.raises(UsageError, match=rf"bad value for {named}\n(.|\n)*expected: values in brackets with a comma"):
         dataclasses.replace(study("demo"), **{named: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: ModelConfig(depth=20), "depth"),
+        (lambda: ModelConfig(width=0), "width"),
+        (lambda: ModelConfig(width=1 / 100), "width"),
+        (lambda: ModelConfig(decoder=(64, 32, 16, 8)), "decoder"),
+        (lambda: ModelConfig(decoder=(64, 32, 16, 8, 0)), "decoder"),
+        (lambda: ModelConfig(classes=0), "classes"),
+        (lambda: Recipe(crop=0), "crop"),
+        (lambda: Recipe(crop=64, stride=65), "stride"),
+        (lambda: Recipe(stride=0), "stride"),
+        (lambda: Recipe(batch=0), "batch"),
+        (lambda: Recipe(learning_rate=0), "learning_rate"),
+        (lambda: Recipe(learning_rate=1), "learning_rate"),
+        (lambda: Recipe(budgets=()), "budgets"),
+        (lambda: Recipe(budgets=(0, 10)), "budgets"),
+        (lambda: Recipe(budgets=(10, 10)), "budgets"),
+        (lambda: Recipe(validate_every=0), "validate_every"),
+        (lambda: Recipe(validate_gap=0), "validate_gap"),
+        (lambda: Recipe(validation_share=0), "validation_share"),
+        (lambda: Recipe(validation_share=1), "validation_share"),
+        (lambda: Recipe(compute_dtype="float16"), "compute_dtype"),  # type: ignore[arg-type]
+        (lambda: RunConfig("glas", fraction=0), "fraction"),
+        (lambda: RunConfig("glas", fraction=1.5), "fraction"),
+        (lambda: RunConfig("glas", repeat=-1), "repeat"),
+        (lambda: dataclasses.replace(study("demo"), datasets=()), "datasets"),
+        (lambda: dataclasses.replace(study("demo"), weights=("random", "random")), "weights"),
+        (lambda: dataclasses.replace(study("demo"), fractions=(0.5, 0.5)), "fractions"),
+        (lambda: dataclasses.replace(study("demo"), fractions=(1.0, 0.5)), "fractions"),
+        (lambda: dataclasses.replace(study("demo"), repeats=0), "repeats"),
+        (lambda: dataclasses.replace(study("demo"), match="images"), "match"),  # type: ignore[arg-type]
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(make: Callable[[], object], named: str) -> None:
+    with pytest.raises(UsageError, match=rf"bad value for {named}\n.*found.*\n.*expected"):
+        make()
+
+
+def test_budgets_lengthen_with_fewer_images_where_steps_are_matched() -> None:
+    recipe = Recipe(budgets=(1, 10))
+    own = dataclasses.replace(study("demo"), fractions=(0.3, 1.0), recipe=recipe, match="steps")
+    assert {run.fraction: run.recipe.budgets for run in own.runs()} == {0.3: (4, 34), 1.0: (1, 10)}  # never fewer
+    assert {run.recipe for run in dataclasses.replace(own, match="epochs").runs()} == {recipe}
+
+
+def test_options_tell_where_files_lie_then_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for data, weights, expected in (("", "", ("data", "weights")), ("/d", "w", ("/d", "w"))):
+        monkeypatch.setenv("JAXSEG_DATA", data)
+        monkeypatch.setenv("JAXSEG_WEIGHTS", weights)
+        assert Locations.choose(None, None) == Locations(tmp_path / expected[0], tmp_path / expected[1])
+    assert Locations.choose(Path("own"), Path("/o")) == Locations(tmp_path / "own", Path("/o"))
 
 
 def test_square_brackets_will_do() -> None:

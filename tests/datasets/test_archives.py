@@ -96,6 +96,15 @@ def test_own_images_come_as_an_archive_too(tmp_path: Path, pictures, around: str
     assert len(instances("mylab", tmp_path / "data")) == 4
 
 
+def test_an_archive_of_two_folders_of_images_is_refused(tmp_path: Path, pictures) -> None:
+    for lab in ("a", "b"):
+        for k in range(4):
+            source = tmp_path / "tree" / lab
+            pictures.pair(source / "images" / f"s{k}.png", source / "masks" / f"s{k}.png")
+    with pytest.raises(InputError, match="images: no such folder"):
+        prepare_folder("mylab", _pack(tmp_path / "tree", tmp_path / "x.zip"), tmp_path / "data", task="glands")
+
+
 def _link(archive: zipfile.ZipFile) -> None:
     member = zipfile.ZipInfo("link.bmp")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16

@@ -4,9 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jaxseg.datasets.card import FILE_NAME, Card, Row, fingerprint
+from jaxseg.datasets.card import FILE_NAME, Card, Row, digest, fingerprint
 from jaxseg.errors import InputError
 
 ROWS = (
@@ -19,6 +20,12 @@ CARD = Card("x", "X", "glands", "", "", True, fingerprint("glands", ROWS, ("a", 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     CARD.write(tmp_path)
     assert Card.read(tmp_path) == CARD
+
+
+def test_digests_tell_shapes_apart_and_not_how_arrays_lie() -> None:
+    values = np.arange(6, dtype=np.uint8)
+    assert len({digest(values.reshape(shape)) for shape in ((2, 3), (3, 2), (6, 1))}) == 3
+    assert digest(np.asfortranarray(values.reshape(2, 3))) == digest(values.reshape(2, 3))
 
 
 @pytest.mark.parametrize("field", ["id", "split", "subset", "patient", "pixels_sha256", "instances_sha256"])

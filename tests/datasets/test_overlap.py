@@ -1,5 +1,6 @@
 """Images that stand in two datasets, or on both sides of one, are named."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxseg.datasets import (
     shared_with_others,
     synthetic,
 )
+from jaxseg.datasets.card import fingerprint
 from jaxseg.datasets.overlap import prepared_names
 
 
@@ -72,3 +74,13 @@ def test_whole_data_has_no_damaged_images_and_a_changed_byte_names_one(data: Pat
     file.write_bytes(content)
     (image,) = damaged("one", data)
     assert image.startswith("glands")
+
+
+@pytest.mark.parametrize("digest", ["pixels_sha256", "instances_sha256"])
+def test_an_image_whose_card_is_of_other_content_is_damaged(data: Path, digest: str) -> None:
+    card = read_card("one", data)
+    first, *others = card.images
+    rows = (dataclasses.replace(first, **{digest: "0" * 64}), *others)
+    changed = dataclasses.replace(card, images=rows, fingerprint=fingerprint(card.task, rows, card.classes))
+    changed.write(prepared_folder("one", data))
+    assert damaged("one", data) == [first.id]
