@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 from scipy import ndimage
+from skimage.color import rgb_from_hed
 
 from jaxseg.pretraining import augment
 from jaxseg.pretraining.augment import Augmentation
@@ -61,6 +62,54 @@ def test_stains_change_in_proportion_in_optical_density() -> None:
     assert np.abs(found - pixels).max() > 1
 
 
+def test_stains_change_as_far_as_asked_and_each_dye_by_itself() -> None:
+    """The map of densities, in scikit-image's matrix of the same dyes: a factor for each, and a shift."""
+    dyes = rgb_from_hed / np.linalg.norm(rgb_from_hed, axis=1, keepdims=True)
+    pixels = np.repeat(tissue(1)[:, :8, :8] / 3 + 60, 60, axis=0)
+    found = np.asarray(augment.restained(pixels, key(), 0.1))
+    design = np.c_[-np.log((pixels[0].reshape(-1, 3) + 1) / 256), np.ones(64)]
+    maps = [np.linalg.lstsq(design, -np.log((x.reshape(-1, 3) + 1) / 256), rcond=None)[0] for x in found]
+    factors = np.array([dyes @ each[:3] @ np.linalg.inv(dyes) for each in maps])
+    own = np.diagonal(factors, axis1=1, axis2=2)
+    np.testing.assert_allclose(factors, own[:, None] * np.eye(3), atol=2e-3)
+    shifts = np.array([each[3] @ np.linalg.inv(dyes) for each in maps])
+    for values, reach in ((own - 1, 0.1), (shifts, 0.05)):
+        assert np.abs(values).max() < 1.02 * reach
+        assert (values.min(0) < -0.8 * reach).all()
+        assert (values.max(0) > 0.8 * reach).all()
+
+
+def test_light_changes_as_pillow_changes_brightness_contrast_and_saturation() -> None:
+    pixels = np.rint((tissue(24) / 5 + 70) * np.linspace(0.7, 1.2, 24)[:, None, None, None]).astype(np.float32)
+    found = np.asarray(augment.relit(pixels, key(), 0.3))
+    factors = []
+    for before, after in zip(pixels, found, strict=True):
+        design = np.c_[before.reshape(-1, 3), np.ones(before[..., 0].size)]
+        *matrix, offset = np.linalg.lstsq(design, after.reshape(-1, 3), rcond=None)[0]
+        both = np.sum(matrix, axis=0).mean()  # brightness times contrast: what greys are multiplied with
+        image = Image.fromarray(before.astype(np.uint8))
+        grey = np.asarray(image.convert("L")).mean()
+        brightness, saturation = both + offset.mean() / grey, (np.trace(matrix) / both - 1) / 2
+        factors.append((brightness, both / brightness, saturation))
+        kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+        for kind, factor in zip(kinds, factors[-1], strict=True):
+            image = kind(image).enhance(factor)
+        np.testing.assert_allclose(after, np.asarray(image), atol=3)
+    assert np.abs(np.array(factors) - 1).max() < 0.31
+    assert (np.min(factors, axis=0) < 0.8).all()
+    assert (np.max(factors, axis=0) > 1.2).all()
+    assert np.abs(np.corrcoef(np.transpose(factors)) - np.eye(3)).max() < 0.7
+
+
+@pytest.mark.parametrize("part", Augmentation._fields)
+def test_each_part_is_done_as_far_as_its_own_strength_says(part: str) -> None:
+    found = np.asarray(augment.augment(tissue(), key(), NONE._replace(**{part: 0.9})))
+    assert np.abs(found - tissue()).max() > 1
+    assert (found == found[..., :1]).all((1, 2, 3)).any() == (part == "grey")
+    tints = [x.mean((1, 2)) for x in (found, tissue())]
+    assert np.allclose(*tints, atol=4) == (part == "blur")
+
+
 def test_greyed_images_are_their_luminance() -> None:
     found = np.asarray(augment.greyed(tissue(), key(), 1.0))
     assert (found == found[..., :1]).all()
@@ -72,10 +121,9 @@ def test_greyed_images_are_their_luminance() -> None:
 
 def test_blur_lies_between_the_image_and_a_gaussian_of_it() -> None:
     pixels = tissue(3)
-    blurred = np.stack(
-        [ndimage.gaussian_filter(x, (augment.FOCUS, augment.FOCUS, 0), mode="mirror", radius=(4, 4, 0)) for x in pixels]
-    )
+    blurred = np.stack([ndimage.gaussian_filter(x, (2, 2, 0), mode="mirror", radius=(4, 4, 0)) for x in pixels])
     found = np.asarray(augment.defocused(pixels, key(), 1.0))
     amount = ((found - pixels) * (blurred - pixels)).sum((1, 2, 3)) / np.square(blurred - pixels).sum((1, 2, 3))
     assert ((amount > 0) & (amount < 1)).all()
+    assert np.ptp(amount) > 0.05
     np.testing.assert_allclose(found, pixels + amount[:, None, None, None] * (blurred - pixels), atol=0.02)

@@ -25,6 +25,11 @@ def test_statistics_are_those_of_all_pixels(image_folder: Path) -> None:
     assert len(found.files) == 10
 
 
+def test_suffixes_may_be_in_capitals(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(image_folder / "tile_0.png", tmp_path / "TILE_0.PNG")
+    assert survey(tmp_path, "*", 32).files == (tmp_path / "TILE_0.PNG",)
+
+
 def test_the_stack_holds_every_pixel_and_empty_masks(image_folder: Path) -> None:
     found = survey(image_folder, "**/*", 32)
     stack = found.stack()

@@ -1,7 +1,8 @@
 """A step of pretraining on accelerators is that on CPUs, and keeps the products of both views apart."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,9 +15,9 @@ from jaxseg.input.render import pack
 from jaxseg.input.statistics import Statistics
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.network import initial_values
-from jaxseg.pretraining.step import make_twins_steps
+from jaxseg.pretraining.step import learning_rates, make_twins_steps
 from jaxseg.training.mesh import make_mesh, replicated, sharded
-from jaxseg.training.state import fresh
+from jaxseg.training.state import TrainState, fresh
 
 CONFIG = PretrainConfig(18, 1 / 16, crop=32, batch=4, projector=8, compute_dtype="float32")
 SIZES = np.full((3, 2), 48, np.int32)
@@ -37,20 +38,25 @@ def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
 
 
-def step() -> tuple[str, np.ndarray]:
-    """The program of a step, and the loss and its parts of the first."""
-    mesh, draw = make_mesh(CONFIG.batch, 1), np.random.default_rng(0)
+def begin(config: PretrainConfig = CONFIG) -> tuple[Callable[..., Any], TrainState, tuple[Any, ...]]:
+    """The function of a step, the state before the first, and two views with the statistics."""
+    mesh, draw = make_mesh(config.batch, 1), np.random.default_rng(0)
     pixels = draw.integers(0, 256, (len(SIZES), 48, 48, 3), dtype=np.uint8)
-    feed = make_feed(pack(pixels, pixels[..., 0], SIZES), CONFIG.crop, replicated(mesh), sharded(mesh))
-    state = fresh(*initial_values(CONFIG, None), replicated(mesh))
+    feed = make_feed(pack(pixels, pixels[..., 0], SIZES), config.crop, replicated(mesh), sharded(mesh))
+    state = fresh(*initial_values(config, None), replicated(mesh))
     zeros = jax.device_put(np.zeros(3, np.float32), replicated(mesh))
     state = dataclasses.replace(state, loss_sum=zeros)
-    plan = CropPlan(np.arange(len(SIZES)), SIZES, CONFIG.batch, CONFIG.crop, True, ("step",))
+    plan = CropPlan(np.arange(len(SIZES)), SIZES, config.batch, config.crop, True, ("step",))
     views = [feed(plan.placement(position)) for position in (0, 1)]
     statistics = Statistics(*(jax.device_put(np.full(3, 0.4, np.float32), replicated(mesh)) for _ in range(2)))
-    train = make_twins_steps(CONFIG, mesh, 1.0, 10).train
-    program = train.lower(state, *views, statistics).as_text()  # type: ignore[attr-defined]
-    return program, np.array(train(state, *views, statistics)[1])
+    return make_twins_steps(config, mesh, 1.0, 10).train, state, (*views, statistics)
+
+
+def step() -> tuple[str, np.ndarray]:
+    """The program of a step, and the loss and its parts of the first."""
+    train, state, given = begin()
+    program = train.lower(state, *given).as_text()  # type: ignore[attr-defined]
+    return program, np.array(train(state, *given)[1])
 
 
 @pytest.fixture
@@ -62,3 +68,29 @@ def test_the_views_are_kept_apart_on_accelerators_alone(on_cpu: tuple[str, np.nd
     program, losses = step()
     np.testing.assert_allclose(losses, on_cpu[1], rtol=1e-3)
     assert program.count("optimization_barrier") >= 3 + 3, "for the matrices of projections and projector"
+
+
+def test_the_learning_rate_rises_for_the_epochs_of_warm_up_and_falls_along_a_cosine() -> None:
+    rate = learning_rates(PretrainConfig(warm_up=2, learning_rate=0.1), steps_an_epoch=2.5, total=105)
+    found = [float(rate(step)) for step in (0, 1, 5, 55, 105)]
+    assert found == pytest.approx([0, 0.02, 0.1, 0.05005, 0.0001], rel=1e-5)
+    long = learning_rates(PretrainConfig(warm_up=100, learning_rate=0.1), steps_an_epoch=2.5, total=10)
+    assert [float(long(step)) for step in (1, 5, 10)] == pytest.approx([0.02, 0.1, 0.0001], rel=1e-5)
+
+
+def test_the_first_step_of_adam_is_as_long_as_the_schedule_says() -> None:
+    train, state, given = begin()
+    before = jax.device_get(state.params.tree())
+    after = jax.device_get(train(state, *given)[0].params.tree())
+    moved = max(np.abs(a - b).max() for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True))
+    assert moved == pytest.approx(CONFIG.learning_rate / 5, rel=0.01)  # of ten steps five warm up
+
+
+@pytest.mark.parametrize(("changes", "same"), [({}, False), ({"stain": 0, "colour": 0, "grey": 1, "blur": 0}, True)])
+def test_colours_are_drawn_anew_in_every_step(changes: dict[str, float], same: bool) -> None:
+    train, state, given = begin(dataclasses.replace(CONFIG, learning_rate=1e-30, **changes))
+    losses = []
+    for _ in range(2):
+        state, loss = train(state, *given)
+        losses.append(float(loss.value))
+    assert (losses[0] == pytest.approx(losses[1], rel=1e-5)) == same

@@ -50,6 +50,18 @@ def test_magnification_lies_between_one_and_the_zoom() -> None:
     assert factor.max() <= 2.0001
 
 
+def test_each_view_is_turned_and_magnified_by_itself() -> None:
+    first, second = (
+        np.concatenate([view.matrix for view in views])
+        for views in zip(*itertools.islice(pairs(config(), SIZES), 60), strict=True)
+    )
+    factors = [1 / np.sqrt(np.abs(np.linalg.det(matrix))) for matrix in (first, second)]
+    angles = [np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0]) for matrix in (first, second)]
+    for one, two in (factors, angles):
+        assert abs(np.corrcoef(one, two)[0, 1]) < 0.2
+    assert (np.histogram(angles, bins=8, range=(-np.pi, np.pi))[0] > 60).all()  # of 120 expected in each eighth
+
+
 def test_pairs_depend_on_seed_and_position_alone() -> None:
     wanted = list(itertools.islice(pairs(config(), SIZES), 6))[4:]
     found = list(itertools.islice(pairs(config(), SIZES, position=4), 2))

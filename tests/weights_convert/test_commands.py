@@ -30,6 +30,9 @@ def test_convert_verify_and_inspect(resnet18: Path, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "made_up: sound" in said
     assert "bit for bit" in said
+    (tmp_path / "other.pth").write_bytes(b"")
+    with pytest.raises(InputError, match=r"other\.pth: is not the file of the receipt"):
+        main(["verify", str(out / "made_up"), "--against", str(tmp_path / "other.pth")])
     main(["inspect", str(resnet18)])
     said = capsys.readouterr().out
     assert receipt["sha256"] in said
@@ -80,6 +83,15 @@ def test_options_that_cannot_be_used_are_told_as_they_were_typed(resnet18: Path,
     with pytest.raises(UsageError, match=r"stands for weights that are drawn\n +found: +random\n +remedy"):
         main([*convert, "--name", "random", *STATISTICS])
     assert not (tmp_path / "weights").exists()
+
+
+def test_a_file_that_is_not_the_published_one_is_taken_where_that_is_asked_for(resnet18: Path, tmp_path: Path) -> None:
+    convert = ["convert", str(resnet18), "--out", str(tmp_path), "--source", "dino"]
+    with pytest.raises(InputError, match=r"is not the architecture of dino(.|\n)*--allow-other-file"):
+        main(convert)
+    main([*convert, "--allow-other-file"])
+    receipt = json.loads((tmp_path / "dino" / "receipt.json").read_text())
+    assert (receipt["source"], receipt["mean"]) == ("dino", [0.485, 0.456, 0.406])
 
 
 def test_verify_asks_what_to_verify() -> None:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from jaxseg.errors import InputError
-from weights_convert import pickles
+from weights_convert import pickles, read
 from weights_convert.convert import Origin, convert
 
 ORIGIN = Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
@@ -256,6 +256,32 @@ def test_a_compressed_archive(resnet18: Path, tmp_path: Path) -> None:
     refused(file, "not compressed")
 
 
+def test_a_single_compressed_record(resnet18: Path, tmp_path: Path) -> None:
+    """No larger in all than the file; mapped into memory its bytes would be taken for numbers."""
+    file = tmp_path / "packed.pth"
+    with zipfile.ZipFile(resnet18) as old, zipfile.ZipFile(file, "w") as new:
+        for record in old.infolist():
+            packed = record.filename.endswith("data/0")
+            new.writestr(record.filename, old.read(record), zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED)
+    refused(file, "1 of them compressed", "data/0")
+
+
+def test_two_records_of_one_name(resnet18: Path, tmp_path: Path) -> None:
+    file = tmp_path / "twice.pth"
+    file.write_bytes(resnet18.read_bytes())
+    with zipfile.ZipFile(file, "a") as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data/0"))
+        content = archive.read(name)[::-1]
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(name, content)
+    refused(file, "distinct names")
+
+
+def test_a_pickle_that_is_too_long(resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickles, "LONGEST", 100)
+    refused(rezip(resnet18, tmp_path / "long.pth", lambda name, old: old), "data.pkl' is too long", "at most 100")
+
+
 def test_a_zip_bomb(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}." + bytes(50 << 20))
@@ -323,6 +349,12 @@ def test_two_tensors_of_one_name(state: Any, tmp_path: Path) -> None:
 def test_too_many_tensors(tmp_path: Path) -> None:
     one = torch.ones(1)
     refused(fabricated.save({f"t{number}": one for number in range(20_001)}, tmp_path / "a.pth"), "too many tensors")
+
+
+def test_too_many_tensors_of_safetensors(state: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "MOST_TENSORS", len(state) - 1)
+    save_file(state, tmp_path / "a.safetensors")
+    refused(tmp_path / "a.safetensors", "too many tensors")
 
 
 @pytest.mark.parametrize("kind", ["index too long", "not JSON", "offsets outside", "overlap", "truncated"])
