@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ def beside(source: Path) -> dict[str, int]:
 
 
 def _json(file: Path) -> dict[str, int]:
-    values = json.loads(file.read_text(encoding="utf-8-sig"))
+    values = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in values.values()):
         raise ValueError("values must be whole numbers")
     return dict(values)
@@ -63,10 +64,14 @@ def _csv(file: Path) -> dict[str, int]:
         titles, rows = list(reader.fieldnames or ()), list(reader)
     if any(titles.count(title) != 1 for title in COLUMNS):
         raise ValueError(f"its columns are {', '.join(titles) or 'none'}")
-    names = [row["class"].strip() for row in rows]
-    if len(set(names)) < len(names):
+    return _once([(row["class"].strip(), int(row["value"])) for row in rows])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary, which by itself would keep the last of two values without a word."""
+    if len(dict(pairs)) < len(pairs):
         raise ValueError("a class is named twice")
-    return dict(zip(names, (int(row["value"]) for row in rows), strict=True))
+    return dict(pairs)
 
 
 def checked(values: Mapping[str, int], error: Callable[..., JaxsegError]) -> dict[str, int]:

@@ -99,6 +99,7 @@ def test_bad_names_on_the_command_line(texts: tuple[str, ...]) -> None:
         ("classes.json", '{"a": 1.5}'),
         ("classes.json", '{"a": "1"}'),
         ("classes.json", '{"a": 1, "b": 1}'),
+        ("classes.json", '{"a": 1, "a": 2}'),
         ("classes.json", "{}"),
         ("classes.csv", "name,number\na,1\n"),
         ("classes.csv", "class,value\na,one\n"),

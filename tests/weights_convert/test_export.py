@@ -100,6 +100,8 @@ def test_exports_predict_the_same_at_other_extents(model: ModelConfig, tmp_path:
         about = json.loads((tmp_path / f"model{suffix}.json").read_text())
         assert about["weights"]["mean"] == [0.5] * 3
         assert about["run"] == run.name
+        assert about["compared_with"] == ("onnxruntime" if suffix == ".onnx" else "PyTorch")
+        assert about["largest_relative_difference_of_logits"] == exported.difference
         assert (about["depth"], about["width"], about["classes"]) == (model.depth, model.width, model.classes)
         assert tuple(about["decoder"]) == decoder_channels(model.decoder, model.width)
 
