@@ -44,17 +44,24 @@ def test_class_maps_arrive_in_the_stack(tmp_path: Path, pictures, way: str) -> N
                 for number in range(1, found.max() + 1):
                     (own,) = np.unique(maps[name][found == number])
                     assert ((maps[name] == own) == (found == number)).all()
+    for row in dataset.card.images:
+        sizes = np.bincount(maps[row.id].ravel())[1:]
+        assert (row.objects, row.specks) == (len(sizes), (sizes < 8).sum())
     assert damaged("mylab", tmp_path / "data") == []
     assert preview("mylab", tmp_path / "data").is_file()
 
 
 def test_one_class_is_the_binary_case(tmp_path: Path, pictures) -> None:
-    for k in range(4):
-        pictures.pair(tmp_path / "images" / f"s{k}.png", tmp_path / "masks" / f"s{k}.png", (0, 7))
+    drawn = [
+        pictures.pair(tmp_path / "images" / f"s{k}.png", tmp_path / "masks" / f"s{k}.png", (0, 7))[1] for k in range(4)
+    ]
     prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", masks="classes", classes={"gland": 7})
     assert load("mylab", tmp_path / "data").classes == ("glands",)
     assert load("mylab", tmp_path / "data").train.masks.max() == 1
     assert read_card("mylab", tmp_path / "data").classes == ()
+    maps = instances("mylab", tmp_path / "data")
+    for k, mask in enumerate(drawn):
+        np.testing.assert_array_equal(maps[f"s{k}"], ndimage.label(mask)[0])
 
 
 def test_built_in_tissue_has_three_classes(tmp_path: Path) -> None:
@@ -100,6 +107,7 @@ def test_bad_names_on_the_command_line(texts: tuple[str, ...]) -> None:
         ("classes.json", '{"a": "1"}'),
         ("classes.json", '{"a": 1, "b": 1}'),
         ("classes.json", '{"a": 1, "a": 2}'),
+        ("classes.json", '{"a": true}'),
         ("classes.json", "{}"),
         ("classes.csv", "name,number\na,1\n"),
         ("classes.csv", "class,value\na,one\n"),

@@ -60,6 +60,16 @@ def test_one_mask_with_two_values_makes_all_of_them_instance_maps(tmp_path: Path
     assert np.unique(example.read()[1]).tolist() == [0, 7]
 
 
+def test_a_table_of_a_spreadsheet_names_files_in_images_first(tmp_path: Path, pictures) -> None:
+    """With the mark that spreadsheets put before UTF-8; an overview of the same name may lie beside the folder."""
+    written = _fill(pictures, tmp_path, 2)
+    pictures.write(tmp_path / "s0.tif", np.zeros((9, 12, 3), np.uint8))
+    table = tmp_path / "t.csv"
+    table.write_text("image,split\ns0.tif,train\ns1.tif,test\n", encoding="utf-8-sig")
+    for example in folder_examples("x", tmp_path, table, "auto"):
+        np.testing.assert_array_equal(example.read()[0], written[example.id][0])
+
+
 def _disc(side: int) -> np.ndarray:
     rows, columns = np.mgrid[:side, :side] - side / 2
     return np.where(rows**2 + columns**2 < (side / 3) ** 2, 255, 0).astype(np.uint8)

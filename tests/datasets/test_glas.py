@@ -26,7 +26,9 @@ def test_patients_come_from_the_table_of_grades(tmp_path: Path, pictures) -> Non
     for stem in ("train_1", "train_2", "testA_1"):
         pictures.pair(tmp_path / f"{stem}.bmp", tmp_path / f"{stem}_anno.bmp")
     table = "name, patient ID, grade (GlaS), grade (Sirinukunwattana et al. 2015)\ntrain_1, 7, benign, adenomatous\n"
-    (tmp_path / "Grade.csv").write_text(table + "testA_1, 12, malignant, x\n", encoding="utf-8-sig")
+    (tmp_path / "Grade.csv").write_text(
+        table + "testA_1, 12, malignant, x\ntrain_2, , benign, x\n", encoding="utf-8-sig"
+    )
     patients = {example.id: example.patient for example in glas.examples(tmp_path)}
     assert patients == {"train_1": "7", "train_2": "train_2", "testA_1": "12"}
 
