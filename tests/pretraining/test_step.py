@@ -20,6 +20,7 @@ from jaxseg.training.mesh import make_mesh, replicated, sharded
 from jaxseg.training.state import TrainState, fresh
 
 CONFIG = PretrainConfig(18, 1 / 16, crop=32, batch=4, projector=8, compute_dtype="float32")
+STILL = dataclasses.replace(CONFIG, learning_rate=1e-30, stain=0, colour=0, grey=1, blur=0)  # each step like the first
 SIZES = np.full((3, 2), 48, np.int32)
 
 
@@ -86,11 +87,21 @@ def test_the_first_step_of_adam_is_as_long_as_the_schedule_says() -> None:
     assert moved == pytest.approx(CONFIG.learning_rate / 5, rel=0.01)  # of ten steps five warm up
 
 
-@pytest.mark.parametrize(("changes", "same"), [({}, False), ({"stain": 0, "colour": 0, "grey": 1, "blur": 0}, True)])
-def test_colours_are_drawn_anew_in_every_step(changes: dict[str, float], same: bool) -> None:
-    train, state, given = begin(dataclasses.replace(CONFIG, learning_rate=1e-30, **changes))
+@pytest.mark.parametrize(("config", "same"), [(dataclasses.replace(CONFIG, learning_rate=1e-30), False), (STILL, True)])
+def test_colours_are_drawn_anew_in_every_step(config: PretrainConfig, same: bool) -> None:
+    train, state, given = begin(config)
     losses = []
     for _ in range(2):
         state, loss = train(state, *given)
         losses.append(float(loss.value))
     assert (losses[0] == pytest.approx(losses[1], rel=1e-5)) == same
+
+
+def test_running_statistics_take_in_both_views() -> None:
+    """With a momentum of 0.9 for each view: the means begin at 0, and a step leaves 0.9² of what was there."""
+    train, state, given = begin(STILL)
+    means = []
+    for _ in range(2):
+        state, _ = train(state, *given)
+        means.append(jax.device_get(state.stats.tree()["encoder"]["stem"]["bn"]["mean"]))
+    np.testing.assert_allclose(means[1], (1 + 0.9**2) * means[0], rtol=1e-4)
