@@ -1,11 +1,14 @@
 """Synthetic tissue: deterministic, plausible, solvable but not by a threshold, different between sites."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from jaxseg.datasets import synthetic
 from jaxseg.datasets.example import InstanceMap, Pixels
+from jaxseg.datasets.stain import SITES, photograph
 
 FOREGROUND = {"glands": (0.3, 0.55), "nuclei": (0.15, 0.27)}
 
@@ -102,3 +105,10 @@ def test_tissue_has_three_classes_where_they_belong(site: str) -> None:
         around = ndimage.binary_dilation(classes == 2) & (classes != 2)
         assert (classes[around] == 1).mean() > 0.95  # a lumen lies in epithelium
         assert 0.01 < (classes == 3).mean() < 0.2
+
+
+def test_dyes_take_light_by_the_law_of_beer_and_lambert() -> None:
+    half, quarter = np.full((8, 8), 0.5, np.float32), np.full((8, 8), 0.25, np.float32)
+    seen = photograph(half, quarter, dataclasses.replace(SITES["a"], noise=0), np.random.default_rng(0))
+    densities = np.array([0.95 * 0.5 + 0.10 * 0.25, 1.05 * 0.5 + 0.80 * 0.25, 0.45 * 0.5 + 0.32 * 0.25])
+    assert (seen == np.rint(255 * np.array([0.96, 0.95, 0.96]) / np.e**densities)).all()
