@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxseg.datasets import archives, cpm17, instances, is_prepared, load, prepare, prepare_folder
+from jaxseg.datasets.catalogue import READERS
 from jaxseg.errors import InputError
 
 
@@ -49,6 +50,8 @@ def test_every_dataset_is_read_from_its_archive(tmp_path: Path, pictures, scratc
     prepare(name, tmp_path / "data", manual_dir=manual, allow_incomplete=True)
     dataset, maps = load(name, tmp_path / "data"), instances(name, tmp_path / "data")
     assert sorted(maps) == sorted(written)
+    told = [(row.id, row.split, row.subset, row.patient) for row in dataset.card.images]
+    assert told == [(one.id, one.split, one.subset, one.patient) for one in READERS[name](tmp_path / "tree")]
     for images in (dataset.train, dataset.test):
         for k, image in enumerate(images.ids):
             np.testing.assert_array_equal(images.pixels[k], written[image][0])
