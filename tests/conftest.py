@@ -50,6 +50,24 @@ def _pytorch_without_onednn() -> None:
     torch.backends.mkldnn.enabled = False
 
 
+@pytest.fixture
+def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is written for accelerators, carried out on this CPU."""
+    from jaxseg.compute import device
+    from jaxseg.pretraining.step import make_twins_steps
+    from jaxseg.training.step import make_steps
+
+    def forget() -> None:
+        for cached in (make_steps, make_twins_steps, device._understood):
+            cached.cache_clear()
+        jax.clear_caches()
+
+    forget()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    yield
+    forget()
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with a prepared set of synthetic nuclei."""

@@ -1,14 +1,13 @@
 """A step of pretraining on accelerators is that on CPUs, and keeps the products of both views apart."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from jaxseg.compute import device
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack
@@ -22,21 +21,6 @@ from jaxseg.training.state import TrainState, fresh
 CONFIG = PretrainConfig(18, 1 / 16, crop=32, batch=4, projector=8, compute_dtype="float32")
 STILL = dataclasses.replace(CONFIG, learning_rate=1e-30, stain=0, colour=0, grey=1, blur=0)  # each step like the first
 SIZES = np.full((3, 2), 48, np.int32)
-
-
-@pytest.fixture
-def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is written for accelerators, carried out on this CPU."""
-
-    def forget() -> None:
-        make_twins_steps.cache_clear()
-        device._understood.cache_clear()
-        jax.clear_caches()
-
-    forget()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    yield
-    forget()
 
 
 def begin(config: PretrainConfig = CONFIG) -> tuple[Callable[..., Any], TrainState, tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.compute import device, program
+from jaxseg.compute import program
 from jaxseg.config import ModelConfig
 from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import CropPlan
@@ -50,21 +50,6 @@ def trained(
 
 def losses(devices: int, dtype: str, count: int) -> np.ndarray:
     return trained(devices, dtype, count)[1]
-
-
-@pytest.fixture
-def as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is written for accelerators, carried out on this CPU."""
-
-    def forget() -> None:
-        make_steps.cache_clear()
-        device._understood.cache_clear()
-        jax.clear_caches()
-
-    forget()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    yield
-    forget()
 
 
 def test_twenty_steps_in_float64() -> None:
