@@ -12,6 +12,7 @@ from pathlib import Path
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 # What Linux shows of each GPU. A container may lack the driver's own list, or see that of the whole host in it.
 OF_EACH = ((Path("/proc/driver/nvidia/gpus"), "*"), (Path("/dev"), "nvidia[0-9]*"))
+WSL = Path("/dev/dxg")  # by which Windows' subsystem for Linux reaches all GPUs: it shows no file of each
 JOB_GPUS = "JAXSEG_JOB_GPUS"  # variable of workers: CUDA_VISIBLE_DEVICES of their cluster's job
 DRIVER = Path("/proc/driver/nvidia")
 SOFTWARE = ("jax-cuda", "nvidia-")  # beginnings of the names of packages with CUDA's parts, cuDNN among them
@@ -72,7 +73,9 @@ def _named() -> tuple[str, ...] | None:
 def of_host() -> int:
     """How many NVIDIA GPUs Linux shows, whether JAX can use them or not; 0 where it does not tell."""
     counts = (len(list(folder.glob(pattern))) for folder, pattern in OF_EACH)
-    return min(filter(None, counts), default=0)
+    if shown := min(filter(None, counts), default=0):
+        return shown
+    return len(re.findall(r"^GPU \d+:", _listed(), re.MULTILINE)) if WSL.exists() else 0
 
 
 def _listed() -> str:

@@ -95,6 +95,18 @@ def test_parts_of_a_divided_gpu_count_by_themselves(host: Path, monkeypatch: pyt
     assert gpus.visible() == parts[1:]
 
 
+@pytest.mark.parametrize(("script", "seen"), [(f"cat <<END\n{LISTED}END", ("0", "1")), ("exit 9", ())])
+def test_gpus_of_windows_are_those_that_nvidia_smi_lists(
+    script: str, seen: tuple[str, ...], host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_smi(host, script)
+    monkeypatch.setattr(gpus, "OF_EACH", ((host / "no list", "*"),))
+    monkeypatch.setattr(gpus, "WSL", host / "dxg")
+    assert gpus.visible() == (), "not asked where there is no sign of GPUs"
+    (host / "dxg").touch()
+    assert gpus.visible() == seen
+
+
 @pytest.mark.parametrize(
     "script",
     [
