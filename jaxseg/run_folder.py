@@ -14,6 +14,7 @@ from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, locked, read_value, write_json
 
 BEST = "best"  # checkpoint of the best model of the whole run
+LATEST = "latest-"  # and a step: checkpoint to go on from
 
 
 def budget_name(epochs: int, last: int) -> str:

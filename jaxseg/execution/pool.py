@@ -23,7 +23,7 @@ from jaxseg.execution.slurm import PLAIN, Slurm
 from jaxseg.execution.work import Assignment, Outcome, work
 from jaxseg.execution.workers import ANY, OWN
 from jaxseg.files import disk_errors
-from jaxseg.run_folder import RunFolder
+from jaxseg.run_folder import LATEST, RunFolder
 
 if TYPE_CHECKING:
     from parsl import Config
@@ -70,7 +70,7 @@ class Retries:
         """Note how far a run is; whether that is further than before."""
         run = assignment.run
         reached = max(
-            (file.name for file in RunFolder.of(assignment.study, run).checkpoints.glob("latest-*")), default=""
+            (file.name for file in RunFolder.of(assignment.study, run).checkpoints.glob(f"{LATEST}*")), default=""
         )
         former, self._reached[run.run_id] = self._reached.get(run.run_id, ""), reached
         return reached > former

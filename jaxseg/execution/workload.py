@@ -12,7 +12,7 @@ from jaxseg.datasets.prepared import is_prepared, read_card
 from jaxseg.datasets.split import split, training_images, validation_images
 from jaxseg.execution.plan import Item, Plan
 from jaxseg.input.placement import starts
-from jaxseg.run_folder import BEST, RunFolder
+from jaxseg.run_folder import BEST, LATEST, RunFolder
 from jaxseg.training.schedule import make_schedule
 
 LOOK = 0.3  # time of a crop that is only looked at, relative to one trained on: of narrow nets on two CPU cores
@@ -78,7 +78,7 @@ def step_reached(folder: RunFolder) -> float:
     """The step from which a run goes on; infinite where it is trained to its end."""
     if (folder.checkpoints / BEST).exists():
         return math.inf
-    latest = (file.name.removeprefix("latest-") for file in folder.checkpoints.glob("latest-*"))
+    latest = (file.name.removeprefix(LATEST) for file in folder.checkpoints.glob(f"{LATEST}*"))
     return max((int(step) for step in latest if step.isdigit()), default=0)
 
 

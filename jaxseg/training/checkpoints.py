@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxseg.errors import InputError, UnreadableError
-from jaxseg.run_folder import BEST
+from jaxseg.run_folder import BEST, LATEST
 from jaxseg.storage import arrays
 from jaxseg.storage.arrays import Tree
 from jaxseg.training.beside import Start
@@ -45,7 +45,7 @@ class Checkpoints:
         tree = _on_host(state).to_tree()
 
         def write() -> None:
-            arrays.save(self.folder / f"latest-{int(tree['step']):08d}", tree, about)
+            arrays.save(self.folder / f"{LATEST}{int(tree['step']):08d}", tree, about)
             for former in self._latest()[:-KEPT]:
                 shutil.rmtree(former)
 
@@ -93,7 +93,7 @@ class Checkpoints:
     def finish(self) -> None:
         """Remove what only resuming needs, and what is no checkpoint."""
         self._tidy()
-        for pattern in ("latest-*", "damaged-*"):
+        for pattern in (f"{LATEST}*", "damaged-*"):
             for former in self.folder.glob(pattern):
                 shutil.rmtree(former)
 
@@ -104,7 +104,7 @@ class Checkpoints:
                 shutil.rmtree(left)
 
     def _latest(self) -> list[Path]:
-        return sorted(self.folder.glob("latest-*"))
+        return sorted(self.folder.glob(f"{LATEST}*"))
 
 
 def _on_host(tree: T) -> T:
