@@ -13,7 +13,7 @@ from jaxseg.command import StopRequest, command
 from jaxseg.config import Locations, load_study
 from jaxseg.console import Console
 from jaxseg.errors import StoppedError, UsageError
-from jaxseg.execution import listing, pool
+from jaxseg.execution import compile_cache, listing, pool
 from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.plan import check_can_start, check_same_study, make_plan
 from jaxseg.execution.resources import check_usable, choose, unused_gpus
@@ -83,6 +83,7 @@ def main() -> None:
         else:
             listing.print_plan(plan, resources, Console())
             check_can_start(plan)
+            compile_cache.check_private()
         return
     check_usable(resources)
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)

@@ -36,6 +36,15 @@ def check() -> Path:
     folder = cache_folder()
     with _errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    check_private()
+    return folder
+
+
+def check_private() -> None:
+    """`InputError` where others could have written into the folder; one that is missing will be made."""
+    folder = cache_folder()
+    if not folder.is_dir():
+        return
     status = folder.stat()
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.getuid():
@@ -54,7 +63,6 @@ def check() -> Path:
             expected="mode 0700",
             remedy=f"empty it if you share this host, then: chmod 700 {folder}",
         )
-    return folder
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ class _Measured:
         places = ", ".join(sorted({each.device if each.gpu else "this CPU" for each in found}))
         if rank == 2:
             return f"estimate from runs of other kinds on {places}"
-        each_had = dict.fromkeys(f"{function(each.images_per_second for each in found):.3g}" for function in (min, max))
+        speeds = [speed for each in found for speed in each.runs]
+        each_had = dict.fromkeys(f"{speed:.3g}" for speed in (min(speeds), max(speeds)))
         which = ("finished runs of this study", f"runs of this kind on {places}")[rank]
         return f"measured: {which}, {' to '.join(each_had)} images/s each"
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,15 +15,16 @@ from jaxseg.execution.compile_cache import cache_folder, check
 from jaxseg.files import write_json
 
 FOLDER = "speeds"
+KEPT = 5  # of a kind: a few, so that a forecast soon follows a host that has changed
 
 
 @dataclass(frozen=True)
 class Speed:
-    """The last run of its kind on a host.
+    """What the latest runs of a kind reached on a host.
 
     Attributes:
         device: kind of accelerator, or "cpu"; cores: that the process could use.
-        images_per_second: trained by one run, alone on its one device, without validation.
+        runs: images a second that each trained, alone on its one device, without validation; the latest last.
     """
 
     host: str
@@ -32,7 +34,12 @@ class Speed:
     crop: int
     batch: int
     compute_dtype: str
-    images_per_second: float
+    runs: tuple[float, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """The median, so that one run beside other work does not set the next forecast."""
+        return statistics.median(self.runs)
 
     @property
     def gpu(self) -> bool:
@@ -47,22 +54,25 @@ class Speed:
     def of(cls, recipe: Recipe, device: str, cores: int, images_per_second: float) -> Self:
         """A speed on this host."""
         kind = (socket.gethostname(), device, cores, recipe.model, recipe.crop, recipe.batch, recipe.compute_dtype)
-        return cls(*kind, images_per_second)
+        return cls(*kind, (images_per_second,))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        return cls(**{**value, "model": ModelConfig(**value["model"])})
+        return cls(**{**value, "model": ModelConfig(**value["model"]), "runs": tuple(value["runs"])})
 
 
 def remember(recipe: Recipe, device: str, cores: int, images_per_second: float) -> None:
-    """Keep a run's speed in place of that of an earlier run of its kind; where it cannot be written, go on."""
+    """Keep a run's speed beside those of earlier runs of its kind; where it cannot be written, go on."""
     if images_per_second <= 0:
         return
-    value = asdict(Speed.of(recipe, device, cores, images_per_second))
-    same = {key: value[key] for key in value if key != "images_per_second"}
-    name = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+    speed = Speed.of(recipe, device, cores, images_per_second)
+    kind = asdict(speed)
+    del kind["runs"]
+    name = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
     with contextlib.suppress(InputError, OSError):
-        write_json(check() / FOLDER / f"{name}.json", value)
+        file = check() / FOLDER / f"{name}.json"
+        earlier = former.runs if (former := _read(file)) else ()
+        write_json(file, asdict(speed) | {"runs": [*earlier, *speed.runs][-KEPT:]})
 
 
 def known(gpu: bool) -> list[Speed]:
@@ -75,6 +85,6 @@ def _read(file: Path) -> Speed | None:
     """None where a file is not what this version writes: it is only a memory."""
     try:
         speed = Speed.from_json(json.loads(file.read_bytes()))
-        return speed if speed.images_per_second > 0 and speed.cores > 0 else None
+        return speed if speed.runs and min(speed.runs) > 0 and speed.cores > 0 else None
     except (OSError, ValueError, TypeError, KeyError, JaxsegError):
         return None

@@ -36,6 +36,8 @@ def test_on_nodes_without_gpus_it_says_what_the_time_rests_on(
     speeds.remember(study.recipe, "cpu", 1, 4.0)
     measured = "(measured: runs of this kind on this CPU, 4 images/s each)"
     assert told(study, tmp_path, locations, nodes)[-2].endswith(f"like this host's {measured}")
+    speeds.remember(study.recipe, "cpu", 1, 6.0)
+    assert told(study, tmp_path, locations, nodes)[-2].endswith("4 to 6 images/s each)")
 
 
 def test_a_run_that_has_begun_tells_how_far_it_is(study: Study, tmp_path: Path, locations: Locations) -> None:

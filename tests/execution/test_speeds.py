@@ -22,11 +22,21 @@ def test_broken_memories_and_those_of_other_hosts_are_left_out(monkeypatch: pyte
     for other in ({"crop": 128}, {"batch": 8}, {"model": ModelConfig(18, 1 / 8)}, {"compute_dtype": "bfloat16"}):
         assert not speed.is_of(dataclasses.replace(recipe, **other)), other
     (file,) = (cache_folder() / "speeds").glob("*.json")
-    for content in ("{", "[]", "{}", file.read_text().replace("10.0", '"x"'), file.read_text().replace("10.0", "-1")):
+    whole = file.read_text()
+    bad = [whole.replace("10.0", value) for value in ('"x"', "-1", "5, -1", "")]
+    for content in ("{", "[]", "{}", *bad):
         file.with_name("other.json").write_text(content)
         assert speeds.known(gpu=False) == [speed]
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
     assert speeds.known(gpu=False) == []
+
+
+def test_one_run_beside_other_work_does_not_set_the_next_forecast() -> None:
+    recipe = small_study().recipe
+    for reached in (100.0, 10.0, 2.0, 11.0, 12.0, 9.0):  # a host as it was before, and one busy hour
+        speeds.remember(recipe, "cpu", 2, reached)
+    (speed,) = speeds.known(gpu=False)
+    assert (speed.runs, speed.images_per_second) == ((10, 2, 11, 12, 9), 10)
 
 
 def test_a_run_that_has_its_device_alone_leaves_its_speed_behind(

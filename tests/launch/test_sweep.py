@@ -102,6 +102,19 @@ def test_dry_run_tells_how_many_at_once(
     assert re.search(rf"^runs:   {runs}\ntime:   {time}", result.stdout, re.MULTILINE), result.stdout
 
 
+def test_dry_run_refuses_the_cache_that_the_sweep_would_refuse(environment: dict[str, str], tmp_path: Path) -> None:
+    for name, task in (("glands_a", "glands"), ("glands_b", "glands"), ("nuclei_a", "nuclei")):
+        prepare(tmp_path / "data", f"synthetic_{name}", task)
+    dry_run = (str(ROOT / "configs" / "demo.py"), "--out", "x", "--dry-run")
+    assert sweep(environment, tmp_path, *dry_run).returncode == 0
+    cache = tmp_path / "cache"
+    assert not cache.exists(), "a dry run writes nothing"
+    cache.mkdir(mode=0o755)
+    result = sweep(environment, tmp_path, *dry_run)
+    assert (result.returncode, f"chmod 700 {cache}" in result.stderr) == (3, True)
+    assert "25 runs\n" in result.stdout, "what it was asked for is told all the same"
+
+
 def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Path) -> None:
     config = ROOT / "configs" / "demo.py"
     done, half, *_ = load_study(config).runs()
