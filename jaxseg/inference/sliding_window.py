@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxseg.compute.device import on_cpu, one_at_a_time, precision
 from jaxseg.compute.program import Program
-from jaxseg.config import ModelConfig
+from jaxseg.config import ModelConfig, coerce_numbers
 from jaxseg.errors import UsageError
 from jaxseg.inference.likeliest import likeliest
 from jaxseg.input.placement import starts, windows
@@ -57,6 +57,7 @@ class SlidingWindow:
     compute_dtype: str = "auto"
 
     def __post_init__(self) -> None:
+        coerce_numbers(self, int, "crop", "stride")
         if not 0 < self.stride <= self.crop:
             raise UsageError(
                 "windows would leave out pixels", found=f"stride {self.stride}", expected=f"1 … {self.crop}, the crop"

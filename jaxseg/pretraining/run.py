@@ -152,6 +152,11 @@ def _trained(
     options: TrainOptions,
 ) -> TrainState:
     config, number = job.config, len(images.files)
+    if number < config.batch:
+        options.say(
+            f"note: a batch of {config.batch} shows each of {number} images several times; features are compared over "
+            f"few different ones. Give more images, or a smaller --batch"
+        )
     mesh = make_mesh(config.batch, options.devices)
     total = steps_of(config.epochs, number, config.batch)
     mean, std, _ = _statistics(images, start)

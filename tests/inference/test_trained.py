@@ -127,9 +127,9 @@ def test_what_is_refused(finished: RunFolder, image: np.ndarray, tmp_path: Path)
         model(image[None])
     with pytest.raises(UsageError, match="uint8"):
         model.predict([image.astype(np.float32)])
-    for stride in (0, model.run.recipe.crop + 1):
-        with pytest.raises(UsageError, match=f"stride {stride}"):
-            model.predict([image], stride)
+    for stride in (0, model.run.recipe.crop + 1, 16.5, "16"):
+        with pytest.raises(UsageError, match=rf"stride\D+{stride}"):
+            model.predict([image], stride)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"config\.json"):
         jaxseg.load(tmp_path)
     with pytest.raises(UsageError, match="no such epoch budget") as refused:
