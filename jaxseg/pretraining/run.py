@@ -154,8 +154,8 @@ def _trained(
     config, number = job.config, len(images.files)
     if number < config.batch:
         options.say(
-            f"note: a batch of {config.batch} shows each of {number} images several times; features are compared over "
-            f"few different ones. Give more images, or a smaller --batch"
+            f"note: a batch of {config.batch} shows some of the {number} images more than once, so that features are "
+            "compared over few different ones; give more images, or a smaller --batch"
         )
     mesh = make_mesh(config.batch, options.devices)
     total = steps_of(config.epochs, number, config.batch)
