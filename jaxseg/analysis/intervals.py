@@ -2,9 +2,9 @@
 
 The mean of a matrix of repeats × images varies for two reasons: other trainings, and other patients. Each alone has
 Student's interval, from few units a wide one; the squares of their half-widths are summed (Banerjee, Sankhya 22, 1960).
-With normal effects and equally large patients this covers the truth at least as often as said, whatever the sizes of
-the two: the probability that χ² stays below a bound is concave in the bound, so that averaging the two bounds loses
-nothing. How often it does in simulated studies, and what else was tried, stands in docs/statistics.md.
+With normal effects this covers the truth at least as often as said, whatever the sizes of the two: the probability that
+χ² stays below a bound is concave in the bound, so that averaging the two bounds loses nothing. How often it does in
+simulated studies, and what else was tried, stands in docs/statistics.md.
 """
 
 import math
@@ -37,12 +37,11 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, cell: Cell) -> "Spread":
-        """Of the mean over the images of a cell; patients count with all their images, so that their number of images
-        may differ: what is spread over patients is the sum of their images' deviations from the mean.
-        """
-        deviations = cell.of_images - cell.mean
-        of_patients = np.bincount(cell.patients, deviations) * (cell.patients.max() + 1) / len(cell.images)
-        return cls(cell.mean, tuple(_variance_of_mean(v) for v in (cell.of_repeats, of_patients) if len(v) > 1))
+        """Of the mean over the images of a cell, in which patients weigh as much as they have images."""
+        images = np.bincount(cell.patients)
+        of_patients = np.bincount(cell.patients, cell.of_images) / images
+        kinds = (cell.of_repeats, np.ones(len(cell.repeats))), (of_patients, images)
+        return cls(cell.mean, tuple(_variance_of_mean(*kind) for kind in kinds if len(kind[0]) > 1))
 
     @property
     def of_both(self) -> bool:
@@ -54,8 +53,12 @@ class Spread(NamedTuple):
         return math.sqrt(sum(float(stdtrit(df, p / 2)) ** 2 * variance for variance, df in self.sources))
 
 
-def _variance_of_mean(values: NDArray[np.float64]) -> tuple[float, int]:
-    return float(values.var(ddof=1)) / len(values), len(values) - 1
+def _variance_of_mean(values: NDArray[np.float64], weights: NDArray[np.number]) -> tuple[float, int]:
+    """Of the weighted mean of independent values. How far they vary is told by the values, each counted once: around
+    the weighted mean, one that has most of the weight lies near it whatever it is, and would seem to vary little.
+    """
+    shares = weights / weights.sum()
+    return float(values.var(ddof=1) * (shares**2).sum()), len(values) - 1
 
 
 def interval(spread: Spread, level: float = 0.95, limits: tuple[float, float] = (-1.0, 1.0)) -> Interval:

@@ -44,14 +44,34 @@ def test_both_levels_add_their_half_widths_as_squares():
     assert (low + high) / 2 == pytest.approx(scores.mean())
 
 
-def test_patients_with_different_numbers_of_images_spread_as_a_ratio_does():
-    """Against the textbook's variance of a ratio estimate, clusters of unequal sizes (Cochran, ch. 11)."""
-    values, patients = np.array([0.3, 0.2, -0.1, 0.4, 0.2, 0.25]), np.array([0, 0, 1, 1, 1, 2])
-    sums, sizes = np.bincount(patients, values), np.bincount(patients)
-    residuals = sums - values.mean() * sizes
-    expected = (residuals**2).sum() / 2 * 3 / 6**2
-    ((variance, df),) = spread_of(values[None], patients).sources
-    assert (variance, df) == (pytest.approx(expected), 2)
+def test_patients_with_different_numbers_of_images_by_hand():
+    """Means .25, .2 and .25 of 2, 3 and 1 images: variance 1/1200, times (4 + 9 + 1) / 36."""
+    values, patients = [0.3, 0.2, -0.1, 0.4, 0.3, 0.25], [0, 0, 1, 1, 1, 2]
+    spread = spread_of([values], patients)
+    assert spread.mean == pytest.approx(1.35 / 6)
+    assert spread.sources == ((pytest.approx(14 / 36 / 1200), 2),)
+
+
+@pytest.mark.parametrize("sizes", [[40, 3, 3, 3], [60, *[1] * 19], [3, 6, 4, 3]])
+def test_variance_is_that_of_means_whose_patients_differ_in_size(sizes):
+    """On average over 4000 studies whose patients differ, against the variance that their means are seen to have."""
+    rng, patients = np.random.default_rng(11), np.repeat(np.arange(len(sizes)), sizes)
+    spreads = [spread_of([rng.normal(0, 0.02, len(sizes))[patients]], patients) for _ in range(4000)]
+    seen = np.var([spread.mean for spread in spreads])
+    assert np.mean([spread.sources[0][0] for spread in spreads]) == pytest.approx(seen, rel=0.08)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("sizes", [[40, 3, 3, 3], [60, *[1] * 19], [20, 10, 5, 5], [3, 6, 4, 3]])
+def test_interval_covers_the_truth_also_where_one_patient_has_most_images(sizes, noise):
+    """Deviations from the mean over images, which is nearly that of such a patient, covered .2 to .9 of them."""
+    rng, patients = np.random.default_rng(12), np.repeat(np.arange(len(sizes)), sizes)
+    covered = 0
+    for _ in range(600):
+        scores = rng.normal(0, 0.01, len(sizes))[patients] + rng.normal(0, noise, sum(sizes))
+        low, high = interval(spread_of([scores], patients))
+        covered += low < 0 < high
+    assert covered / 600 >= 0.93
 
 
 def test_one_training_on_one_patient_shows_no_spread():
