@@ -228,3 +228,10 @@ def test_a_band_over_a_single_point_would_not_be_seen(points, bars):
     rows = pd.DataFrame({"budget": [40, 80], "dice_mean": [0.7, 0.8], "dice_sd": [0.1, np.nan]})[:points]
     curve(axis, rows, "budget", next(iter(looks(STUDY.weights).values())))
     assert len(axis.containers) == bars
+
+
+def test_patches_of_many_test_datasets_have_markers_of_their_own():
+    study = dataclasses.replace(STUDY, test_datasets=tuple(f"site_{number}" for number in range(8)))
+    (legend,) = umap_panels(study, fake_embeddings(study)).legends
+    markers = [line.get_marker() for line in legend.get_lines() if str(line.get_label()).startswith("patch of")]
+    assert len(markers) == len(set(markers)) == 10

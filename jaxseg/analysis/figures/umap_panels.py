@@ -12,7 +12,7 @@ from jaxseg.analysis.feature_vectors import LAYERS
 from jaxseg.analysis.figures.style import Look, broken, clear_ticks, drawing, legend_below, looks, panels
 from jaxseg.config import Study
 
-MARKERS = ("o", "^", "s", "D", "v")  # by test dataset
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", ">", "h", "d")  # by test dataset
 
 
 def umap_panels(study: Study, embeddings: Sequence[Embedding]) -> Figure:
