@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from jaxseg.analysis.baseline import all_foreground, to_beat
+from jaxseg.analysis.baseline import all_foreground, to_beat, without_foreground
 from jaxseg.analysis.cells import cells_of
 from jaxseg.analysis.class_scores import read_class_scores, summarise_classes
 from jaxseg.analysis.comparisons import compare
@@ -62,7 +62,8 @@ def find(results: Results, cards: Mapping[str, Card]) -> Findings:
     """Everything that follows from the scores, and from the cards of datasets, alone."""
     cells = cells_of(results.scores)
     baseline = all_foreground(results.scores)
-    summary = summarise(results.scores, cells, baseline, results.study.recipe.model.classes)
+    classes = results.study.recipe.model.classes
+    summary = summarise(results.scores, cells, baseline, classes)
     comparisons = compare(results.study, cells)
     of_classes = read_class_scores(results)
     return Findings(
@@ -72,8 +73,12 @@ def find(results: Results, cards: Mapping[str, Card]) -> Findings:
         comparisons,
         out_of_domain(summary, results.study),
         budgets(summary),
-        recommend(results.study, cells, comparisons, to_beat(baseline, results.study.recipe.model.classes)),
-        notes=(*_flattering(results.study, cards), *uneven_repeats(results.study, cells)),
+        recommend(results.study, cells, comparisons, to_beat(baseline, classes)),
+        notes=(
+            *_flattering(results.study, cards),
+            *uneven_repeats(results.study, cells),
+            *without_foreground(baseline, classes),
+        ),
         class_scores=None if of_classes is None else summarise_classes(of_classes),
         cards=cards,
     )

@@ -62,7 +62,8 @@ class Recommendation:
         from_fraction, to_fraction, more_images: going on to the next larger fraction with the same weights (at the
             largest: the last step up to it); from_dice: the mean Dice at the smaller one.
         images_over_choice: by how much `more_images` exceeds `choice`; longer_over_choice: likewise `longer`.
-        all_foreground: Dice of calling every pixel foreground on the own test images; NaN where the study cannot say.
+        trivial: mean Dice of the better of two answers on the own test images, all pixels foreground and none; NaN
+            where the study cannot say.
         from_budget, to_budget, longer: what the last extension of training gave.
         missing: weights without a finished run here.
     """
@@ -84,7 +85,7 @@ class Recommendation:
     more_images: Gain = Gain()
     images_over_choice: Gain = Gain()
     from_dice: float = np.nan
-    all_foreground: float = np.nan
+    trivial: float = np.nan
     from_budget: float = np.nan
     to_budget: float = np.nan
     longer: Gain = Gain()
@@ -101,14 +102,14 @@ class Recommendation:
             "more images": (self.more_images, self.images_over_choice),
             "longer training": (self.longer, self.longer_over_choice),
         }
-        if self.from_dice <= self.all_foreground:
+        if self.from_dice <= self.trivial:
             del options["more images"]
         sure = {name: gain.value for name, (gain, over) in options.items() if gain.sure and over.shown}
         return max(sure, key=lambda name: sure[name]) if sure else "nothing shown"
 
 
 def recommend(
-    study: Study, cells: Cells, comparisons: pd.DataFrame, all_foreground: Mapping[str, float]
+    study: Study, cells: Cells, comparisons: pd.DataFrame, trivial: Mapping[str, float]
 ) -> list[Recommendation]:
     """One recommendation per dataset and fraction, from the comparisons of the family "all pairs".
 
@@ -120,11 +121,11 @@ def recommend(
     repeats that all share.
 
     Args:
-        all_foreground: test dataset -> Dice of calling every pixel foreground, where the scores compare with it.
+        trivial: test dataset -> what `baseline.to_beat` gives.
     """
     pairs = comparisons[comparisons["family"] == "all pairs"]
     return [
-        _recommend(study, cells, pairs, Recommendation(d, f, all_foreground=all_foreground.get(d, np.nan)))
+        _recommend(study, cells, pairs, Recommendation(d, f, trivial=trivial.get(d, np.nan)))
         for d in study.datasets
         for f in study.fractions
     ]

@@ -58,7 +58,7 @@ def answer(item: Recommendation, reference: str) -> str:
             f"Tied: {item.leader} has the highest mean, but is not shown to beat {names}{_too_few(item.over_runner_up)}"
         )
     if item.leader != reference:
-        text += f"; against {reference}: {points(item.over_reference)}"
+        text += f"; against {reference} by itself: {points(item.over_reference)}"
     return text + _missing(item) + "."
 
 
@@ -73,10 +73,10 @@ def _too_few(gain: Gain) -> str:
 
 
 def caution(item: Recommendation) -> str:
-    """Where even the leader is no better than calling every pixel foreground; empty where it is, or that is NaN."""
-    if not item.leader or not item.dice <= item.all_foreground:
+    """Where even the leader is no better than the same answer for all pixels; empty where it is, or that is NaN."""
+    if not item.leader or not item.dice <= item.trivial:
         return ""
-    trivial = f"Dice {item.dice:.3f}, and calling every pixel foreground gives {item.all_foreground:.3f}"
+    trivial = f"Dice {item.dice:.3f}, and calling all pixels foreground, or none, gives {item.trivial:.3f}"
     return f"No model has learned the task here ({trivial}): train longer before comparing."
 
 

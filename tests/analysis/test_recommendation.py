@@ -107,10 +107,10 @@ def test_a_gain_as_large_as_that_of_the_weights_is_not_called_larger(fabricated)
 def test_more_images_do_not_help_more_where_fewer_taught_nothing():
     large, small = Gain(0.5, 0.4, 0.6, 5, 20), Gain(0.05, 0.03, 0.07, 5, 20)
     step = {"more_images": large, "images_over_choice": large, "longer": small, "longer_over_choice": small}
-    base = Recommendation("a", 0.5, from_dice=0.3, all_foreground=0.4, **step)
+    base = Recommendation("a", 0.5, from_dice=0.3, trivial=0.4, **step)
     assert base.helps_more == "longer training"
     assert dataclasses.replace(base, from_dice=0.41).helps_more == "more images"
-    assert dataclasses.replace(base, all_foreground=float("nan")).helps_more == "more images"
+    assert dataclasses.replace(base, trivial=float("nan")).helps_more == "more images"
 
 
 def test_the_answer_and_the_table_show_the_same_intervals(fabricated):
@@ -132,9 +132,9 @@ def test_the_smaller_fraction_and_the_trivial_answer_are_known(fabricated):
     recommendations = recommend(*fabricated, {"tissue_b": 0.4})
     for fraction, lower in ((0.3, 0.3), (1.0, 0.3)):
         found = at(recommendations, "tissue_b", fraction)
-        assert found.all_foreground == 0.4
+        assert found.trivial == 0.4
         assert found.from_dice == cells[Condition("tissue_b", found.leader, lower, 80, "tissue_b")].mean
-    assert np.isnan(at(recommendations, "tissue_a", 1.0).all_foreground)
+    assert np.isnan(at(recommendations, "tissue_a", 1.0).trivial)
 
 
 def test_where_the_reference_leads_the_choice_is_measured_against_the_worst(fabricated):

@@ -34,6 +34,8 @@ def test_answers():
     assert (
         answer(unclear, "x") == "Tied: x has the highest mean, but is not shown to beat y and z (no finished run of w)."
     )
+    against = dataclasses.replace(unclear, missing=(), over_reference=shown)
+    assert answer(against, "z").endswith("to beat y and z; against z by itself: +2.1 points [0.4, 3.9].")
     assert answer(Recommendation("a", 0.1), "x") == "No run has finished here yet."
     assert answer(Recommendation("a", 0.1, "unfinished"), "x").startswith("No answer yet: the study is unfinished")
 
@@ -61,10 +63,12 @@ def test_one_kind_of_weights_is_no_answer():
 
 
 def test_models_that_have_learned_nothing_are_told():
-    told = caution(dataclasses.replace(BASE, all_foreground=0.85))
-    assert told.startswith("No model has learned the task here (Dice 0.800, and calling every pixel foreground gives")
-    assert caution(dataclasses.replace(BASE, all_foreground=0.79)) == caution(BASE) == ""
-    assert caution(Recommendation("a", 0.1, all_foreground=0.9)) == ""
+    told = caution(dataclasses.replace(BASE, trivial=0.85))
+    assert told.startswith(
+        "No model has learned the task here (Dice 0.800, and calling all pixels foreground, or none, gives"
+    )
+    assert caution(dataclasses.replace(BASE, trivial=0.79)) == caution(BASE) == ""
+    assert caution(Recommendation("a", 0.1, trivial=0.9)) == ""
 
 
 @pytest.mark.parametrize(

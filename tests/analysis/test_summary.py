@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from jaxseg.analysis.baseline import all_foreground, to_beat
+from jaxseg.analysis.baseline import all_foreground, to_beat, without_foreground
 from jaxseg.analysis.cells import cells_of
 from jaxseg.analysis.scores import read_results
 from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise, uneven_repeats
+from jaxseg.evaluation.metrics import count
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,24 @@ def test_the_score_to_beat_is_that_over_all_images_and_none_with_several_classes
     wholes = {name: only(baseline, tested_on=name, subset="all").dice for name in ("tissue_a", "tissue_b")}
     assert to_beat(baseline, 1) == wholes
     assert to_beat(baseline, 3) == {}
+
+
+def test_images_without_foreground_by_painting_masks(results):
+    """Fourteen of twenty images without any: finding nothing gets .7, which everything foreground is far below."""
+    bare = (results.scores.tested_on == "tissue_a") & (results.scores.image < "image_14")
+    counts = {"true_positive": 0, "false_negative": 0, "true_negative": 10_000 - results.scores.false_positive}
+    scores = results.scores.assign(**{name: results.scores[name].mask(bare, value) for name, value in counts.items()})
+    masks = np.zeros((20, 100, 100), bool)
+    masks[14:, :30] = True
+    answers = [np.mean([count(np.full_like(mask, whole), mask).dice for mask in masks]) for whole in (True, False)]
+    table = all_foreground(scores)
+    assert only(table, tested_on="tissue_a", subset="all").without_foreground == 14
+    assert only(table, tested_on="tissue_b", subset="all").without_foreground == 0
+    assert answers[0] < to_beat(table, 1)["tissue_a"] == pytest.approx(answers[1]) == 0.7
+    (note,) = without_foreground(table, 1)
+    assert note.startswith("14 of the 20 test images of tissue_a show no foreground.")
+    assert note.endswith("a mean Dice of 0.700.")
+    assert without_foreground(table, 3) == []
 
 
 def test_the_all_foreground_answer_stands_beside_the_scores(summary, baseline):
