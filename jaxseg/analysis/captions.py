@@ -18,9 +18,9 @@ DOMAIN = (
 FOREST = (
     "How much better (right) or worse (left) than the reference, in Dice points. Thin line: 95 % "
     "interval, thick line: 90 % interval. Within the grey band the difference is less than one point: a"
-    " thick line that lies wholly inside it means equivalent (before Holm's correction; with three patients at "
-    "least). A thin line that crosses the zero line leaves open which of the two is better; one that does not is no "
-    "proof yet where several weights are compared, or each was trained once."
+    " thick line that lies wholly inside it means equivalent (before Holm's correction; with two trainings and three "
+    "patients at least). A thin line that crosses the zero line leaves open which of the two is better; one that does "
+    "not is no proof yet where several weights are compared, few patients were tested, or each was trained once."
 )
 TRAINING = (
     "One thin line per run: validation loss solid, training loss dotted. A validation loss that still "
@@ -29,7 +29,7 @@ TRAINING = (
     "run to look at."
 )
 OVERLAYS = (
-    "White: the annotation; yellow: what the network started from these weights found (first repeat, "
+    "White: the annotation; yellow: what the network started from these weights found (first finished repeat, "
     "all images used that the study offers). The images are chosen by rule, not by eye: the hardest, "
     "the median and the easiest by mean Dice over all weights. Dice is that of the tables; with several "
     "classes it is their mean, and outlines are of all of them together."
@@ -51,16 +51,17 @@ def learning_reading(match: str, classes: int) -> str:
     )
 
 
-def umap_reading(neighbours: Sequence[int]) -> str:
-    """How to read the UMAP; says where n_neighbors had to be lowered."""
+def umap_reading(neighbours: Sequence[int], measured: bool) -> str:
+    """How to read the UMAP; says where n_neighbors had to be lowered, and names the table of what was `measured`."""
+    table = ", so take the table below for any claim" if measured else ""
     lowered = list(neighbours) != [embedding.NEIGHBOURS]
     why = f" (the paper: {embedding.NEIGHBOURS}; lowered because there are fewer points)" if lowered else ""
     return (
         f"Each point is one of {PATCHES} random patches of the test images, seen by one network; near points are "
         "seen alike. Colour: the weights that the network started from; marker: where the patch comes from. "
         "Clouds apart by colour do not mean that the start left its mark: two trainings from the same weights lie "
-        "apart as well. Distances between clouds and the shapes of clouds mean little in a UMAP either, so take the "
-        "table below for any claim. Globally mean-pooled "
-        f"features, one fit per layer over all weights, n_neighbors {', '.join(map(str, neighbours))}{why}, "
-        f"min_dist {embedding.MIN_DISTANCE}, cosine; first repeat, largest fraction."
+        f"apart as well. Distances between clouds and the shapes of clouds mean little in a UMAP either{table}. "
+        "Globally mean-pooled features, one fit per layer over all weights, n_neighbors "
+        f"{', '.join(map(str, neighbours))}{why}, min_dist {embedding.MIN_DISTANCE}, cosine; first finished repeat, "
+        "largest fraction."
     )

@@ -42,9 +42,14 @@ def _problem(table: pd.DataFrame, scores: pd.DataFrame, classes: int) -> Problem
 
 
 def summarise_classes(table: pd.DataFrame) -> pd.DataFrame:
-    """Per condition and class: mean over images, then mean and standard deviation (n - 1) over repeats."""
+    """Per condition and class: mean over images, then mean and standard deviation (n - 1) over repeats.
+
+    `shown` counts the images that show the class; in the others it scores 1 where it is not found, else 0.
+    """
+    table = table.assign(shown=table["true_positive"] + table["false_negative"] > 0)
     runs = table.groupby([*CONDITION, "class", "repeat"], sort=True).agg(
         images=("image", "size"),
+        shown=("shown", "sum"),
         dice=("dice", "mean"),
         jaccard=("jaccard", "mean"),
         hit=("true_positive", "sum"),
@@ -56,6 +61,7 @@ def summarise_classes(table: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(
         repeats=("repeat", "size"),
         images=("images", "first"),
+        shown=("shown", "first"),
         dice_mean=("dice", "mean"),
         dice_sd=("dice", "std"),
         jaccard_mean=("jaccard", "mean"),

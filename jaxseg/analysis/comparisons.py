@@ -115,16 +115,17 @@ def compare(study: Study, cells: Cells) -> pd.DataFrame:
 
 def _family(study: Study, cells: Cells, family: Family, dataset: str, fraction: float) -> list[Comparison]:
     budget = final_budget(study, fraction)
-    measured = []
-    for pair in planned_pairs(study, family):
+    measured, pairs = [], planned_pairs(study, family)
+    for pair in pairs:
         plan = Comparison(family, dataset, fraction, budget, *pair)
         one, other = map(cells.get, plan.conditions)
         paired = None if one is None or other is None else difference(one, other)
-        measured.append(_measure(plan, paired))
+        measured.append(_measure(plan, paired, len(pairs)))
     return [_judge(row) for row in _correct(measured)] if measured else []
 
 
-def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
+def _measure(plan: Comparison, paired: Cell | None, planned: int) -> Comparison:
+    """`planned`: comparisons of the family."""
     if paired is None:
         return plan
     names = (plan.trained_on, plan.fraction, plan.weights, plan.against)
@@ -151,7 +152,7 @@ def _measure(plan: Comparison, paired: Cell | None) -> Comparison:
         least_p_repeats=least_p(len(paired.repeats)),
         p_equivalence=equivalence_p(spread, MARGIN) if patients >= LEAST_PATIENTS else np.nan,
         p_equivalence_t=p_equivalence_t,
-        note=_note(len(paired.repeats), patients),
+        note=_note(len(paired.repeats), patients, planned),
     )
 
 
@@ -167,7 +168,7 @@ def over_repeats(paired: Cell) -> tuple[float, float, float]:
     return float(result.statistic), float(result.pvalue), float(equivalence)
 
 
-def _note(repeats: int, patients: int) -> str:
+def _note(repeats: int, patients: int, planned: int) -> str:
     notes = []
     if repeats == patients == 1:
         notes.append("one repeat and one patient or image: no interval")
@@ -184,6 +185,9 @@ def _note(repeats: int, patients: int) -> str:
         )
     if least_p(patients) > LEVEL:
         notes.append(f"{patients} patients or images: the sign-flip p is never below {least_p(patients):g}")
+    elif (least := min(1.0, planned * least_p(patients))) > LEVEL:  # the least of them is multiplied by their number
+        few = f"{patients} patients or images for {planned} comparisons"
+        notes.append(f"{few}: the corrected sign-flip p is never below {least:g}, so none is called better or worse")
     if patients < LEAST_PATIENTS:
         notes.append(f"fewer than {LEAST_PATIENTS} patients or images: equivalence is not tested")
     return "; ".join(notes)

@@ -46,7 +46,8 @@ def draw_models(findings: Findings, examples: Mapping[str, Sequence[Example]], f
     if findings.embeddings:
         neighbours = sorted({e.neighbours for e in findings.embeddings})
         figure = umap_panels(findings.results.study, findings.embeddings)
-        pictures.add("features", "umap", figure, captions.umap_reading(neighbours))
+        measured = findings.similarity is not None and not findings.similarity.empty
+        pictures.add("features", "umap", figure, captions.umap_reading(neighbours, measured))
     for name, chosen in examples.items():
         if chosen:
             pictures.add(

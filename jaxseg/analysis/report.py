@@ -19,6 +19,8 @@ from jaxseg.analysis.summary import at_final_budget
 from jaxseg.config import Study
 from jaxseg.wording import counted
 
+FAMILIES = ("reference", "all pairs")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -87,10 +89,10 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _notes(table: pd.DataFrame) -> dict[str, int]:
-    """Note -> number of comparisons with the reference that it holds for."""
-    notes = table.loc[(table["family"] == "reference") & (table["note"] != ""), "note"]
-    return {str(note): int(count) for note, count in notes.value_counts().items()}
+def _notes(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Family -> note -> number of comparisons that it holds for."""
+    notes = {family: table.loc[(table["family"] == family) & (table["note"] != ""), "note"] for family in FAMILIES}
+    return {family: {str(note): int(n) for note, n in found.value_counts().items()} for family, found in notes.items()}
 
 
 def _images_as_patients(findings: Findings) -> list[str]:

@@ -152,9 +152,10 @@ def test_one_repeat_on_one_patient_has_no_intervals(small_study):
     assert not re.search(r"\d – \d|\d … [+−]?\d", text[text.index('id="scores"') : text.index('id="features"')])
 
 
-def test_images_that_count_as_patients_are_told(small_study):
+@pytest.mark.parametrize("weights", [("random", "pathology"), ("random",)])
+def test_images_that_count_as_patients_are_told(small_study, weights):
     told = "tissue_a: every test image counts as a patient of its own"
-    made = small_study(images=2)
+    made = small_study(images=2, weights=weights)
     assert told not in run(made, features=False).read_text()
     for file in made.folder.glob("runs/*/scores.parquet"):
         scores = pd.read_parquet(file)

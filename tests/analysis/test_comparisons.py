@@ -200,6 +200,22 @@ def test_the_number_of_patients_is_noted_also_with_one_repeat():
     assert "signed-rank" not in found.note
 
 
+@pytest.mark.parametrize(
+    ("others", "patients", "least"), [(2, 6, "0.0625"), (2, 7, None), (4, 7, "0.0625"), (4, 8, None)]
+)
+def test_too_few_patients_for_so_many_comparisons_are_noted(others, patients, least):
+    """Every weights 30 points better or worse on every patient, which is more than any real study can show."""
+    names = [f"w{number}" for number in range(1, others + 1)]
+    cells = cells_with({"random": 0.0} | dict.fromkeys(names, 0.3), images=patients)
+    table = compare(study_of("random", *names), cells)
+    found = table[table.family == "reference"]
+    assert set(found.verdict) == {"better" if least is None else "cannot tell"}
+    assert found.p_sign_flip_holm.min() == others * 2 ** (1 - patients)
+    told = f"for {others} comparisons: the corrected sign-flip p is never below {least}"
+    assert all((told in note) == (least is not None) for note in found.note)
+    assert not any("corrected sign-flip" in note for note in found.note) or least
+
+
 def test_equal_differences_leave_t_undefined():
     cell = Cell(np.full((3, 4), 0.1), (0, 1, 2), ("a", "b", "c", "d"), np.arange(4))
     assert all(np.isnan(value) for value in over_repeats(cell))

@@ -35,7 +35,8 @@ def test_the_same_features_turned_lie_apart_so_that_clouds_prove_nothing_of_the_
     near = distance.cdist(points, points)
     np.fill_diagonal(near, np.inf)
     assert ((near.argmin(axis=1) < 60) == (np.arange(120) < 60)).all()
-    assert "do not mean that the start left its mark" in umap_reading([25])
+    assert "do not mean that the start left its mark" in umap_reading([25], True)
+    assert ["table below" in umap_reading([25], measured) for measured in (True, False)] == [True, False]
 
 
 def test_few_points_still_embed():

@@ -87,6 +87,7 @@ def test_the_likeliest_class_by_hand() -> None:
 def test_the_report_tells_class_from_class(study: Path, data: Path) -> None:
     report = analyze(study, data, features=False).read_text()
     assert "Class by class" in report
+    assert "each pixel is of its likeliest class" in report
     table = pd.read_csv(study / "tables" / "class_scores.csv")
     scores = pd.read_parquet(next(study.glob("runs/*/class_scores.parquet")))
     means = scores.groupby(["budget", "class"])[["dice", "jaccard"]].mean()
@@ -96,6 +97,8 @@ def test_the_report_tells_class_from_class(study: Path, data: Path) -> None:
         here = row["budget"], row["class"]
         assert [row["dice_mean"], row["jaccard_mean"]] == pytest.approx(means.loc[here].tolist())
         hit, extra, missed = sums.loc[here]
+        shown = scores[(scores["budget"] == row["budget"]) & (scores["class"] == row["class"])]
+        assert row["shown"] == np.count_nonzero(shown.true_positive + shown.false_negative)
         assert row["pooled_dice_mean"] == pytest.approx(2 * hit / (2 * hit + extra + missed))
 
 
