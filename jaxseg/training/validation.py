@@ -18,7 +18,9 @@ from jaxseg.training.step import Steps
 
 @dataclass(frozen=True)
 class Grid:
-    """Crops that cover the validation images once; the last batch is filled up with crops of weight 0.
+    """Crops that cover the validation images; the last batch is filled up with crops of weight 0.
+
+    The last window of a side that is no multiple of the crop overlaps its neighbour: pixels of both count twice.
 
     Attributes:
         placements: K crops, K a multiple of `batch`.
