@@ -271,5 +271,5 @@ def _drawn(name: str, pairs: list[_Pair], where: Path) -> list[_Pair]:
         remedy = "annotate more images"
         raise InputError("has too few images", file=where, found=1, expected="some to train and to test", remedy=remedy)
     ids, patients = [pair.id for pair in pairs], [pair.patient for pair in pairs]
-    chosen = split(f"test images of {name}", ids, patients, 0, 1.0, TEST_SHARE)
+    chosen = split(f"test images of {name}", ids, patients, 0, 1.0, TEST_SHARE, once=True)
     return [dataclasses.replace(pair, split="test" if pair.id in chosen.validation else "train") for pair in pairs]

@@ -15,6 +15,7 @@ from jaxseg import seeds
 from jaxseg.errors import InputError, UsageError
 
 Item = TypeVar("Item")
+TOLERANCE = 1 / 3  # of the number of validation images that is asked for, where patients have different numbers
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,25 @@ def split(
     repeat: int,
     fraction: float,
     validation_share: float,
+    once: bool = False,
 ) -> Split:
     """Divide the official training images of a dataset into training and validation.
 
     The validation images depend on (dataset, repeat) only, so every fraction is selected on the same ones. No patient
-    stands on both sides unless there is only one. The training images of a fraction are those of the first so many
-    patients in one fixed order, whole patients always: a smaller fraction is a subset of any larger one, and its
-    number of images is as near to the one asked for as whole patients allow.
+    stands on both sides unless there is only one. Their number is as near to the one asked for as the patients allow
+    that are drawn, off by a third at most where any patients are so near: the nearest of all would be the same few
+    patients, repeat after repeat, and repeats are there to show what other patients would have given.
+
+    The training images of a fraction are those of the first so many patients in one fixed order, whole patients always:
+    a smaller fraction is a subset of any larger one, and its number of images is as near to the one asked for as whole
+    patients allow.
 
     Args:
         ids: of the training images, unique, in any order; the result does not depend on the order.
         patients: the patient of each image; an image's own id where it is not known.
         fraction: of what remains after the validation images are taken, (0, 1]; at least one patient.
         validation_share: (0, 1); rounded half up, at least one image, and at least one is left for training.
+        once: there are no repeats: the number is the nearest of all that the patients allow.
     """
     _check(dataset_name, ids, patients, fraction, validation_share)
     notes: list[str] = []
@@ -57,7 +64,7 @@ def split(
     shuffled = [_shuffled(rng, members) for _, members in _shuffled(rng, groups)]
 
     wanted = validation_images(len(ids), validation_share)
-    chosen = _nearest_sum([len(members) for members in shuffled], wanted)
+    chosen = (_nearest_sum if once else _drawn)([len(members) for members in shuffled], wanted)
     validation = [image for index, members in enumerate(shuffled) if index in chosen for image in members]
     pool = [members for index, members in enumerate(shuffled) if index not in chosen]
     if len(validation) != wanted:
@@ -120,6 +127,18 @@ def _shuffled(rng: np.random.Generator, items: Sequence[Item]) -> list[Item]:
 
 def _rounded(number: float) -> int:
     return math.floor(number + 0.5)
+
+
+def _drawn(sizes: Sequence[int], wanted: int) -> set[int]:
+    """Indices of those that, taken in this order, bring the sum nearer to `wanted`; if all of them leave it further off
+    than the tolerance, those of the nearest sum. With groups of one it is the first `wanted` of them.
+    """
+    off, chosen, total = TOLERANCE * wanted, set(), 0
+    for index, size in enumerate(sizes):
+        if abs(total + size - wanted) < abs(total - wanted) and total + size <= wanted + off:
+            chosen.add(index)
+            total += size
+    return chosen if abs(total - wanted) <= off and total < sum(sizes) else _nearest_sum(sizes, wanted)
 
 
 def _nearest_sum(sizes: Sequence[int], wanted: int) -> set[int]:

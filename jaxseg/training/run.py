@@ -230,7 +230,9 @@ def _split(folder: RunFolder, run: RunConfig, dataset: datasets.Dataset) -> dict
     )
     split: dict[str, Any] = {"dataset": run.dataset, "fingerprint": dataset.fingerprint}
     split |= {name: list(value) for name, value in dataclasses.asdict(drawn).items()}
-    _remember(folder.split, split, "the prepared data have changed since this run began")
+    _remember(
+        folder.split, split, "the prepared data, or the rule that divides them, have changed since this run began"
+    )
     return split
 
 

@@ -39,7 +39,11 @@ def test_properties_hold_for_random_datasets(trial: int) -> None:
     assert sorted(whole.train + whole.validation) == sorted(ids)
     assert {patient_of[i] for i in whole.train}.isdisjoint(patient_of[i] for i in whole.validation)
     wanted = min(max(int(share * len(ids) + 0.5), 1), len(ids) - 1)
-    assert len(whole.validation) == _nearest_sum_by_trying_all(list(sizes.values()), wanted)
+    nearest = _nearest_sum_by_trying_all(list(sizes.values()), wanted)
+    assert len(whole.validation) == nearest or abs(len(whole.validation) - wanted) <= wanted / 3
+    if len(set(sizes.values())) == 1:
+        assert len(whole.validation) == nearest
+    assert len(split(name, ids, patients, 0, 1.0, share, once=True).validation) == nearest
     assert (len(whole.validation) != wanted) == any("validation images instead of" in note for note in whole.notes)
     for small, large in itertools.pairwise([*splits, whole]):
         assert set(small.train) <= set(large.train)
@@ -126,6 +130,18 @@ def test_every_image_is_validated_about_equally_often() -> None:
         for image in split("x", ids, ids, repeat, 1.0, 0.2).validation:
             count[image] += 1
     assert all(abs(times - 100) < 40 for times in count.values())  # binomial, sd 9
+
+
+@pytest.mark.parametrize("sizes", [(6, 3, 5, 8, 4, 3), tuple(TNBC_TRAINING.values()), (9, 2, 4, 1, 1, 7, 3, 5, 6)])
+def test_every_patient_validates_whatever_number_of_images_it_has(sizes: tuple[int, ...]) -> None:
+    """Of the nearest sums alone, three of the first six patients would never, and two of TNBC's seven."""
+    ids, patients = _images({f"p{k}": size for k, size in enumerate(sizes)})
+    patient_of = dict(zip(ids, patients, strict=True))
+    drawn = [frozenset(patient_of[i] for i in split("x", ids, patients, n, 1.0, 0.2).validation) for n in range(300)]
+    times = {patient: sum(patient in some for some in drawn) for patient in patients}
+    assert min(times.values()) > 15, times
+    assert len(set(drawn)) >= len(sizes)
+    assert max(map(drawn.count, set(drawn))) < 150
 
 
 def test_one_patient_only_is_divided_and_said() -> None:

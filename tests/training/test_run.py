@@ -360,7 +360,7 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path: Path, run: RunConfi
     split = json.loads(place.split.read_text())
     former = json.dumps(split | {"fingerprint": "0" * 64})
     place.split.write_text(former)
-    with pytest.raises(InputError, match=r"split\.json: the prepared data have changed since this run began"):
+    with pytest.raises(InputError, match=r"split\.json: the prepared data, or the rule .* have changed since"):
         train_run(place, run, data_dir, tmp_path)
     assert place.split.read_text() == former
 
