@@ -23,9 +23,12 @@ def slurm(tasks: str, number: int, host: int = 0, **more: str) -> dict[str, str]
         (slurm("3", 2), 8, "4,5"),  # equally many for each, or the batch could not be shared out
         (slurm("4", 3), 1, "all"),  # --gpus-per-task 1: each sees its own, under the number 0
         (slurm("2", 1, SLURM_GPUS_PER_TASK="2"), 2, "all"),
+        (slurm("2", 1, SLURM_NTASKS_PER_GPU="1"), 2, "all"),
         (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4,gres/gpu=2"), 2, "all"),
         (slurm("2", 1, SLURM_TRES_PER_TASK="cpu=4"), 2, "1"),
         (slurm("2", 1, SLURM_GPU_BIND="single:1"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="per_task:1"), 2, "all"),
+        (slurm("2", 1, SLURM_GPU_BIND="mask_gpu:0x1,0x2"), 2, "all"),
         (slurm("2", 1, SLURM_GPU_BIND="verbose,map_gpu:0,1"), 2, "all"),
         (slurm("2", 1, SLURM_GPU_BIND="closest"), 2, "1"),  # which may be the same for both
         (slurm("2", 1, SLURM_GPU_BIND="v,none", SLURM_GPUS_PER_TASK="1"), 2, "1"),

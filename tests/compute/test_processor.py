@@ -44,6 +44,19 @@ def test_arm(file: Path) -> None:
     assert processor.kind() != kind
 
 
+X86 = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "207", "flags": "fpu avx2"}
+ARM = {"CPU implementer": "0x41", "CPU part": "0xd40", "Features": "fp asimd"}
+
+
+@pytest.mark.parametrize(("told", "name"), [(told, name) for told in (X86, ARM) for name in told])
+def test_each_of_these_tells_processors_apart(told: dict[str, str], name: str, file: Path) -> None:
+    kinds = set()
+    for described in (told, told | {name: told[name] + "1"}):
+        file.write_text("".join(f"{key}\t: {value}\n" for key, value in described.items()))
+        kinds.add(processor.kind())
+    assert len(kinds) == 2
+
+
 @pytest.mark.parametrize(
     ("vendor", "flags", "widest", "bfloat16"),
     [

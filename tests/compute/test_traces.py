@@ -4,7 +4,9 @@ import concurrent.futures
 import contextlib
 import errno
 import fcntl
+import importlib.metadata
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,15 +82,22 @@ def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.Mo
     compiled(traced, devices=2)
     monkeypatch.setattr(traces, "SOURCE", "another version of the package")
     compiled(traced)
-    with monkeypatch.context() as patch:
-        patch.setattr(jax, "device_count", lambda: 7)
-        compiled(traced)
+    version = importlib.metadata.version
+    for place, name, other in (
+        (jax, "device_count", lambda: 7),
+        (jax, "default_backend", lambda: "gpu"),
+        (importlib.metadata, "version", lambda name: f"{version(name)}.1"),
+        (sys, "version", f"{sys.version} built anew"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, other)
+            compiled(traced)
     jax.config.update("jax_default_matmul_precision", "highest")
     try:
         compiled(traced)
     finally:
         jax.config.update("jax_default_matmul_precision", None)
-    assert len(traced) == len(list(folder.glob("*.traced"))) == 6
+    assert len(traced) == len(list(folder.glob("*.traced"))) == 9
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-1] + b"?", lambda _: b""])

@@ -1,11 +1,13 @@
 """The fused gather against scipy, and the device's way against the host's."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.input.feed import make_feed
+from jaxseg.input.feed import lies_on_devices, make_feed
 from jaxseg.input.placement import Placement, upright, windows
 from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import Stack, normalise, pack, render
@@ -71,6 +73,25 @@ def test_host_and_device_give_the_same_crops() -> None:
     images, masks = jax.jit(render, static_argnums=2)(source, placed, CROP)
     np.testing.assert_allclose(crops.images, images, atol=1e-3)
     np.testing.assert_array_equal(crops.masks, masks)
+
+
+@pytest.mark.parametrize(
+    ("told", "height", "resident"),
+    [
+        ({"bytes_limit": 16 * 3 * 90 * 120}, 90, True),
+        ({"bytes_limit": 16 * 3 * 90 * 120 - 1}, 90, False),
+        ({}, (1 << 30) // 3 // 120, True),
+        (None, (1 << 30) // 3 // 120 + 1, False),
+    ],
+)
+def test_a_stack_lies_on_devices_where_it_takes_a_quarter_of_their_memory_at_most(
+    told: dict[str, int] | None, height: int, resident: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 4 bytes a pixel; of 4 GiB at most where they do not tell."""
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: told)])
+    assert lies_on_devices((3, height, 120), "auto") == resident
+    assert lies_on_devices((3, height, 120), "device")
+    assert not lies_on_devices((3, height, 120), "host")
 
 
 @pytest.mark.parametrize("crop", [CROP, 60, 33])

@@ -55,9 +55,17 @@ def test_repeats_differ_and_the_same_repeat_does_not() -> None:
 def test_converted_weights_are_copied_not_shared() -> None:
     params, stats = initial(NARROW, None, ("glas", 0))
     encoder = EncoderWeights(params["encoder"], stats["encoder"], receipt(NARROW))
-    taken, _ = initial(NARROW, encoder, ("glas", 0))
+    taken, statistics = initial(NARROW, encoder, ("glas", 0))
     taken["encoder"]["stem"]["conv"]["kernel"][:] = 0
+    statistics["encoder"]["stem"]["bn"]["var"][:] = 0
     assert params["encoder"]["stem"]["conv"]["kernel"].any()
+    assert stats["encoder"]["stem"]["bn"]["var"].all()
+
+
+def test_every_kernel_is_drawn_by_itself() -> None:
+    params, _ = initial(NARROW, None, ("glas", 0))
+    signs = [np.signbit(leaf.ravel()[:32]) for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    assert len({each.tobytes() for each in signs}) == len(signs)
 
 
 def test_shapes_and_types_are_those_of_the_network() -> None:

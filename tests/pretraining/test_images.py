@@ -23,11 +23,19 @@ def test_statistics_are_those_of_all_pixels(image_folder: Path) -> None:
     np.testing.assert_allclose(found.std, everything.std(0), atol=1e-9)
     assert found.bytes == sum(file.stat().st_size for file in image_folder.rglob("*.png"))
     assert len(found.files) == 10
+    assert list(found.files) == sorted(found.files)
 
 
-def test_suffixes_may_be_in_capitals(image_folder: Path, tmp_path: Path) -> None:
+def test_suffixes_may_be_in_capitals_and_what_is_hidden_is_no_image(image_folder: Path, tmp_path: Path) -> None:
     shutil.copy(image_folder / "tile_0.png", tmp_path / "TILE_0.PNG")
+    (tmp_path / "._TILE_0.PNG").write_bytes(b"of a Mac")
     assert survey(tmp_path, "*", 32).files == (tmp_path / "TILE_0.PNG",)
+
+
+def test_an_image_may_be_as_small_as_is_asked_for(image_folder: Path) -> None:
+    assert len(survey(image_folder, "**/*", 40).files) == 10
+    with pytest.raises(InputError, match="7 of the images are too small"):
+        survey(image_folder, "**/*", 41)
 
 
 def test_the_stack_holds_every_pixel_and_empty_masks(image_folder: Path) -> None:
@@ -64,6 +72,9 @@ def test_the_digest_tells_content_and_name(image_folder: Path, tmp_path: Path) -
     shutil.copytree(image_folder, copy)
     assert survey(copy, "**/*", 32).sha256 == survey(image_folder, "**/*", 32).sha256
     (copy / "tile_0.png").rename(copy / "tile_00.png")
+    assert survey(copy, "**/*", 32).sha256 != survey(image_folder, "**/*", 32).sha256
+    shutil.copy(image_folder / "tile_3.png", copy / "tile_0.png")
+    (copy / "tile_00.png").unlink()
     assert survey(copy, "**/*", 32).sha256 != survey(image_folder, "**/*", 32).sha256
 
 

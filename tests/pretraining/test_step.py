@@ -12,6 +12,8 @@ from jaxseg.input.feed import make_feed
 from jaxseg.input.plan import CropPlan
 from jaxseg.input.render import pack
 from jaxseg.input.statistics import Statistics
+from jaxseg.pretraining import step as step_module
+from jaxseg.pretraining.augment import Augmentation
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.network import initial_values
 from jaxseg.pretraining.step import learning_rates, make_twins_steps
@@ -79,6 +81,24 @@ def test_colours_are_drawn_anew_in_every_step(config: PretrainConfig, same: bool
         state, loss = train(state, *given)
         losses.append(float(loss.value))
     assert (losses[0] == pytest.approx(losses[1], rel=1e-5)) == same
+
+
+def test_each_view_gets_colours_of_its_own() -> None:
+    train, state, (view, _, statistics) = begin()
+    assert float(train(state, view, view, statistics)[1].agreement) < 0.99
+
+
+def test_a_step_is_told_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(step_module, "augment", lambda images, _, strength: told.append(strength) or images)
+    loss = step_module.twins_loss
+    monkeypatch.setattr(
+        step_module, "twins_loss", lambda one, two, weight: told.append(weight) or loss(one, two, weight)
+    )
+    config = dataclasses.replace(CONFIG, stain=0.1, colour=0.2, grey=0.3, blur=0.4, redundancy=0.5)
+    _, state, given = begin()
+    jax.eval_shape(make_twins_steps.__wrapped__(config, make_mesh(4, 1), 1.0, 10).train, state, *given)
+    assert told == [Augmentation(stain=0.1, colour=0.2, grey=0.3, blur=0.4)] * 2 + [0.5]
 
 
 def test_running_statistics_take_in_both_views() -> None:
