@@ -1,13 +1,15 @@
 """Compiled once for each set of shapes, beside other work or when first called."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg.compute import first_touch, heap
+from jaxseg.compute import first_touch, heap, program
+from jaxseg.compute.device import Precision, compiled, precision
 from jaxseg.compute.program import Program
 from jaxseg.config import ModelConfig
 from jaxseg.models.folding import fold, folded, folded_network
@@ -50,6 +52,19 @@ def test_prepared_and_called_it_is_traced_once_for_each_shape(cache: Path | None
             assert total.is_deleted()
     assert traced == [(3, 2), (2, 2)]
     assert len(list(cache.glob("*.traced")) if cache else []) == (2 if cache else 0)
+
+
+def test_a_kept_trace_is_compiled_as_the_function_itself(cache: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(function: Callable[..., Any], numbers: Precision, **options: Any) -> Callable[..., Any]:
+        asked.append((numbers, options))
+        return compiled(function, numbers, **options)
+
+    monkeypatch.setattr(program, "compiled", noted)
+    rounding = precision("bfloat16")
+    Program(jnp.sin, "sine", lambda x: x, rounding, gradients=True).prepare(jnp.zeros(2))
+    assert asked == [(rounding, {"gradients": True})] * (2 if cache else 1)
 
 
 def test_arrays_elsewhere_or_of_another_type_are_another_set() -> None:

@@ -80,6 +80,9 @@ def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.Mo
     compiled(traced)
     compiled(traced, about="another network")
     compiled(traced, devices=2)
+    another = make_step(traced)
+    another._function.__qualname__ = "another function"
+    another.prepare(*arguments())
     monkeypatch.setattr(traces, "SOURCE", "another version of the package")
     compiled(traced)
     version = importlib.metadata.version
@@ -97,7 +100,7 @@ def test_of_anything_else_it_is_traced_anew(folder: Path, monkeypatch: pytest.Mo
         compiled(traced)
     finally:
         jax.config.update("jax_default_matmul_precision", None)
-    assert len(traced) == len(list(folder.glob("*.traced"))) == 9
+    assert len(traced) == len(list(folder.glob("*.traced"))) == 10
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content[:-1] + b"?", lambda _: b""])
