@@ -125,9 +125,9 @@ def test_the_last_used_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         for file in folder.glob("*.traced"):  # time passes
             stamp = file.stat().st_mtime_ns - 10**9
             os.utime(file, ns=(stamp, stamp))
-    assert len(traced) == 3
-    compiled(traced, 0)
-    assert len(traced) == 3
+    for about, times in ((0, 3), (2, 3), (1, 4)):
+        compiled(traced, about)
+        assert len(traced) == times
 
 
 def test_what_cannot_be_exported_is_compiled_all_the_same(folder: Path) -> None:

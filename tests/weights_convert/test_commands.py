@@ -19,13 +19,15 @@ STATISTICS = ["--mean", "0.7", "0.5", "0.6", "--std", "0.2", "0.3", "0.2"]
 
 def test_convert_verify_and_inspect(resnet18: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "weights"
-    main(["convert", str(resnet18), "--out", str(out), "--name", "made_up", "--licence", "CC0", *STATISTICS])
+    terms = ["--licence", "CC0", "--citation", "Us 2026", "--address", "our shelf"]
+    main(["convert", str(resnet18), "--out", str(out), "--name", "made_up", *terms, *STATISTICS])
     said = capsys.readouterr().out
     assert "plain, ResNet18, width 0.0625" in said
     assert "CC0" in said
     assert "PyTorch: stem " in said
     receipt = json.loads((out / "made_up" / "receipt.json").read_text())
-    assert receipt["mean"] == [0.7, 0.5, 0.6]
+    assert (receipt["mean"], receipt["std"]) == ([0.7, 0.5, 0.6], [0.2, 0.3, 0.2])
+    assert [receipt[term] for term in ("licence", "citation", "address")] == terms[1::2]
     main(["verify", str(out / "made_up"), "--against", str(resnet18)])
     said = capsys.readouterr().out
     assert "made_up: sound" in said

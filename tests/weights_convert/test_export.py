@@ -122,6 +122,7 @@ def test_a_round_trip_keeps_every_bit(suffix: str, run: Path, tmp_path: Path) ->
 def test_the_onnx_graph_is_the_architecture_and_says_what_it_is(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "model.onnx")
     model = onnx.load(tmp_path / "model.onnx")
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17), "runtimes of 2022 read no later ones"
     (images,), (logits,) = model.graph.input, model.graph.output
     extents = [[axis.dim_param or axis.dim_value for axis in x.type.tensor_type.shape.dim] for x in (images, logits)]
     assert extents == [["batch", 3, "height", "width"], ["batch", 1, "height", "width"]]
