@@ -6,6 +6,8 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.models import encoder_weights, golden
 from jaxseg.models.initial import initial
 from jaxseg.models.receipt import Receipt
-from jaxseg.pretraining import images, loop
+from jaxseg.pretraining import images, loop, run
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.images import survey
 from jaxseg.pretraining.loss import TwinsLoss
@@ -153,6 +155,7 @@ def test_weights_to_start_from_keep_their_preprocessing(finished: Job, tmp_path:
         found = Receipt.read(run_pretraining(further))
         assert (found.mean, found.std) == (begin.receipt.mean, begin.receipt.std)
         assert found.statistics_from.startswith(f"those of {begin.receipt.name}, from which it started")
+        assert f"of the weights it started from ({begin.receipt.name}: {begin.receipt.licence})" in found.licence
         losses.append(further.folder.read_log()[0]["training_loss"])
     assert losses[0] != losses[1], "the same weights see other numbers"
 
@@ -172,6 +175,9 @@ def test_checkpoints_of_other_preprocessing_are_not_resumed(finished: Job, tmp_p
     receipt = dataclasses.replace(start.receipt, mean=(0.1, 0.2, 0.3))
     dataclasses.replace(start, receipt=receipt).write(tmp_path)
     with pytest.raises(UsageError, match=r"expected: mean \[0.1, 0.2, 0.3\], as asked for"):
+        run_pretraining(further)
+    dataclasses.replace(start, params=jax.tree.map(np.negative, start.params)).write(tmp_path)
+    with pytest.raises(InputError, match=r"another pretraining\n +found: +weights_sha256"):
         run_pretraining(further)
     start.write(tmp_path)
     run_pretraining(further)
@@ -209,6 +215,33 @@ def test_what_ended_before_a_checkpoint_may_begin_anew_with_other_settings(
         run_pretraining(fewer, lambda: True)
     with pytest.raises(InputError, match="is the record of another pretraining"):
         run_pretraining(job(finished.images, tmp_path))
+
+
+def test_what_is_asked_for_is_passed_on(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, tuple[Any, ...]] = {}
+    for name in ("make_feed", "make_twins_steps", "pretrain"):
+        monkeypatch.setattr(run, name, lambda *given, name=name: told.setdefault(name, given))
+    monkeypatch.setattr(run, "_result", lambda *_: SimpleNamespace(write=lambda _: None))
+    options = TrainOptions(devices=1, stack="host", checkpoint_seconds=7)
+    asked = dataclasses.replace(job(image_folder, tmp_path, batch=4, epochs=3), pattern="tile_*")
+    run_pretraining(asked, options=options)
+    assert told["make_feed"][1] == CONFIG.crop
+    assert told["make_feed"][4] == "host"
+    config, mesh, *counts = told["make_twins_steps"]
+    assert (config, mesh.size, counts) == (asked.config, 1, [8 / 4, 6])
+    use = told["pretrain"][1]
+    assert (use.total, use.interval, use.images, use.batch, use.checkpoint_seconds) == (6, 10, 8, 4, 7)
+
+
+def test_images_are_half_a_crop_at_least(image_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="height and width of at least 48 pixels, half a crop"):
+        run_pretraining(job(image_folder, tmp_path, crop=96))
+
+
+def test_another_process_at_the_same_is_not_disturbed(image_folder: Path, tmp_path: Path) -> None:
+    taken = job(image_folder, tmp_path)
+    with taken.folder.held(), pytest.raises(UsageError, match="another process"):
+        run_pretraining(taken)
 
 
 def test_weights_from_elsewhere_are_not_replaced(finished: Job, tmp_path: Path) -> None:

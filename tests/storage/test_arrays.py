@@ -135,7 +135,17 @@ def in_the_midst(folder: Path) -> None:
         raise RuntimeError("Orbax gave up") from error
 
 
-@pytest.mark.parametrize(("read", "said"), [(of_tensorstore, "Permission denied"), (in_the_midst, "Too many open")])
+def while_it_was_handled(folder: Path) -> None:
+    try:
+        raise OSError(errno.EMFILE, "Too many open files")
+    finally:
+        raise RuntimeError("Orbax gave up")
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [(of_tensorstore, "Permission denied"), (in_the_midst, "Too many open"), (while_it_was_handled, "Too many open")],
+)
 def test_what_the_system_does_not_let_us_read_is_not_taken_for_damage(
     read: Callable[[Path], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Every layout is recognised from its content, and the right tensors are taken."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,13 @@ def test_depth_and_width(depth: int, tmp_path: Path) -> None:
 def test_an_unknown_depth_is_refused_with_its_blocks(state: Any, tmp_path: Path) -> None:
     tensors = {name: x.numpy() for name, x in state.items() if not name.startswith("layer3.1.")}
     with pytest.raises(InputError, match=r"\(2, 2, 1, 2\) blocks of 2 convolutions"):
+        recognise(tensors, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 3, 7, 7), (1025, 3, 7, 7)])
+def test_a_stem_of_another_kind_is_refused(shape: tuple[int, ...], state: Any, tmp_path: Path) -> None:
+    tensors = {name: x.numpy() for name, x in state.items()} | {"conv1.weight": np.zeros(shape, np.float32)}
+    with pytest.raises(InputError, match=rf"stem of another kind\n(.|\n)*{re.escape(str(shape))}"):
         recognise(tensors, tmp_path)
 
 

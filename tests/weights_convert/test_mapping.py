@@ -102,7 +102,7 @@ def change(tensors: dict[str, np.ndarray], kind: str) -> str:
         tensors[name] = tensors[name] + np.float32(np.inf)
     elif kind == "negative variance":
         name = "layer2.1.bn1.running_var"
-        tensors[name] = -tensors[name]
+        tensors[name] = np.where(np.arange(tensors[name].size) == 1, -tensors[name], tensors[name])
     elif kind == "integers":
         tensors[name] = tensors[name].astype(np.int64)
     elif kind == "double precision":
