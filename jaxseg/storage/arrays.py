@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxseg.compute.device import backend
 from jaxseg.errors import InputError
-from jaxseg.files import disk_errors, new_folder, of_system, read_value, unreadable, write_json
+from jaxseg.files import new_folder, of_system, read_value, unreadable, write_json
 from jaxseg.storage.gathering import GATHERED, Tree, gather, spread
 
 MANIFEST = "manifest.json"
@@ -50,8 +50,6 @@ def save(folder: Path, tree: Tree, about: dict[str, Any] | None = None) -> str:
     host = jax.tree.map(np.asarray, tree)
     expected = digest(host)
     parts, index = gather(host)
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as aside:
         with _system_errors():
             orbax_io.write(aside.absolute() / "arrays", parts)
