@@ -69,6 +69,12 @@ def test_relu_and_its_gradient(cpu: bool, monkeypatch: pytest.MonkeyPatch) -> No
     assert (found.tolist(), pull(jnp.ones(4))[0].tolist()) == (expected.tolist(), theirs.grad.tolist())
 
 
+@pytest.mark.parametrize("cpu", [True, False])
+def test_relu_does_not_hide_that_a_training_diverged(cpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "on_cpu", lambda: cpu)
+    assert jnp.isnan(relu(jnp.array(jnp.nan)))
+
+
 def test_upsample_and_its_gradient() -> None:
     x = images(2, 3, 5, 4)
     theirs = nchw(x).requires_grad_()

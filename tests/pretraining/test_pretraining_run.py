@@ -272,6 +272,7 @@ def test_config_json_is_the_configuration(finished: Job) -> None:
     [
         *[("crop", 100), ("batch", 1), ("zoom", 0.5), ("depth", 20), ("width", 0.3), ("learning_rate", 0.0)],
         *[("grey", 2.0), ("warm_up", 1.5), ("blur", math.nan), ("compute_dtype", "float16")],
+        *[("weights", "../own"), ("projector", 1), ("stain", 1.0), ("colour", 1.0), ("crop", 0), ("zoom", 5.0)],
     ],
 )
 def test_bad_settings_are_refused(name: str, value: object) -> None:
