@@ -166,7 +166,7 @@ def test_files_beside_the_weights_are_not_lost(resnet18: Path, tmp_path: Path) -
 
 def test_what_systems_leave_in_folders_is_no_file_to_be_lost(resnet18: Path, tmp_path: Path) -> None:
     folder = convert(resnet18, tmp_path, OWN, name="made_up")
-    for name in (".DS_Store", "._receipt.json", "Thumbs.db"):
+    for name in (".DS_Store", "._receipt.json", ".nfs00a1", "Thumbs.db", "desktop.ini"):
         (folder / name).touch()
     assert convert(resnet18, tmp_path, OWN, name="made_up") == folder
     (folder / ".notes").touch()
@@ -236,6 +236,13 @@ def test_relative_difference() -> None:
     assert comparison.relative_difference(np.zeros(2, np.float32), np.zeros(2, np.float32)) == 0
 
 
+@pytest.mark.parametrize("difference", [1.01 * comparison.TOLERANCE, np.inf, np.nan])
+def test_what_is_not_near_is_refused(difference: float) -> None:
+    comparison.refuse_disagreement({"stem": comparison.TOLERANCE}, Path("a.pth"))
+    with pytest.raises(InputError, match=r"a\.pth: (.|\n)*found: +stem "):
+        comparison.refuse_disagreement({"stem": difference}, Path("a.pth"))
+
+
 @pytest.fixture
 def folder(resnet18: Path, tmp_path: Path) -> Path:
     return convert(resnet18, tmp_path / "weights", OWN, name="made_up")
@@ -284,10 +291,12 @@ def test_training_refuses_weights_without_a_sound_receipt(folder: Path) -> None:
         encoder_weights.read(folder.parent, "made_up", ModelConfig(34, NARROW.width))
     with pytest.raises(InputError, match=r"another ResNet(.|\n)*width 0\.0625\n(.|\n)*width 1\n"):
         encoder_weights.read(folder.parent, "made_up", ModelConfig(18))
-    change_receipt(folder, std=[0.2, 0.0, 0.2])
-    with pytest.raises(InputError, match=r"receipt\.json: is not a complete receipt(.|\n)*std positive"):
-        encoder_weights.read(folder.parent, "made_up", NARROW)
-    change_receipt(folder, std=[0.2, 0.3, 0.2], arrays_sha256="0" * 64)
+    sound = {"mean": [0.7, 0.5, 0.6], "std": [0.2, 0.3, 0.2]}
+    for bad in ({"std": [0.2, 0.0, 0.2]}, {"std": [0.2, 0.3]}, {"mean": [0.7] * 4}, {"mean": [0.7, 0.5, np.nan]}):
+        change_receipt(folder, **(sound | bad))
+        with pytest.raises(InputError, match=r"receipt\.json: is not a complete receipt(.|\n)*std positive"):
+            encoder_weights.read(folder.parent, "made_up", NARROW)
+    change_receipt(folder, **sound, arrays_sha256="0" * 64)
     with pytest.raises(InputError, match="not those of the receipt"):
         encoder_weights.read(folder.parent, "made_up", NARROW)
     (folder / "receipt.json").unlink()
