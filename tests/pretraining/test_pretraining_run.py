@@ -229,8 +229,11 @@ def test_what_is_asked_for_is_passed_on(image_folder: Path, tmp_path: Path, monk
     assert told["make_feed"][4] == "host"
     config, mesh, *counts = told["make_twins_steps"]
     assert (config, mesh.size, counts) == (asked.config, 1, [8 / 4, 6])
-    use = told["pretrain"][1]
+    use = told.pop("pretrain")[1]
     assert (use.total, use.interval, use.images, use.batch, use.checkpoint_seconds) == (6, 10, 8, 4, 7)
+    monkeypatch.setattr(run, "LEAST_GAP", 1)
+    run_pretraining(asked)
+    assert told["pretrain"][1].interval == 2, "an epoch"
 
 
 def test_images_are_half_a_crop_at_least(image_folder: Path, tmp_path: Path) -> None:

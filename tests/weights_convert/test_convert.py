@@ -93,6 +93,7 @@ def test_a_published_file_needs_no_source(resnet18: Path, tmp_path: Path, monkey
         sha256=(digest[:8],),
         depths=(18,),
     )
+    assert not known.published(f"0{digest}"), "hashes are stated by their beginnings"
     monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, known))
     receipt = Receipt.read(convert(resnet18, tmp_path / "weights", Origin(allow_other_file=True)))
     assert receipt.source == "made_up"
@@ -120,6 +121,7 @@ def test_another_architecture_than_the_source_publishes_is_refused(resnet18: Pat
         (Origin("ssl_pathology", licence="MIT", allow_other_file=True), None, "--licence"),
         (Origin(mean=(0.5, 0.5, 0.5), std=(0.2, 0.0, 0.2)), "x", "--std above 0"),
         (Origin(mean=(124.0, 117.0, 104.0), std=(58.0, 57.0, 57.0)), "x", "[0, 1]"),
+        (Origin(mean=(-2.1, -2.0, -1.8), std=(0.2, 0.2, 0.2)), "x", "[0, 1]"),
         (Origin(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)), "x", "divide those"),
         (OWN, None, "--name"),
         (OWN, "Not-a-name", "lower-case"),
@@ -182,6 +184,9 @@ def test_a_name_never_changes_its_weights(resnet18: Path, tmp_path: Path) -> Non
     other = fabricated.save(fabricated.resnet(18, seed=5), tmp_path / "other.pth")
     with pytest.raises(UsageError, match="holds other weights already"):
         convert(other, tmp_path, OWN, name="made_up")
+    same = fabricated.save(fabricated.resnet(18), tmp_path / "same.pth", legacy=True)
+    with pytest.raises(UsageError, match=r"holds other weights already\n(.|\n)*expected: sha256 \w+\n"):
+        convert(same, tmp_path, OWN, name="made_up")
     assert (folder / "receipt.json").read_bytes() == before
 
 

@@ -143,8 +143,9 @@ def test_a_budget_is_exported(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "last.pt", budget=5)
     best = trained(MODELS[0], 1)["encoder.conv1.weight"]
     assert torch.equal(load(tmp_path / "last.pt")["encoder.conv1.weight"], best)
-    said = [json.loads((tmp_path / f"{name}.pt.json").read_text())["budget"] for name in ("early", "last")]
-    assert said == [2, 5]
+    export(run, tmp_path / "whole.pt")
+    said = [json.loads((tmp_path / f"{name}.pt.json").read_text())["budget"] for name in ("early", "last", "whole")]
+    assert said == [2, 5, 5]
     with pytest.raises(UsageError, match=r"found:    3\n +expected: 2 or 5"):
         export(run, tmp_path / "none.pt", budget=3)
 
