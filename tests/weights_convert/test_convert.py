@@ -226,10 +226,10 @@ def test_a_conversion_that_disagrees_is_refused(
 
     def wrong(*arguments: Any) -> Any:
         maps = sound(*arguments)
-        return maps | {"stage3": maps["stage3"] * np.float32(1.001)}
+        return maps | {"stage3": maps["stage3"] * np.float32(1.0002)}
 
     monkeypatch.setattr(golden, "encoder", wrong)
-    with pytest.raises(InputError, match=r"do not compute what PyTorch computes(.|\n)*stage3 1\.0e-03"):
+    with pytest.raises(InputError, match=r"do not compute what PyTorch computes(.|\n)*stage3 2\.0e-04"):
         convert(resnet18, tmp_path / "weights", OWN, name="made_up")
     assert not (tmp_path / "weights").exists()
 
@@ -246,6 +246,12 @@ def test_what_is_not_near_is_refused(difference: float) -> None:
     comparison.refuse_disagreement({"stem": comparison.TOLERANCE}, Path("a.pth"))
     with pytest.raises(InputError, match=r"a\.pth: (.|\n)*found: +stem "):
         comparison.refuse_disagreement({"stem": difference}, Path("a.pth"))
+
+
+def test_activations_that_became_smaller_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "activations", lambda *_: {"stem": [2.0, 0.9]})
+    with pytest.raises(InputError, match=r"what their source computes(.|\n)*stem 5\.0e-02"):
+        comparison.recheck({"stem": [2.0, 1.0]}, 18, 1.0, {}, Path("made_up"))
 
 
 @pytest.fixture
