@@ -1,11 +1,13 @@
 """One sweep holds a study; what it started sees when it is gone."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +31,17 @@ def test_second_sweep_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pass
     with hold_study(tmp_path):  # free again
         pass
+
+
+def test_a_watcher_that_looks_at_a_free_lock_keeps_no_sweep_from_it(tmp_path: Path) -> None:
+    """As workers of a killed sweep do while the next one starts."""
+    (tmp_path / lease.FILE_NAME).touch()
+    with (tmp_path / lease.FILE_NAME).open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        looked = threading.Timer(0.3, fcntl.flock, (stream, fcntl.LOCK_UN))
+        looked.start()
+        with hold_study(tmp_path):
+            looked.join()
 
 
 def test_watcher_sees_the_end_of_a_killed_holder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_program import receipt
@@ -10,6 +11,7 @@ from studies import prepare, prepare_all, small_study
 
 from jaxseg.config import Locations, ModelConfig, RunConfig
 from jaxseg.errors import JaxsegError
+from jaxseg.execution import single
 from jaxseg.execution.single import check_ready, run_single
 from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
@@ -47,6 +49,29 @@ def test_what_cannot_be_trained_or_scored_is_refused_before_the_first_step(
     assert raised.value.exit_code == code
     assert problem in str(raised.value)
     assert not (tmp_path / "out").exists(), "nothing is written"
+
+
+def test_what_was_asked_for_reaches_the_run_whose_folder_is_held_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Any, ...]] = []
+
+    def complete(folder: RunFolder, *arguments: Any) -> None:
+        with folder.hold() as held:
+            assert not held, "or another process would write into it"
+        given.append(arguments)
+
+    def should_stop() -> bool:
+        return False
+
+    monkeypatch.setattr(single, "complete", complete)
+    places = Locations(prepare_all(tmp_path / "data"), tmp_path / "weights")
+    folder = run_single(RUN, tmp_path, places, ("site_b",), should_stop, TrainOptions(2, "host", 9.0))
+    ((*what, options),) = given
+    assert folder.path == RunFolder.of(tmp_path, RUN).path
+    assert what == [RUN, ("site_b",), places.data, places.weights, should_stop]
+    assert (options.devices, options.stack, options.checkpoint_seconds) == (2, "host", 9.0)
+    assert options.on_step is not TrainOptions().on_step, "it is shown live"
 
 
 def test_a_finished_run_needs_neither_its_data_nor_its_weights(tmp_path: Path) -> None:
