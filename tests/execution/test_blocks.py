@@ -105,7 +105,11 @@ def test_what_becomes_of_jobs_is_told_once() -> None:
     assert news(executor) == []
     executor.blocks_to_job_id["0"] = "17"
     assert news(executor) == []
-    for state, told in [(JobState.PENDING, "waits for its nodes"), (JobState.RUNNING, "runs")]:
+    for state, told in [
+        (JobState.PENDING, "waits for its nodes"),
+        (JobState.HELD, "is held"),
+        (JobState.RUNNING, "runs"),
+    ]:
         executor.status_facade["0"] = JobStatus(state)
         assert [news(executor), news(executor)] == [[f"job 17 of the cluster {told}"], []]
     executor.status_facade["0"] = JobStatus(JobState.UNKNOWN)

@@ -86,6 +86,7 @@ def test_it_hands_back_a_run_that_others_could_do_at_once(tmp_path: Path) -> Non
     assert not was_handed_back(tmp_path, "a-run"), "told once"
     assert bad.may_try("a-run", lambda: False), "it comes back: whoever worked is gone"
     assert not bad.may_try("a-third", lambda: False)
+    assert bad.may_try("a-fourth", lambda: True), "which is asked to stop, and says so at once"
     good.failed("an illegal address")
     assert bad.may_try("a-run", lambda: False), "none is left to do it"
     assert not was_handed_back(tmp_path, "a-run")

@@ -66,6 +66,7 @@ def test_images_are_loaded_and_packed_and_those_to_train_on_stacked_besides(
 ) -> None:
     study = small_study()
     prepare(locations.data, "cells", "nuclei", images=4)
+    prepare(locations.data, "site_b", images=6, tests=3)
     names = ("site_a", "site_b", "cells")
     rows = {name: read_card(name, locations.data).rows for name in names}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg.errors import UsageError
+from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import lease
 from jaxseg.execution.lease import Watch, hold_study
 
@@ -30,6 +30,27 @@ def test_second_sweep_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         pass
     with hold_study(tmp_path):  # free again
+        pass
+
+
+def test_a_study_that_is_held_is_refused_also_where_its_file_does_not_tell_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "WATCHERS_PEEK", 0.2)
+    file = tmp_path / lease.FILE_NAME
+    file.touch()  # as of a sweep that is about to write it
+    with file.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another sweep is at work"), hold_study(tmp_path):
+            pass
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lease.os, "pwrite", full)
+    with pytest.raises(InputError, match="No space left on device"), hold_study(tmp_path):
         pass
 
 
