@@ -6,18 +6,23 @@ import os
 import signal
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parsl.providers import SlurmProvider
+from studies import small_study
 
 from jaxseg.errors import InputError, StoppedError, UsageError
+from jaxseg.execution.blocks import FailedBlocks
 from jaxseg.execution.guard import SIGNALS
 from jaxseg.execution.lease import hold_study
 from jaxseg.execution.pool import FOLDER, RETRIES, parsl_pool
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.slurm import Slurm
+from jaxseg.execution.work import Assignment, Outcome
+from jaxseg.run_folder import RunFolder
 
 
 class Kernel:
@@ -26,6 +31,9 @@ class Kernel:
     def __init__(self, config: Any) -> None:
         self.config = config
         self.held_back = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    def submit(self, *_: Any, **__: Any) -> "Future[Outcome]":
+        return Future()
 
     def cleanup(self) -> None:
         """Nothing was started."""
@@ -90,6 +98,23 @@ def test_what_is_lost_is_tried_again_at_the_price_of_the_study(kernel: Callable[
     config = kernel(Resources(1)).config
     assert config.retries == RETRIES
     assert config.retry_handler is not None, "else a run would have as many jobs of a cluster as tries"
+
+
+def test_how_far_a_run_is_when_it_is_handed_in_and_that_one_has_ended_is_noted(
+    tmp_path: Path, kernel: Callable[..., Kernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(FailedBlocks, "reset", lambda _: ended.append(True))
+    run = small_study().runs()[0]
+    given = Assignment(tmp_path, run, (), (), tmp_path, tmp_path, "", tmp_path, "", tmp_path)
+    (RunFolder.of(tmp_path, run).checkpoints / "latest-00000010").mkdir(parents=True)
+    with hold_study(tmp_path) as lease, parsl_pool(tmp_path, Resources(1), None, lease) as pool:
+        lost, done = pool.submit(given), pool.submit(given)
+        assert not pool.retries.note(given), "else the loss of its first worker would cost nothing"  # type: ignore[attr-defined]
+        lost.set_exception(RuntimeError("no worker"))
+        assert not ended
+        done.set_result(Outcome("done"))
+        assert ended, "blocks work"
 
 
 def test_a_full_disk_is_told_in_a_few_lines(kernel: Callable[..., Kernel], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,9 +71,30 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def test_a_host_that_is_too_small_or_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "memory", lambda: 3_900_000_000)
+    monkeypatch.setattr(doctor, "PYTHON", (99, 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_900_000_000))
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+    findings = [*doctor._python(), *doctor._machine(), *doctor._folder(tmp_path / "studies")]
+    assert {finding.what: (finding.found, finding.to_do) for finding in findings if not finding.well} == {
+        "Python": (sys.version.split()[0], "install Python 99.1 or newer"),
+        "memory": ("3.9 GB", "4 GB are needed at least"),
+        f"disk at {tmp_path}": ("4.9 GB free", "free some; --dry-run tells a study's need"),
+        f"writing to {tmp_path}": ("no", "choose another --out"),
+    }
+
+
+def test_packages_that_are_missing_are_told_and_those_of_extras_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for = ["numpy>=1", "No_Such.package>=2; python_version > '3'", "nor-this; extra == 'cuda13'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: asked_for)
+    missing = [finding.what for finding in doctor._packages(None) if not finding.well]
+    assert missing == ["package no-such-package"]
+
+
 def test_other_versions_than_tested(places: Locations, tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
-    constraints.write_text(f"# tested\nnumpy=={np.__version__}\nParsl==1.0  # old\n")
+    constraints.write_text(f"# tested\nnumpy=={np.__version__} ; python_version > '3'\nParsl==1.0  # old\n")
     findings = list(doctor._packages(constraints))
     assert "tested versions" in named(findings, "packages").to_do
     assert "parsl" in named(findings, "packages").found
@@ -176,6 +199,15 @@ def test_arrays_are_compared_with_the_receipt(places: Locations) -> None:
     assert not named(findings, "weights broken").well
 
 
+def test_arrays_that_could_not_be_compared_are_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(program: str, *arguments: str, patience: float, **environment: str) -> tuple[bool, str]:
+        return False, f"ended on {environment['JAX_PLATFORMS']}"
+
+    monkeypatch.setattr(doctor.child, "run", run)
+    (finding,) = doctor._digests(tmp_path, ["mine"])
+    assert (finding.what, finding.well, finding.found) == ("weights", False, "ended on cpu")  # whatever its GPUs are at
+
+
 def _zeros(tree: dict) -> dict:  # type: ignore[type-arg]
     return {
         key: _zeros(leaf) if isinstance(leaf, dict) else np.zeros(leaf.shape, np.float32) for key, leaf in tree.items()
@@ -196,4 +228,5 @@ def test_command_exits_with_3_where_something_is_wrong(tmp_path: Path, monkeypat
     )
     assert result.returncode == 3
     assert "!!  weights bad" in result.stdout
+    assert "no constraints.txt at hand" not in result.stdout
     assert "weights bad" in result.stderr
