@@ -184,6 +184,12 @@ def test_a_damaged_record_is_left_to_the_plan_to_tell(tmp_path: Path, locations:
     assert needed(study, folder, locations).cpu == pytest.approx(before.cpu)
 
 
+def test_a_run_that_told_no_speed_tells_nothing(tmp_path: Path, locations: Locations) -> None:
+    study, folder = small_study(), tmp_path / "study"
+    finish(folder, study, images_per_second=0.0)
+    assert needed(study, folder, locations).measured is None
+
+
 def test_nothing_is_told_of_data_of_unknown_size(tmp_path: Path, locations: Locations) -> None:
     plan = make_plan(small_study(), tmp_path / "study", Locations(tmp_path / "nothing", tmp_path))
     assert forecast.time_needed(plan, CPU) is None

@@ -115,12 +115,13 @@ def test_what_a_lost_sweep_leaves_has_time_to_save(tmp_path: Path) -> None:
 
 
 def test_exit_code_output_and_token_pass_through(tmp_path: Path) -> None:
-    code = "import os, sys; print(os.environ['JAXSEG_SWEEP'], sys.stdin.read()); sys.exit(7)"
+    code = "import os, sys; print(os.environ['JAXSEG_SWEEP'], sys.stdin.read(), flush=True)"
+    code += "; print('why', file=sys.stderr); sys.exit(7)"
     with hold_study(tmp_path) as lease:
         command = [*guarded(lease, tmp_path / "logs" / "log"), sys.executable, "-c", code]
-        result = subprocess.run(command, input=b"given", check=False)
-        assert result.returncode == 7
-        assert (tmp_path / "logs" / "log").read_text() == f"{lease.token} given\n"
+        for _ in range(2):  # as of one block of workers after the other, whose words stay
+            assert subprocess.run(command, input=b"given", check=False).returncode == 7
+        assert (tmp_path / "logs" / "log").read_text() == 2 * f"{lease.token} given\nwhy\n"
 
 
 def test_temporary_files_of_who_is_killed_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

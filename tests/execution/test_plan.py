@@ -166,6 +166,28 @@ def test_data_of_another_task(study: Study, tmp_path: Path, locations: Locations
     )
 
 
+def test_data_of_another_number_of_classes(tmp_path: Path, locations: Locations) -> None:
+    base = small_study()
+    several = dataclasses.replace(base.recipe, model=dataclasses.replace(base.recipe.model, classes=3))
+    (made,) = base.trained_weights
+    maker = dataclasses.replace(made, run=dataclasses.replace(made.run, recipe=several))
+    for study, what in (
+        (dataclasses.replace(base, recipe=several, trained_weights=(), weights=("random",)), "site_a"),
+        (dataclasses.replace(base, trained_weights=(maker,)), "cells"),
+    ):
+        found = states(study, tmp_path / "study", locations)
+        assert {state for run, state in found.items() if run.startswith(what)} == {"missing"}
+        assert "another number of classes" in "".join(make_plan(study, tmp_path / "study", locations).notes)
+
+
+def test_two_trained_weights_of_one_name_are_refused(tmp_path: Path, locations: Locations) -> None:
+    base = small_study()
+    (first,) = base.trained_weights
+    second = TrainedWeights("nuclei", RunConfig("site_b", recipe=base.recipe))
+    with pytest.raises(UsageError, match=r"have one name\n +found: +\['nuclei'\]"):
+        make_plan(dataclasses.replace(base, trained_weights=(first, second)), tmp_path / "study", locations)
+
+
 def test_weights_from_weights_come_in_order(tmp_path: Path, locations: Locations) -> None:
     base = small_study()
     first = base.trained_weights[0]

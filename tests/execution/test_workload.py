@@ -15,7 +15,7 @@ from jaxseg.datasets.split import split
 from jaxseg.execution import workload
 from jaxseg.execution.plan import Item, make_plan
 from jaxseg.execution.sweep import _progress
-from jaxseg.execution.workload import Workload
+from jaxseg.execution.workload import Workload, step_reached
 from jaxseg.files import write_json
 from jaxseg.input.placement import windows
 from jaxseg.run_folder import RunFolder
@@ -83,6 +83,14 @@ def test_a_run_by_hand(tmp_path: Path, locations: Locations) -> None:
         write_json(folder.done, {"images_per_second": 4.0, "test_datasets": [scored]})
         assert Workload(plan).left(item) == pytest.approx(left), "what was scored before is not scored again"
     assert Workload(plan).of(item) == pytest.approx(training + scoring)
+
+
+def test_a_checkpoint_that_is_being_written_is_none_to_go_on_from(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert step_reached(folder) == 0
+    for name in ("latest-00000003", "latest-00000007", "latest-00000009.orbax-checkpoint-tmp"):
+        (folder.checkpoints / name).mkdir(parents=True)
+    assert step_reached(folder) == 7
 
 
 def test_published_numbers_serve_until_data_are_prepared(tmp_path: Path, item: Item) -> None:
