@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from jaxseg.config import Locations, ModelConfig, Recipe, RunConfig
+from jaxseg.command import StopRequest
+from jaxseg.config import Locations, ModelConfig, Recipe, RunConfig, load_study
 from jaxseg.errors import UsageError
+from jaxseg.execution.footprint import memory_needed
 from jaxseg.execution.resources import Resources
+from jaxseg.execution.slurm import Slurm
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.run import Job
 
@@ -56,9 +59,37 @@ def test_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     where = f"{LAUNCH.parent / 'configs' / 'demo.py'} --out study --data-dir {DATA} --weights-dir {WEIGHTS}"
     command = f"sweep {where} --no-report --gpus none --workers 3"
     arguments, _ = called(monkeypatch, "jaxseg.execution.sweep.Sweep", command)
-    study, folder, locations, open_pool, gpus, _, analyse = arguments
+    study, folder, locations, open_pool, gpus, should_stop, analyse = arguments
+    assert isinstance(should_stop, StopRequest)
     assert (study.name, folder, locations) == ("demo", Path("study").absolute(), Locations(DATA, WEIGHTS))
     assert (open_pool.args, gpus, analyse) == ((folder, Resources(3), None), (), False)
+
+
+def test_sweep_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxseg.execution.resources.has_plugin", lambda: True)
+    how = "--executor slurm --gpus 0,1 --runs-per-gpu 2 --slurm.nodes 3 --slurm.setup conda"
+    command = f"sweep {LAUNCH.parent / 'configs' / 'demo.py'} --out study {how}"
+    (_, folder, _, open_pool, gpus, *_), _ = called(monkeypatch, "jaxseg.execution.sweep.Sweep", command)
+    resources = Resources(4, ("0", "0", "1", "1"), 2, nodes=3)
+    assert (open_pool.args, gpus) == ((folder, resources, Slurm(nodes=3, setup="conda")), resources.gpus)
+
+
+def test_workers_of_a_sweep_follow_its_runs_and_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = LAUNCH.parent / "configs" / "demo.py"
+    arguments, _ = called(monkeypatch, "jaxseg.execution.resources.choose", f"sweep {config} --out s --data-dir {DATA}")
+    study = load_study(config)
+    assert arguments == (None, 1, None, len(study.runs()), memory_needed(study, DATA))
+
+
+def test_gpus_that_a_sweep_leaves_idle_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jaxseg.execution.resources.unused_gpus", lambda _: "runs go to the CPU")
+    command = f"sweep {LAUNCH.parent / 'configs' / 'demo.py'} --out study"
+    called(monkeypatch, "jaxseg.execution.sweep.Sweep", command)
+    assert "note: runs go to the CPU, or say --gpus none\n" in capsys.readouterr().err
+    called(monkeypatch, "jaxseg.execution.sweep.Sweep", f"{command} --gpus none")
+    assert "note" not in capsys.readouterr().err
 
 
 def test_pretrain(monkeypatch: pytest.MonkeyPatch) -> None:
