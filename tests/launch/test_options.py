@@ -1,6 +1,8 @@
 """What the commands are told reaches what they call."""
 
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from jaxseg.execution.resources import Resources
 from jaxseg.execution.slurm import Slurm
 from jaxseg.pretraining.config import PretrainConfig
 from jaxseg.pretraining.run import Job
+from jaxseg.run_folder import RunFolder
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 DATA, WEIGHTS = Path("data").absolute(), Path("weights").absolute()
@@ -53,6 +56,32 @@ def test_train(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run == RunConfig("glas", "mine", 0.5, 3, Recipe(ModelConfig(depth=18), batch=8))
     assert (out, places, test) == (Path("runs"), Locations(DATA, WEIGHTS), ("crag", "glas"))
     assert (options.devices, options.stack, options.checkpoint_seconds) == (2, "host", 9.0)
+
+
+def test_a_run_is_scored_on_its_own_dataset_where_no_other_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (*_, test, _, _), _ = called(monkeypatch, "jaxseg.execution.single.run_single", "train --dataset glas")
+    assert test == ("glas",)
+
+
+def test_train_with_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[tuple[Any, ...]] = []
+    usual = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("JAXSEG_ONE_GRAPH", "0")  # restored
+    monkeypatch.setattr("jaxseg.execution.single.check_ready", lambda *_: None)
+    monkeypatch.setattr("jaxseg.training.processes.leads", lambda: False)
+    monkeypatch.setattr(
+        "jaxseg.training.processes.join", lambda *given: joined.append((*given, signal.getsignal(signal.SIGTERM)))
+    )
+    how = "--distributed --coordinator host:1234 --processes 2 --process-id 1 --stack host --checkpoint-seconds 9"
+    command = f"train --dataset glas --out runs --data-dir {DATA} --weights-dir {WEIGHTS} {how}"
+    arguments, _ = called(monkeypatch, "jaxseg.training.together.train_together", command)
+    run, folder, places, should_stop, options = arguments
+    assert joined == [("host:1234", 2, 1, usual)], "signals end a process that waits for others"
+    assert (folder.path, places) == (RunFolder.of(Path("runs"), run).path, Locations(DATA, WEIGHTS))
+    assert (options.stack, options.checkpoint_seconds) == ("host", 9.0)
+    assert signal.getsignal(signal.SIGTERM) != usual
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert should_stop(), "and ask it to save from then on"
 
 
 def test_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,18 @@ def test_a_stride_beyond_the_crop_is_told_with_the_crop(
     assert "stride\n  found:    128\n  expected: 1 … 64, the crop" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--coordinator host:1", "--processes 2", "--process-id 0"])
+def test_options_of_several_processes_need_their_word(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else each host would train the run for itself."""
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), "--dataset", "nothing", *option.split()])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert "go with --distributed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("coordinator", ["localhost", "localhost:", ":1234", "localhost:http"])
 def test_a_coordinator_needs_a_port(
     coordinator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
