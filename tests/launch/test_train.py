@@ -10,6 +10,7 @@ import pytest
 
 from jaxseg.config import ModelConfig, Recipe
 from jaxseg.errors import UsageError
+from jaxseg.run_folder import RunFolder
 
 PROGRAM = Path(__file__).resolve().parents[2] / "launch" / "train.py"
 
@@ -106,6 +107,17 @@ def test_a_stride_beyond_the_crop_is_told_with_the_crop(
     with pytest.raises(SystemExit):
         runpy.run_path(str(PROGRAM), run_name="__main__")
     assert "stride\n  found:    128\n  expected: 1 … 64, the crop" in capsys.readouterr().err
+
+
+def test_folder_and_scores_of_the_run_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jaxseg.execution.start.prepare_process", lambda _: None)
+    monkeypatch.setattr("jaxseg.execution.single.run_single", lambda *_: RunFolder(tmp_path))
+    monkeypatch.setattr("jaxseg.evaluation.scoring.summarise", lambda folder: f"scores of {folder.path.name}")
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), "--dataset", "nothing"])
+    runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert capsys.readouterr().out == f"{tmp_path}\nscores of {tmp_path.name}\n"
 
 
 @pytest.mark.parametrize("option", ["--coordinator host:1", "--processes 2", "--process-id 0"])
