@@ -4,10 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 
 from jaxseg.execution import blocks
-from jaxseg.execution.blocks import FAILURES, FailedBlocks, JobNews
+from jaxseg.execution.blocks import FAILURES, FailedBlocks, GuardedExecutor, JobNews
 
 LOG = Path("no such log")
 
@@ -98,6 +99,15 @@ def test_what_workers_said_last_is_told_and_not_what_those_of_a_former_sweep_sai
         executor.block(JobState.MISSING)
         handle(executor, executor.status)
     assert "last words" not in executor.given_up
+
+
+def test_an_interchange_is_told_to_end_before_parsl_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(HighThroughputExecutor, "shutdown", lambda *_: order.append("waited for"))
+    executor = GuardedExecutor(address="127.0.0.1")
+    executor.before_shutdown = lambda: order.append("told")
+    executor.shutdown()
+    assert order == ["told", "waited for"]
 
 
 def test_what_becomes_of_jobs_is_told_once() -> None:
