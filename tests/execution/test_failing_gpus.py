@@ -139,6 +139,15 @@ def test_a_failing_graph_is_told_and_doubted(gpu: None, monkeypatch: pytest.Monk
         raise jax.errors.JaxRuntimeError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
 
 
+def test_a_gpu_that_jax_passes_over_is_told_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise DeviceError("JAX cannot use this host's GPUs")
+
+    monkeypatch.setattr("jaxseg.compute.device.check_platform", refuse)
+    with pytest.raises(DeviceError, match="cannot use this host's GPUs"), told():
+        pytest.fail("computed on the CPU")
+
+
 def test_on_a_cpu_errors_pass() -> None:
     with pytest.raises(jax.errors.JaxRuntimeError), told():
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")

@@ -89,6 +89,7 @@ def test_workers_of_this_host_are_told_where_to_compute(kernel: Callable[..., Ke
     assert exported(on_cpu.provider.worker_init) == ["export JAX_PLATFORMS=cpu"]
     assert on_cpu.address == "127.0.0.1", "nobody else may send them work"
     assert on_cpu.cpu_affinity == "block"
+    assert on_cpu.cores_per_worker < 1e-3, "as many as were asked for, also on fewer cores"
     (on_gpus,) = kernel(Resources(2, ("0", "1"))).config.executors
     assert "export JAX_PLATFORMS=cuda,cpu" in exported(on_gpus.provider.worker_init)
     assert on_gpus.cpu_affinity == "none", "input pipelines share the cores"
