@@ -28,13 +28,13 @@ class Running:
 
 
 def last_entry(log: Path) -> dict[str, Any]:
-    """Last whole line of a log.jsonl; {} where there is none."""
+    """Last whole line of a log.jsonl; {} where there is none, or a damaged one."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL))
             lines = stream.read().split(b"\n")[:-1]
         return dict(json.loads(lines[-1])) if lines else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -50,7 +50,7 @@ def test_last_entry_leaves_out_a_line_cut_short(tmp_path: Path) -> None:
     assert last_entry(log) == {}
     log.write_text('{"epoch": 1}\n' + " " * 5000 + '\n{"epoch": 2}\n{"epo')
     assert last_entry(log) == {"epoch": 2}
-    for damaged in ('{"epo', '{"epo\n', "\0\0\n"):
+    for damaged in ('{"epo', '{"epo\n', "\0\0\n", "[1]\n"):
         log.write_text(damaged)
         assert last_entry(log) == {}
 
