@@ -18,7 +18,7 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.image_files import png
 from jaxseg.datasets.perceptual_hash import perceptual_hash
-from jaxseg.datasets.regions import connected_by_class, specks
+from jaxseg.datasets.regions import connected_by_class, pieces, specks
 
 Encoded = tuple[Row, dict[str, Any]]
 
@@ -132,5 +132,6 @@ def _encode(example: Example, description: Description) -> Encoded:
         instances_sha256=digest(labels),
         looks=perceptual_hash(pixels),
         specks=specks(objects),
+        pieces=pieces(objects),
     )
     return row, {**texts, "image": png(pixels), **annotation}

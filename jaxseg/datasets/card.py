@@ -30,6 +30,8 @@ class Row:
         looks: perceptual hash of the image; empty in data prepared before there was one.
         specks: how many of the objects have less than `regions.SPECKS` pixels; 0 in data prepared before they were
             counted.
+        pieces: connected regions of one object; more than `objects` where a number of the annotation lies in several
+            places. 0 in data prepared before they were counted.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Row:
     instances_sha256: str
     looks: str = ""
     specks: int = 0
+    pieces: int = 0
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def check_annotated(description: Description, rows: Sequence[Row]) -> None:
 
 def oddities(rows: Sequence[Row]) -> list[str]:
     """Warnings about prepared images: odd masks, much padding, copies, patients in both splits."""
-    checks = (_masks, _equal_masks, _padding, _copies, _near_copies, _patients)
+    checks = (_masks, _scattered, _equal_masks, _padding, _copies, _near_copies, _patients)
     return [line for check in checks for line in check(rows)]
 
 
@@ -101,6 +101,17 @@ def _masks(rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"most objects have less than {SPECKS} pixels in {len(specks)} of {len(rows)} images: "
             f"{listed(specks)} (was the mask smoothed, or saved with loss?)"
+        )
+
+
+def _scattered(rows: Sequence[Row]) -> Iterator[str]:
+    """A class lies in many places, an object in one: masks of classes that were taken for objects."""
+    annotated = [row for row in rows if row.objects]
+    scattered = [row.id for row in annotated if row.pieces >= 2 * row.objects]
+    if 2 * len(scattered) > len(annotated):
+        yield (
+            f"an object lies in several pieces in {len(scattered)} of {len(rows)} images: {listed(scattered)} "
+            "(are the values classes? then prepare with --masks classes)"
         )
 
 

@@ -33,6 +33,13 @@ def connected_by_class(classes: npt.NDArray[np.integer]) -> npt.NDArray[np.int32
     return regions
 
 
+def pieces(objects: npt.NDArray[np.int32]) -> int:
+    """Number of regions of an object map (H, W) whose pixels share sides and number."""
+    from skimage.measure import label
+
+    return int(label(objects, background=0, connectivity=1).max())
+
+
 def read_binary(file: Path) -> npt.NDArray[np.int32]:
     """Connected regions of a mask of one value beside 0; more values are an `InputError`."""
     labels = read_mask(file)

@@ -37,6 +37,17 @@ def test_each_oddity_is_said() -> None:
     assert oddities(_changed(2, instances_sha256="10")) == ["1 mask is equal to that of another image: c = a"]
 
 
+def test_classes_that_were_taken_for_objects_are_told() -> None:
+    several = [dataclasses.replace(row, pieces=2 * row.objects) for row in ROWS]
+    assert oddities([*several[:2], ROWS[2]]) == [
+        "an object lies in several pieces in 2 of 3 images: a, b "
+        "(are the values classes? then prepare with --masks classes)"
+    ]
+    assert oddities([several[0], *ROWS[1:]]) == []  # in a few images, objects are cut in two at the border
+    empty = [dataclasses.replace(row, objects=0, pieces=0) for row in ROWS]
+    assert not any("pieces" in line for line in oddities(empty))
+
+
 def test_equal_images_are_not_called_nearly_equal_besides() -> None:
     near = [dataclasses.replace(row, looks="0f" * 32) for row in (ROWS[0], ROWS[2])]
     assert oddities(near) == ["1 test image is nearly equal to training images: c ~ a"]

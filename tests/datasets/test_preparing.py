@@ -24,6 +24,7 @@ from jaxseg.datasets import (
     prepared_folder,
     read_card,
 )
+from jaxseg.datasets.folder import Masks
 from jaxseg.datasets.kumar import IDS
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import locked
@@ -302,6 +303,21 @@ def test_a_source_that_is_a_file_is_named(tmp_path: Path, table: Path | None) ->
     (tmp_path / "mine.7z").touch()
     with pytest.raises(InputError, match=r"(?s)mine\.7z: is a file, and no \.zip.*remedy: +unpack it"):
         prepare_folder("mylab", tmp_path / "mine.7z", tmp_path / "data", task="glands", table=table)
+
+
+@pytest.mark.parametrize("masks", ["auto", "binary", "instances", "classes"])
+def test_masks_of_classes_are_told_where_they_are_taken_for_objects(tmp_path: Path, pictures, masks: Masks) -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:15, 5:15] = labels[5:15, 30:50] = 1
+    labels[30:50, 5:15] = labels[30:50, 30:50] = 1 if masks == "binary" else 2
+    for name in ("a", "b", "c"):
+        pictures.write(tmp_path / "images" / f"{name}.png", pictures.draw(60, 60)[0])
+        pictures.write(tmp_path / "masks" / f"{name}.png", labels)
+    classes = {"gland": 1, "vessel": 2} if masks == "classes" else None
+    prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", masks=masks, classes=classes)
+    card = read_card("mylab", tmp_path / "data")
+    told = any("lies in several pieces in 3 of 3 images: a, b, c" in warning for warning in card.warnings)
+    assert told == (masks in ("auto", "instances"))
 
 
 def test_a_mask_whose_objects_are_specks_is_told(tmp_path: Path, pictures) -> None:
