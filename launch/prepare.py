@@ -107,9 +107,8 @@ def _own_name(flags: Flags) -> str:
 
 
 def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
-    if is_prepared(name, data_dir):
-        print(f"already prepared; delete {prepared_folder(name, data_dir)} to prepare it anew")
-    elif own:
+    there = is_prepared(name, data_dir)
+    if own:
         assert flags.source
         assert flags.task
         classes = named(flags.classes) if flags.classes else None
@@ -118,6 +117,8 @@ def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
         )
     else:
         prepare(name, data_dir, manual_dir=flags.manual_dir, allow_incomplete=flags.allow_incomplete)
+    if there:
+        print(f"already prepared; delete {prepared_folder(name, data_dir)} to prepare it anew")
     print(summary(read_card(name, data_dir)))
     for line in shared_with_others(name, data_dir):
         print(f"  warning: {line}")

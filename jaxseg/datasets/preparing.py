@@ -78,6 +78,7 @@ def prepare_folder(
     if name in DESCRIPTIONS:
         raise UsageError("is the name of a built-in dataset", found=name, remedy="choose another name")
     if is_whole(name, data_dir):
+        _check_same(name, data_dir, task, masks, classes)
         return prepared_folder(name, data_dir)
     with contextlib.ExitStack() as stack, read_errors(source):
         if is_archive(source):
@@ -92,6 +93,26 @@ def prepare_folder(
         examples = folder_examples(name, source, table, masks, classes)
         check_examples(description, examples, allow_incomplete=False)
         return _write(description, examples, data_dir, warnings=left_out(source, table))
+
+
+def _check_same(name: str, data_dir: Path, task: str, masks: Masks, classes: Mapping[str, int] | None) -> None:
+    """`UsageError` where the dataset was prepared for another task, or for other classes than those named now."""
+    folder = prepared_folder(name, data_dir)
+    card = Card.read(folder)
+    asked = folder_description(name, task, checked(classes, UsageError) if classes else {})
+    from_file = masks == "classes" and not classes  # which need not be there any more
+    if card.task != task or (card.classes != asked.classes and not from_file):
+        raise UsageError(
+            "was prepared otherwise than asked for now",
+            file=folder,
+            found=_kind(card.task, card.classes),
+            expected=_kind(task, asked.classes),
+            remedy="choose another --name, or delete that folder to prepare it anew",
+        )
+
+
+def _kind(task: str, classes: Sequence[str]) -> str:
+    return f"task {task}, {', '.join(classes) or 'one class'}"
 
 
 def _official(stack: contextlib.ExitStack, description: Description, place: Path) -> list[Example]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -318,6 +320,34 @@ def test_masks_of_classes_are_told_where_they_are_taken_for_objects(tmp_path: Pa
     card = read_card("mylab", tmp_path / "data")
     told = any("lies in several pieces in 3 of 3 images: a, b, c" in warning for warning in card.warnings)
     assert told == (masks in ("auto", "instances"))
+
+
+def test_another_task_or_other_classes_are_not_taken_for_prepared(tmp_path: Path, pictures) -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:15, 5:15], labels[30:50, 30:50] = 1, 2
+    for name in ("a", "b", "c"):
+        pictures.write(tmp_path / "images" / f"{name}.png", pictures.draw(60, 60)[0])
+        pictures.write(tmp_path / "masks" / f"{name}.png", labels)
+    classes = {"gland": 1, "vessel": 2}
+
+    def again(name: str, task: str = "glands", **options: Any) -> None:
+        prepare_folder(name, tmp_path, tmp_path / "data", task=task, **options)
+
+    again("objects")
+    again("objects", masks="instances")
+    again("classes", masks="classes", classes=classes)
+    again("classes", masks="classes", classes=dict(reversed(classes.items())))
+    shutil.rmtree(tmp_path / "images")  # none of what follows reads anything
+    again("classes", masks="classes")
+    with pytest.raises(
+        UsageError, match=r"(?s)objects/1\.0\.0: was prep.*found: +task glands.*: task nuclei, one class"
+    ):
+        again("objects", task="nuclei")
+    with pytest.raises(UsageError, match=r"(?s)found: +task glands, one class.*expected: task glands, gland, vessel"):
+        again("objects", masks="classes", classes=classes)
+    for options in ({}, {"masks": "classes", "classes": {"gland": 1, "duct": 2}}):
+        with pytest.raises(UsageError, match=r"(?s)found: +task glands, gland, vessel.*remedy: +choose another --name"):
+            again("classes", **options)
 
 
 def test_a_mask_whose_objects_are_specks_is_told(tmp_path: Path, pictures) -> None:
