@@ -103,6 +103,12 @@ class RunFolder:
         """Fingerprints of the datasets that the run was scored on, where they were recorded."""
         return self.read_done().get("fingerprints", {}) if self.done.exists() else {}
 
+    def class_names(self) -> tuple[str, ...]:
+        """Of what the finished run tells apart, in the order of its masks' values 1, 2, …; empty where that is one
+        class, or was not recorded.
+        """
+        return tuple(self.read_done().get("classes", ())) if self.done.exists() else ()
+
     def read_error(self) -> str:
         """What error.txt tells people: its last paragraph, below the traceback."""
         return self.error.read_text(errors="replace").strip().rsplit("\n\n", 1)[-1]
@@ -186,6 +192,9 @@ def _ended(value: dict[str, Any]) -> dict[str, Any]:
     digests = value.get("fingerprints", {})
     if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
         raise ValueError(f"fingerprints must be texts by name, not {digests}")
+    classes = value.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes must be a list of names, not {classes}")
     return value
 
 

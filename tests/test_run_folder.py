@@ -49,6 +49,11 @@ BAD: list[tuple[str, Any, str]] = [
         {"images_per_second": 1.5, "test_datasets": [], "fingerprints": {"glas": 3}},
         "must be texts by name",
     ),
+    (
+        "DONE.json",
+        {"images_per_second": 1.5, "test_datasets": [], "classes": {"a": 1}},
+        "classes must be a list of names, not {'a': 1}",
+    ),
 ]
 
 

@@ -101,11 +101,24 @@ def read_classes(file: Path, values: Mapping[str, int]) -> npt.NDArray[np.int32]
     return np.searchsorted(known, labels).astype(np.int32)
 
 
-def check_classes(name: str, classes: Sequence[str], wanted: int) -> None:
-    """`UsageError` where a model of `wanted` foreground classes meets a dataset of another number."""
+def check_classes(name: str, classes: Sequence[str], wanted: int, names: Sequence[str] = ()) -> None:
+    """`UsageError` where a dataset has other classes than a model: another number, other names or another order.
+
+    Args:
+        wanted: foreground classes of the model.
+        names: of these classes, in their order; empty where they are not known, or there is one.
+    """
     if len(classes) != wanted:
         raise UsageError(
             f"dataset {name} has another number of classes than the model",
             found=f"{len(classes)} in the dataset ({', '.join(classes)}), {wanted} in recipe.model.classes",
             remedy=f"set recipe.model.classes to {len(classes)}, or choose another dataset",
+        )
+    if wanted > 1 and names and tuple(classes) != tuple(names):
+        raise UsageError(
+            f"dataset {name} has other classes than the model, or the same in another order",
+            found=", ".join(classes),
+            expected=", ".join(names),
+            remedy="give classes the same names everywhere, and values in the same order in the masks of all datasets; "
+            "then prepare the dataset anew",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.datasets.classes import check_classes
-from jaxseg.datasets.fitting import check_fits
+from jaxseg.datasets.fitting import check_fits, classes_of
 from jaxseg.datasets.loading import open_once
 from jaxseg.datasets.unchanged import check_unchanged, fingerprints
 from jaxseg.errors import InputError
@@ -79,7 +79,7 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
     if not missing:
         return
     check_unchanged(folder, fingerprints(data_dir))
-    check_fits(run, missing, data_dir)
+    check_fits(run, missing, data_dir, folder.class_names())
     with folder.held():
         score_run(folder, tuple(missing), data_dir)
         tested = (*done["test_datasets"], *missing)
@@ -87,10 +87,12 @@ def score_more(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path
 
 
 def about_tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Path) -> dict[str, Any]:
-    """What DONE.json tells of the datasets that a run was scored on: names, and which data they were."""
+    """What DONE.json tells of the datasets that a run was scored on: names, which data they were, their classes."""
     former, prepared = folder.scored_on(), fingerprints(data_dir)
     known = {name: former.get(name) or prepared(name) for name in test_datasets}
-    return {"test_datasets": list(test_datasets), "fingerprints": {name: data for name, data in known.items() if data}}
+    about = {"test_datasets": list(test_datasets), "fingerprints": {name: data for name, data in known.items() if data}}
+    classes = folder.class_names() or classes_of(folder.config().dataset, data_dir)
+    return about | ({"classes": list(classes)} if classes else {})
 
 
 def summarise(folder: RunFolder) -> str:

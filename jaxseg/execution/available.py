@@ -1,5 +1,6 @@
 """Which data and weights lie ready, told cheaply: no device, no JAX, no TFDS."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxseg.config import RANDOM, ModelConfig
@@ -12,14 +13,16 @@ from jaxseg.models.receipt import Receipt
 from jaxseg.run_folder import RunFolder
 
 
-def data_problem(name: str, task: str | None, classes: int, data_dir: Path) -> str | None:
+def data_problem(
+    name: str, task: str | None, classes: int, data_dir: Path, class_names: Sequence[str] = ()
+) -> str | None:
     """What is wrong with a dataset and the remedy; None where it is prepared, for `task` if one is given.
 
     Args:
-        classes: that the model tells apart.
+        classes: that the model tells apart; class_names: their names, empty where they are not known.
     """
     try:
-        check_dataset(name, task, classes, data_dir)
+        check_dataset(name, task, classes, data_dir, class_names)
     except JaxsegError as error:
         unprepared = name in DESCRIPTIONS and not is_prepared(name, data_dir)
         return f"{error}\n  source:   {DESCRIPTIONS[name].how_to_get}" if unprepared else str(error)

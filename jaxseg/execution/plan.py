@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
+from jaxseg.datasets.fitting import classes_of
 from jaxseg.datasets.unchanged import Fingerprints, fingerprints
 from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import available
@@ -83,8 +84,9 @@ def study_weights(folder: Path) -> Path:
 def make_plan(study: Study, folder: Path, locations: Locations) -> Plan:
     """Look at the study folder, the data and the weights; reads a few small files and writes nothing."""
     makers = _makers(study)
+    class_names = next(filter(None, (classes_of(name, locations.data) for name in study.tested_on)), ())
     problems = {
-        name: available.data_problem(name, study.task, study.recipe.model.classes, locations.data)
+        name: available.data_problem(name, study.task, study.recipe.model.classes, locations.data, class_names)
         for name in study.tested_on
     }
     here = _Here(folder, locations, problems, makers, fingerprints(locations.data))

@@ -54,7 +54,7 @@ def check_ready(run: RunConfig, out: Path, places: Locations, test_datasets: tup
         return
     scored, trained = folder.tested_on(), Checkpoints(folder.checkpoints).ended
     needed = [name for name in test_datasets if name not in scored]
-    check_fits(run, needed if trained else [run.dataset, *needed], places.data)
+    check_fits(run, needed if trained else [run.dataset, *needed], places.data, folder.class_names())
     if not trained and run.weights != RANDOM:
         weights = places.weights / run.weights
         Receipt.read(weights).check_fits(run.recipe.model, weights)

@@ -10,12 +10,14 @@ from PIL.PngImagePlugin import PngInfo
 from rich.progress import track
 from skimage.segmentation import find_boundaries
 
+from jaxseg.config import RunConfig
 from jaxseg.console import Console
 from jaxseg.datasets.image_files import SUFFIXES, read_pixels
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import disk_errors, read_errors, write_bytes
 from jaxseg.inference.likeliest import foreground, likeliest
 from jaxseg.inference.trained import TrainedModel, load
+from jaxseg.run_folder import RunFolder
 from jaxseg.wording import counted, listed
 
 # What a file beside an image is called after it, and so no image: GlaS's annotations, and what is written here.
@@ -64,8 +66,15 @@ def predict_files(
     if done:
         print(f"{counted(done, 'image')} -> {out}")
     if done and classes > 1:
-        print(f"masks hold 1 … {classes} for the classes of dataset {model.run.dataset}, in their order there")
+        print(f"masks hold {_legend(RunFolder(run).class_names(), model.run)}")
     _raise(refused, len(files))
+
+
+def _legend(class_names: Sequence[str], run: RunConfig) -> str:
+    """Which value stands for what, for instance "0 background, 1 gland, 2 lumen"."""
+    if class_names:
+        return ", ".join(f"{value} {name}" for value, name in enumerate(("background", *class_names)))
+    return f"1 … {run.recipe.model.classes} for the classes of dataset {run.dataset}, in their order there"
 
 
 def _raise(refused: dict[Path, InputError], images: int) -> None:

@@ -143,3 +143,14 @@ def test_a_model_of_other_classes_is_refused() -> None:
         UsageError, match=r"(?s)dataset x .*2 in the dataset \(a, b\), 1 in .*set recipe\.model\.classes to 2"
     ):
         check_classes("x", ("a", "b"), 1)
+
+
+def test_the_same_classes_in_another_order_or_under_other_names_are_refused() -> None:
+    """Their numbers mean something else, so that scores would compare one class with another."""
+    check_classes("x", ("a", "b"), 2, ("a", "b"))
+    check_classes("x", ("glands",), 1, ("something",))  # what one class is called is no matter
+    for found in (("b", "a"), ("a", "c")):
+        with pytest.raises(
+            UsageError, match=rf"(?s)dataset x has other classes.*found: +{', '.join(found)}\n.*: a, b\n.*remedy"
+        ):
+            check_classes("x", found, 2, ("a", "b"))

@@ -175,6 +175,13 @@ def test_predicted_files_hold_the_classes_that_are_scored(
     overlay = np.asarray(Image.open(tmp_path / "out/tile_overlay.png"))
     colours = {tuple(colour) for colour in overlay[(overlay != pixels).any(-1)].tolist()}
     assert {OUTLINES[value - 1] for value in np.unique(mask[mask > 0])} <= colours <= set(OUTLINES[:3])
+    assert "masks hold 0 background, 1 epithelium, 2 lumen, 3 lymphocytes" in capsys.readouterr().out
+    done = folder.read_done()
+    try:
+        write_json(folder.done, {name: value for name, value in done.items() if name != "classes"})  # as it was once
+        predict_files(folder.path, [tmp_path / "tile.png"], tmp_path / "out")
+    finally:
+        write_json(folder.done, done)
     assert "1 … 3 for the classes of dataset synthetic_tissue_a" in capsys.readouterr().out
 
 

@@ -25,13 +25,15 @@ def small_study(repeats: int = 1, fractions: tuple[float, ...] = (0.5, 1.0), rec
     )
 
 
-def prepare(data_dir: Path, name: str, task: str = "glands", images: int = 10, tests: int = 0) -> None:
+def prepare(
+    data_dir: Path, name: str, task: str = "glands", images: int = 10, tests: int = 0, classes: tuple[str, ...] = ()
+) -> None:
     """Training images of one size; test images, each higher and narrower than the one before."""
     rows = tuple(Row(f"i{n}", "train", "train", f"p{n}", 64, 64, 1, 0.5, "", "") for n in range(images))
     rows += tuple(Row(f"t{n}", "test", "test", f"q{n}", 64 + n, 96 - n, 1, 0.5, "", "") for n in range(tests))
     folder = prepared_folder(name, data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    Card(name, name, task, "", "", True, fingerprint(task, rows), {}, (), rows).write(folder)
+    Card(name, name, task, "", "", True, fingerprint(task, rows, classes), {}, (), rows, classes).write(folder)
 
 
 def prepare_all(data_dir: Path) -> Path:

@@ -96,6 +96,27 @@ def test_runs_of_data_that_were_prepared_anew_are_told_once_and_not_taken_for_do
     assert states(study, folder, locations)["site_a-random-1"] == "done", "data that are not at hand have not changed"
 
 
+def test_a_site_that_counts_classes_in_another_order_is_left_out(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    model = dataclasses.replace(study.recipe.model, classes=2)
+    recipe = dataclasses.replace(study.recipe, model=model)
+    study = dataclasses.replace(study, recipe=recipe, weights=("random",), trained_weights=())
+    for name in ("site_a", "site_b"):
+        prepare(locations.data, name, classes=("gland", "vessel"))
+    plan = make_plan(study, tmp_path / "study", locations)
+    assert not plan.notes
+    assert {item.tested_on for item in plan.items} == {("site_a", "site_b")}
+    prepare(locations.data, "site_b", classes=("vessel", "gland"))
+    plan = make_plan(study, tmp_path / "study", locations)
+    (note,) = plan.notes
+    assert "site_b has other classes" in note
+    assert {item.tested_on for item in plan.items} == {("site_a",)}
+    (locations.data / "site_a" / "1.0.0" / "jaxseg.json").write_text('{"files": {}}')
+    (damaged,) = make_plan(study, tmp_path / "study", locations).notes  # of site_b there is nothing to compare with
+    assert "site_a" in damaged
+
+
 @pytest.mark.parametrize("name", ["DONE.json", "split.json"])
 def test_a_run_with_a_damaged_file_stops_no_other(
     study: Study, tmp_path: Path, locations: Locations, name: str
