@@ -25,6 +25,7 @@ from jaxseg.analysis.intervals import Spread, equivalence_p, interval, p_value
 from jaxseg.analysis.sign_flips import least_p, sign_flip_p
 from jaxseg.config import Study
 from jaxseg.seeds import generator
+from jaxseg.wording import counted
 
 LEVEL = 0.05
 MARGIN = 0.01  # one Dice point
@@ -184,7 +185,8 @@ def _note(repeats: int, patients: int, planned: int) -> str:
             f"{repeats} pairs: a sign-flip or signed-rank test over repeats never gives p < {least_p(repeats):g}"
         )
     if least_p(patients) > LEVEL:
-        notes.append(f"{patients} patients or images: the sign-flip p is never below {least_p(patients):g}")
+        units = counted(patients, "patient or image", "patients or images")
+        notes.append(f"{units}: the sign-flip p is never below {least_p(patients):g}")
     elif (least := min(1.0, planned * least_p(patients))) > LEVEL:  # the least of them is multiplied by their number
         few = f"{patients} patients or images for {planned} comparisons"
         notes.append(f"{few}: the corrected sign-flip p is never below {least:g}, so none is called better or worse")

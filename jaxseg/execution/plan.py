@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxseg.config import STUDY_FILE, Locations, RunConfig, Study, TrainedWeights
 from jaxseg.datasets.fitting import classes_of
@@ -14,6 +14,7 @@ from jaxseg.execution import available
 from jaxseg.files import check_may_be_folder, read_value
 from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder, runs_of
+from jaxseg.wording import listed
 
 State = Literal["done", "partial", "ready", "waiting", "missing", "failed"]
 STATES: tuple[State, ...] = ("done", "partial", "ready", "waiting", "failed", "missing")
@@ -200,5 +201,20 @@ def check_same_study(study: Study, folder: Path) -> None:
     if former.name != study.name:
         raise UsageError("holds another study", file=folder, found=former.name, expected=study.name, remedy=remedy)
     if not {run.run_id for run in former.runs()} & {run.run_id for run in study.runs()}:
-        problem = "holds a study of this name with another recipe: none of its runs is in this one"
-        raise UsageError(problem, file=folder, remedy=remedy)
+        there, here = (_flat(one.to_json()) for one in (former, study))
+        changed = [field for field in here if here[field] != there.get(field) and field != "title"]
+        raise UsageError(
+            "holds a study of this name, none of whose runs is in this one",
+            file=folder,
+            found=listed(f"{field} {there.get(field)}" for field in changed),
+            expected=listed(f"{field} {here[field]}" for field in changed),
+            remedy=f"{remedy}; another recipe makes other runs",
+        )
+
+
+def _flat(value: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Fields by dotted name, as configurations write them: recipe.model.depth."""
+    flat: dict[str, Any] = {}
+    for name, one in value.items():
+        flat |= _flat(one, f"{above}{name}.") if isinstance(one, dict) else {above + name: one}
+    return flat

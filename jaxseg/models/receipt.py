@@ -72,7 +72,8 @@ class Receipt:
         """Read `<folder>/receipt.json`; `InputError` where it is missing or incomplete."""
         remedy = (
             "python -m weights_convert list names the known sources and says where to get their files; then: "
-            f"python -m weights_convert convert FILE --source SOURCE --name {folder.name} --out {folder.parent}"
+            f"python -m weights_convert convert FILE --source SOURCE --name {folder.name} --out {folder.parent}; "
+            f"or, on images of your own, python launch/pretrain.py --name {folder.name} --out {folder.parent}"
         )
         file = folder / FILE_NAME
         if not folder.is_dir():

@@ -20,7 +20,7 @@ MEMORY_SHARE = 0.6  # of the host's memory that the images may take while they a
 LEAST_STD = 1e-4  # of a colour, in 0..1: less is no spread but rounding
 BELOW = "**"  # in a pattern: all folders below
 LOST = "lost+found"  # of the system, at the top of a disk; nobody else may look into it
-_PICK = "choose files with --pattern, for instance --pattern 'train_*[0-9].bmp'"
+_PICK = "choose files with --pattern, for instance --pattern 'images/*' or 'train_*[0-9].bmp'"
 
 
 class _File(NamedTuple):

@@ -198,6 +198,8 @@ def test_the_number_of_patients_is_noted_also_with_one_repeat():
     assert "one repeat" in found.note
     assert "4 patients or images: the sign-flip p is never below 0.125" in found.note
     assert "signed-rank" not in found.note
+    alone = compare(study_of("random", "x"), cells_with({"random": 0.0, "x": 0.0}, repeats=1, images=1))
+    assert "1 patient or image: the sign-flip p is never below 1" in row(alone, "x", "random").note
 
 
 @pytest.mark.parametrize(

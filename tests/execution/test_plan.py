@@ -240,5 +240,10 @@ def test_folder_of_another_study_is_refused_a_grown_one_is_not(study: Study, tmp
     check_same_study(small_study(repeats=3, fractions=(0.5, 0.75, 1.0)), tmp_path)
     with pytest.raises(UsageError, match="holds another study"):
         check_same_study(dataclasses.replace(study, name="other"), tmp_path)
-    with pytest.raises(UsageError, match="another recipe"):
-        check_same_study(small_study(recipe=dataclasses.replace(study.recipe, batch=5)), tmp_path)
+    wider = dataclasses.replace(study.recipe.model, width=1 / 8)
+    other = dataclasses.replace(study.recipe, budgets=(2, 3, 9), model=wider)
+    changed = (
+        r"(?s)found: +recipe.model.width 0.0625, recipe.budgets \(2, 3\), .*expected: recipe.model.width 0.125, rec"
+    )
+    with pytest.raises(UsageError, match=f"{changed}.*another recipe"):
+        check_same_study(small_study(recipe=other), tmp_path)
