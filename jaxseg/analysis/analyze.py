@@ -1,5 +1,6 @@
 """The whole analysis of a study: tables, figures, report. Heavy imports wait until there is something to do."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from jaxseg.run_folder import RunFolder
 if TYPE_CHECKING:
     from jaxseg.datasets.card import Card
 
+FIGURES, TABLES = "figures", "tables"
 Progress = Callable[[str], None]
 
 
@@ -41,8 +43,8 @@ def analyze(
         progress: is told in a few words what is being done, and of datasets that are not prepared.
 
     Raises:
-        InputError: no study there, no finished run, damaged scores (the message names the file), or a dataset of which
-            the last analysis had features is not prepared, or prepared with other data.
+        InputError: no study there, or it may not be written to, no finished run, damaged scores (the message names the
+            file), or a dataset of which the last analysis had features is not prepared, or prepared with other data.
     """
     study_folder = study_folder.absolute()
     sources = sources or default_sources(data_dir)
@@ -59,6 +61,7 @@ def analyze(
     if is_current(study_folder, digest):
         progress("nothing has changed since the last analysis")
         return report
+    _check_may_write(study_folder)
     outputs, complete = _write(study_folder, sources, cards, ready, progress)
     keep_record(study_folder, digest if complete else None, outputs, ready, ended)
     return report
@@ -87,6 +90,14 @@ def _check_prepared(study_folder: Path, missing: list[str], data_dir: Path, prog
         progress(f"no features and pictures of datasets that are not prepared in {data_dir}: {names}")
 
 
+def _check_may_write(study_folder: Path) -> None:
+    """Told before models are opened, which takes minutes, rather than at the first figure."""
+    for folder in (study_folder, study_folder / FIGURES, study_folder / TABLES):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            remedy = "copy the study's folder to a place where you may write, and analyse it there"
+            raise InputError("may not be written to", file=folder, remedy=remedy)
+
+
 def _write(
     study_folder: Path, sources: Sources, cards: "dict[str, Card]", ready: list[str], progress: Progress
 ) -> tuple[list[Path], bool]:
@@ -102,12 +113,12 @@ def _write(
     findings = find(results, cards)
     findings, examples, complete = open_models(findings, sources, ready, progress)
     progress("drawing figures")
-    drawn = pictures.draw_scores(findings, study_folder / "figures")
-    drawn += pictures.draw_models(findings, examples, study_folder / "figures")
+    drawn = pictures.draw_scores(findings, study_folder / FIGURES)
+    drawn += pictures.draw_models(findings, examples, study_folder / FIGURES)
     files = [picture.file for picture in drawn]
     outputs = [*files, *(file.with_suffix(".pdf") for file in files)]
     for name, table in findings.tables().items():
-        outputs.append(study_folder / "tables" / f"{name}.csv")
+        outputs.append(study_folder / TABLES / f"{name}.csv")
         write_text(outputs[-1], table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     outputs.append(study_folder / REPORT_FILE)
     write_text(outputs[-1], report.render(findings, drawn))

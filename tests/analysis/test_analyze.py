@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def test_again_nothing_is_touched_and_afresh_the_bytes_are_the_same(small_study)
     again = snapshot(made.folder)
     assert {name: content for name, (content, _) in again.items()} == {n: c for n, (c, _) in first.items()}
     assert again["report.html"][1] != first["report.html"][1]
+
+
+@pytest.mark.parametrize("place", [".", "figures", "tables"])
+def test_a_study_that_may_not_be_written_to_is_told_before_models_are_opened(small_study, monkeypatch, place):
+    made = small_study()
+    (made.folder / place).mkdir(exist_ok=True)
+    refused = (made.folder / place).resolve()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).resolve() != refused)
+    unopened = Sources(lambda path: pytest.fail(f"{path} was opened"), fake_images, fake_card)
+    with pytest.raises(InputError, match=rf"(?s){refused}: may not be written to.*remedy: +copy the study"):
+        run(made, sources=unopened)
 
 
 def test_without_features_no_model_is_opened(small_study):
