@@ -186,6 +186,14 @@ def test_matrix_shows_mean_and_sd(findings):
     assert shown[2] == f"{row.dice_mean:.3f}\n±{row.dice_sd:.3f}"
 
 
+def test_colours_of_the_matrix_are_of_what_it_shows(findings):
+    """Not of datasets that single runs were scored on besides the study's."""
+    further = findings.out_of_domain.assign(tested_on="elsewhere", dice_mean=0.01)
+    both = pd.concat([findings.out_of_domain, further])
+    bars = [out_of_domain_matrix(findings.results.study, table).axes[-1] for table in (findings.out_of_domain, both)]
+    assert bars[0].get_ylim() == bars[1].get_ylim()
+
+
 def test_looks_are_one_per_weights_and_random_is_grey():
     names = ("random", "a", "b", "c", "d")
     found = looks(names)

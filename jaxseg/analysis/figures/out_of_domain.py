@@ -22,7 +22,7 @@ def out_of_domain_matrix(study: Study, table: pd.DataFrame) -> Figure:
         table: of `summary.out_of_domain`.
     """
     fraction = study.fractions[-1]
-    here = table[table["fraction"] == fraction]
+    here = table[(table["fraction"] == fraction) & table["tested_on"].isin(study.tested_on)]
     rows, columns = grid_shape(len(study.weights))
     scale = Normalize(*_range(here["dice_mean"].to_numpy()))
     names = {name: broken(name, LABEL, 9) for name in study.tested_on}
