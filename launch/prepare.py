@@ -50,6 +50,8 @@ class Flags:
         masks: folder only: binary (foreground against 0), instances (a number per object) or classes (a value per
             class); auto looks at the files and takes them as binary or instances.
         classes: folder only: NAME=VALUE of each class; otherwise classes.json or classes.csv in the source is read.
+        patient_pattern: folder only: what of an image's name tells its patient, a regular expression: '^[^_]+' is what
+            stands before the first _. Patients are never divided between training and test.
     """
 
     datasets: tyro.conf.Positional[tuple[str, ...]]
@@ -63,6 +65,7 @@ class Flags:
     table: Path | None = None
     masks: Masks = "auto"
     classes: tuple[str, ...] = ()
+    patient_pattern: str | None = None
 
 
 def main() -> None:
@@ -81,7 +84,7 @@ def main() -> None:
 
 def _check_options(flags: Flags) -> None:
     """Options of the one kind of dataset say nothing of the other, and would be passed over without a word."""
-    of_folder = ("name", "source", "task", "table", "masks", "classes")
+    of_folder = ("name", "source", "task", "table", "masks", "classes", "patient_pattern")
     of_official = ("manual_dir", "allow_incomplete")
     for names, used, kind in (
         (of_folder, FOLDER in flags.datasets, "the word folder in place of a dataset's name"),
@@ -113,7 +116,14 @@ def _prepare(name: str, own: bool, flags: Flags, data_dir: Path) -> None:
         assert flags.task
         classes = named(flags.classes) if flags.classes else None
         prepare_folder(
-            name, flags.source, data_dir, task=flags.task, table=flags.table, masks=flags.masks, classes=classes
+            name,
+            flags.source,
+            data_dir,
+            task=flags.task,
+            table=flags.table,
+            masks=flags.masks,
+            classes=classes,
+            patient_pattern=flags.patient_pattern,
         )
     else:
         prepare(name, data_dir, manual_dir=flags.manual_dir, allow_incomplete=flags.allow_incomplete)

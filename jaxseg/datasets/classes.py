@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxseg.datasets.image_files import read_labels
+from jaxseg.datasets.table_file import read_rows
 from jaxseg.errors import InputError, JaxsegError, UsageError
 from jaxseg.wording import listed
 
@@ -18,7 +19,7 @@ MOST = 255  # classes are kept in 8 bits
 COLUMNS = ("class", "value")
 EXPECTED = (
     'NAME=VALUE for every class, VALUE 1 or more (0 is the background); or classes.json {"NAME": VALUE, …}; '
-    f"or classes.csv with the columns {', '.join(COLUMNS)}, between commas"
+    f"or classes.csv with the columns {' and '.join(COLUMNS)}"
 )
 
 
@@ -59,12 +60,10 @@ def _json(file: Path) -> dict[str, int]:
 
 
 def _csv(file: Path) -> dict[str, int]:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream, skipinitialspace=True)
-        titles, rows = list(reader.fieldnames or ()), list(reader)
+    titles, rows = read_rows(file)
     if any(titles.count(title) != 1 for title in COLUMNS):
         raise ValueError(f"its columns are {', '.join(titles) or 'none'}")
-    return _once([(row["class"].strip(), int(row["value"])) for row in rows])
+    return _once([(row["class"].strip(), int(row["value"])) for _, row in rows])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

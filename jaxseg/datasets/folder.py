@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxseg.datasets.example import Example, paired
 from jaxseg.datasets.image_files import MASK_SUFFIXES, SUFFIXES, read_mask
 from jaxseg.datasets.regions import connected, read_binary, read_objects
 from jaxseg.datasets.split import split
+from jaxseg.datasets.table_file import read_rows
 from jaxseg.datasets.tree import below, child, composed, existing, folders, images
 from jaxseg.errors import InputError
 from jaxseg.wording import counted, listed
@@ -72,9 +74,18 @@ def own_root(place: Path) -> Path:
 
 
 def folder_examples(
-    name: str, source: Path, table: Path | None, masks: Masks, classes: Mapping[str, int] = MappingProxyType({})
+    name: str,
+    source: Path,
+    table: Path | None,
+    masks: Masks,
+    classes: Mapping[str, int] = MappingProxyType({}),
+    patients: re.Pattern[str] | None = None,
 ) -> list[Example]:
-    """Examples of `source`; without a split in the table a fifth is set apart for testing, by patient if known."""
+    """Examples of `source`; without a split in the table a fifth is set apart for testing, by patient if known.
+
+    Args:
+        patients: what of an image's name tells its patient: the group, or all that is found.
+    """
     place = _Folders.within(source)
     pairs = _from_table(table, place) if table else _from_names(place)
     if not pairs:
@@ -83,6 +94,8 @@ def folder_examples(
             "holds no images", file=table or place.images, found=found, expected=LAYOUT, remedy="put your images there"
         )
     _check_ids(pairs, table)
+    if patients:
+        pairs = [dataclasses.replace(pair, patient=_patient(pair, patients)) for pair in pairs]
     pairs = _with_split(name, pairs, table or place.images)
     read_mask = _reader(pairs, masks, classes)
     return [
@@ -167,10 +180,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _from_table(table: Path, place: _Folders) -> list[_Pair]:
     """Pairs of the rows of a CSV file but empty ones; files are looked for in images/ and masks/, then beside these."""
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            titles = tuple(reader.fieldnames or ())
-            rows = [(f"{table}, line {reader.line_num}", row) for row in reader]
+        titles, lines = read_rows(table)
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         remedy = "export it as CSV in UTF-8, or check the path after --table"
         expected = f"CSV, columns {', '.join(COLUMNS)}"
@@ -179,6 +189,7 @@ def _from_table(table: Path, place: _Folders) -> list[_Pair]:
         expected, found = f"image, and any of {', '.join(COLUMNS[1:])}", ", ".join(titles)
         raise InputError("has other columns", file=table, found=found, expected=expected, remedy=_mend(titles))
     masks = functools.cache(lambda: _by_stem(place.masks))  # read once, and not where each row names its own
+    rows = [(f"{table}, line {number}", row) for number, row in lines]
     cells = [(where, _cells(row, where)) for where, row in rows]
     return [_pair(row, where, place, masks) for where, row in cells if any(row.values())]
 
@@ -187,15 +198,13 @@ def _cells(row: dict[Any, Any], where: str) -> dict[str, str]:
     """The cells of a row by column; what stands beyond the last column is an `InputError`, unless it is empty."""
     beyond = [cell.strip() for cell in row.get(None, ())]
     if any(beyond):
-        remedy = 'put quotes around a text that holds a comma ("Doe, Jane"), or remove what is too much'
+        remedy = 'put quotes around a text that holds what separates cells ("Doe, Jane"), or remove what is too much'
         raise InputError("has more cells than there are columns", file=where, found=", ".join(beyond), remedy=remedy)
     return {title: (cell or "").strip() for title, cell in row.items() if title}
 
 
 def _mend(titles: Sequence[str]) -> str:
     """What makes a table of these columns one that is read."""
-    if any(mark in title for title in titles for mark in ";\t"):
-        return "separate the columns by commas, not by semicolons or tabs as some spreadsheets do"
     if doubled := [title for title in COLUMNS if titles.count(title) > 1]:
         return f"keep one of the columns {', '.join(doubled)}"
     if "image" in titles:
@@ -227,6 +236,14 @@ def _existing(name: str, folder: Path, source: Path, where: str) -> Path:
     remedy = "correct the name in this line, or add the file"
     expected = f"a file in {folder}"
     raise InputError("names a file that is not there", file=where, found=name, expected=expected, remedy=remedy)
+
+
+def _patient(pair: _Pair, pattern: re.Pattern[str]) -> str:
+    found = pattern.search(pair.id)
+    if patient := found.group(found.lastindex or 0) if found else "":
+        return patient
+    remedy = "name all images alike, or tell patients in the column patient of a --table"
+    raise InputError("its name tells no patient", file=pair.image, expected=f"/{pattern.pattern}/", remedy=remedy)
 
 
 def _check_ids(pairs: Sequence[_Pair], table: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from jaxseg.datasets.description import Description
 from jaxseg.datasets.example import Example
 from jaxseg.datasets.folder import Masks, folder_description, folder_examples, left_out, own_root
 from jaxseg.datasets.prepared import VERSION, is_whole, prepared_folder
-from jaxseg.datasets.tree import TreeMissingError
+from jaxseg.datasets.tree import TreeMissingError, composed
 from jaxseg.errors import InputError, UsageError
 from jaxseg.files import locked, new_folder, read_errors
 
@@ -60,6 +61,7 @@ def prepare_folder(
     table: Path | None = None,
     masks: Masks = "auto",
     classes: Mapping[str, int] | None = None,
+    patient_pattern: str | None = None,
 ) -> Path:
     """Prepare a user's own `source/images` and `source/masks` under a name of their choice.
 
@@ -70,9 +72,12 @@ def prepare_folder(
             values as classes, "auto" looks (never for classes).
         classes: name -> value in the masks, with "classes"; otherwise they are read from classes.json or classes.csv
             in `source`.
+        patient_pattern: regular expression for what of an image's name, without suffix, tells its patient: its group,
+            or else all that is found.
     """
     check_name("dataset", name)
     check_name("task", task)
+    patients = None if patient_pattern is None else _pattern(patient_pattern, table)
     if classes and masks != "classes":
         raise UsageError("classes are named for masks of another kind", found=masks, remedy="give --masks classes too")
     if name in DESCRIPTIONS:
@@ -90,9 +95,20 @@ def prepare_folder(
             classes = beside(source)
         classes = checked(classes, UsageError) if classes else {}
         description = folder_description(name, task, classes)
-        examples = folder_examples(name, source, table, masks, classes)
+        examples = folder_examples(name, source, table, masks, classes, patients)
         check_examples(description, examples, allow_incomplete=False)
         return _write(description, examples, data_dir, warnings=left_out(source, table))
+
+
+def _pattern(text: str, table: Path | None) -> re.Pattern[str]:
+    if table is not None:
+        remedy = "leave out the pattern, and fill the table's column patient"
+        raise UsageError("patients are told by a table or by a pattern", found="both", remedy=remedy)
+    try:
+        return re.compile(composed(text))
+    except re.error as error:
+        remedy = r"give a regular expression, such as '^[^_]+' for what stands before the first _"
+        raise UsageError(f"is no pattern of names: {error}", found=text, remedy=remedy) from error
 
 
 def _check_same(name: str, data_dir: Path, task: str, masks: Masks, classes: Mapping[str, int] | None) -> None:

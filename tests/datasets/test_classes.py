@@ -23,13 +23,14 @@ def _fill(pictures, source: Path, count: int = 6) -> dict[str, np.ndarray]:
     return drawn
 
 
-@pytest.mark.parametrize("way", ["argument", "classes.json", "classes.csv"])
+@pytest.mark.parametrize("way", ["argument", "classes.json", "classes.csv", "classes.csv by semicolons"])
 def test_class_maps_arrive_in_the_stack(tmp_path: Path, pictures, way: str) -> None:
     drawn = _fill(pictures, tmp_path)
     if way == "classes.json":
         (tmp_path / way).write_text('{"vessel": 255, "gland": 10, "nerve": 20}')
-    elif way == "classes.csv":
-        (tmp_path / way).write_text("class,value\nvessel,255\ngland,10\nnerve,20\n")
+    elif way.startswith("classes.csv"):
+        text = "class,value\nvessel,255\ngland,10\nnerve,20\n"
+        (tmp_path / "classes.csv").write_text(text.replace(",", ";") if way.endswith("semicolons") else text)
     classes = {"vessel": 255, "gland": 10, "nerve": 20} if way == "argument" else None
     prepare_folder("mylab", tmp_path, tmp_path / "data", task="tissue", masks="classes", classes=classes)
     dataset, maps = load("mylab", tmp_path / "data"), instances("mylab", tmp_path / "data")
@@ -121,7 +122,7 @@ def test_bad_files_of_names(tmp_path: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "columns"), [("", "none"), ("class;value\na;1\n", "class;value"), ("class,value,value\na,1,2\n", "value")]
+    ("text", "columns"), [("", "none"), ("class;number\na;1\n", "number"), ("class,value,value\na,1,2\n", "value")]
 )
 def test_a_table_of_other_columns_is_told_which_they_are(tmp_path: Path, text: str, columns: str) -> None:
     (tmp_path / "classes.csv").write_text(text)

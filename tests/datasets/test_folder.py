@@ -1,5 +1,6 @@
 """A lab's own folder of images and masks."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,13 +184,41 @@ def test_folders_may_be_written_in_capitals(tmp_path: Path, pictures, with_table
     assert len(found) == 2 if with_table else 3
 
 
-def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
+@pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
+def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures, mark: str) -> None:
     _fill(pictures, tmp_path, 12)
     table = tmp_path / "t.csv"
-    table.write_text("image,patient\n" + "".join(f"s{k}.tif,p{k // 3}\n" for k in range(12)))
+    table.write_text(f"image{mark}patient\n" + "".join(f's{k}.tif{mark}"p,; {k // 3}"\n' for k in range(12)))
     found = folder_examples("x", tmp_path, table, "auto")
+    assert {example.patient for example in found} == {f"p,; {k}" for k in range(4)}
     train, test = ({e.patient for e in found if e.split == split} for split in ("train", "test"))
     assert (len(train), len(test), train & test) == (3, 1, set())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "patients"),
+    [
+        (r"^[^_]+", {"P1", "P2"}),
+        (r"_(.)\.", {"x", "y"}),
+        (r"(?<=_)x|(?<=_)y", {"x", "y"}),
+        (r"(P1)|(P2)", {"P1", "P2"}),
+    ],
+)
+def test_names_tell_patients(tmp_path: Path, pictures, pattern: str, patients: set[str]) -> None:
+    for name in ("P1_x.1", "P1_y.2", "P2_x.3", "P2_y.4"):
+        pictures.pair(tmp_path / "images" / f"{name}.tif", tmp_path / "masks" / f"{name}.png")
+    found = folder_examples("x", tmp_path, None, "auto", patients=re.compile(pattern))
+    assert {example.patient for example in found} == patients
+    train, test = ({e.patient for e in found if e.split == split} for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (1, 1, set())
+
+
+@pytest.mark.parametrize("pattern", ["^P", "P?"])
+def test_a_name_that_tells_no_patient_is_refused(tmp_path: Path, pictures, pattern: str) -> None:
+    for name in ("P1", "P2", "x"):
+        pictures.pair(tmp_path / "images" / f"{name}.tif", tmp_path / "masks" / f"{name}.png")
+    with pytest.raises(InputError, match=r"(?s)x\.tif: its name tells no patient.*/\^?P\??/.*remedy"):
+        folder_examples("x", tmp_path, None, "auto", patients=re.compile(pattern))
 
 
 @pytest.mark.parametrize(
@@ -199,8 +228,11 @@ def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures) -> None:
         ("image,colour\ns0.tif,red\n", "(?s)other columns.*remedy: +remove the other columns: colour$"),
         ("image,\ns0.tif,\n", "(?s)other columns.*remedy: +remove the other columns: one without a title$"),
         ("image,,\ns0.tif,,\n", "(?s)other columns.*remedy: +remove the other columns: one without a title"),
-        ("image;split\ns0.tif;train\n", "(?s)other columns.*image;split.*remedy: +separate the columns by commas"),
-        ("image\tsplit\ns0.tif\ttrain\n", "(?s)other columns.*remedy: +separate the columns by commas"),
+        (
+            "image;colour\ns0.tif;red\n",
+            "(?s)other columns.*image, colour\n.*remedy: +remove the other columns: colour$",
+        ),
+        ("image;patient\ns0.tif;Doe; Jane\n", r"(?s)t\.csv, line 2: has more cells.*Jane.*quotes"),
         ("image,mask\n,\n\nnone.tif,\n", r"(?s)t\.csv, line 4: names a file.*none\.tif"),
         ("image,mask\n,s0.png\n", r"(?s)t\.csv, line 2: names a file"),
         ("image\nnone.tif\n", r"(?s)t\.csv, line 2: names a file.*none\.tif"),

@@ -73,10 +73,10 @@ def masks_of(values: list[int]) -> Damage:
     return write
 
 
-def semicolons(root: Path) -> None:
-    """A table of classes as some spreadsheets save it."""
+def values_untitled(root: Path) -> None:
+    """A table of classes whose second column has another title."""
     (root / "classes.json").unlink()
-    (root / "classes.csv").write_text("class;value\ngland;1\n")
+    (root / "classes.csv").write_text("class;grey\ngland;1\n")
 
 
 def grey(shape: tuple[int, ...], kind: type = np.uint8) -> np.ndarray:
@@ -199,10 +199,10 @@ BAD: dict[str, tuple[str, Damage, str]] = {  # what is bad: (dataset, what makes
     "value of no class": ("classes", masks_of([0, 1, 9]), r"masks/s\d\.png: has values that are no class.*9"),
     "no names of classes": ("classes", gone("classes.json"), r"classes\.json: names of the classes are needed"),
     "bad names of classes": ("classes", text("classes.json", "[]"), r"classes\.json: cannot be read as classes"),
-    "classes between semicolons": (
+    "classes without values": (
         "classes",
-        semicolons,
-        r"classes\.csv: cannot be read as classes: .*class;value.*columns class, value.*commas",
+        values_untitled,
+        r"classes\.csv: cannot be read as classes: .*class, grey.*columns class and value",
     ),
     "value 0 for a class": ("classes", text("classes.json", '{"a": 0}'), "classes need names"),
 }

@@ -62,6 +62,26 @@ def test_own_folder_with_preview(
     assert sheet.is_file()
 
 
+def test_names_that_tell_patients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _own(tmp_path / "mine")
+    for folder in ("images", "masks"):
+        for k in range(5):
+            (tmp_path / "mine" / folder / f"{k}.png").rename(tmp_path / "mine" / folder / f"P{k // 2} {k}.png")
+    own = ("folder", "--name", "x", "--source", tmp_path / "mine", "--task", "t", "--data-dir", tmp_path / "data")
+    for wrong, told in (
+        (("--patient-pattern", "("), "is no pattern of names"),
+        (("--patient-pattern", "^P.", "--table", tmp_path / "t.csv"), "by a table or by a pattern"),
+    ):
+        assert _run(monkeypatch, *own, *wrong) == 2
+        assert told in capsys.readouterr().err
+    assert _run(monkeypatch, *own, "--patient-pattern", "^[^ ]+") == 0
+    dataset = load("x", tmp_path / "data")
+    assert {*dataset.train.patients, *dataset.test.patients} == {"P0", "P1", "P2"}
+    assert "2 patients" in capsys.readouterr().out
+
+
 def test_archive_of_several_classes_and_what_it_shares_with_another_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
