@@ -80,6 +80,20 @@ def hold_study(study: Path) -> Iterator[Lease]:
         os.close(descriptor)
 
 
+def is_held(study: Path) -> bool:
+    """Whether a sweep is at work on a study; of one on another host, whether its last sign of life is fresh."""
+    path = study / FILE_NAME
+    try:
+        holder = _read(path)
+        if holder is None:
+            return False
+        if holder.host == socket.gethostname():
+            return not Watch(path, holder.token).gone()
+        return time.time() - path.stat().st_mtime < PATIENCE
+    except OSError:
+        return False
+
+
 def _lock(descriptor: int, path: Path) -> None:
     deadline = time.monotonic() + WATCHERS_PEEK
     while True:

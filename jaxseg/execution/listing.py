@@ -1,13 +1,18 @@
 """What `--dry-run` and `--status` print: runs and their states, what is missing, disk and time. Writes nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from jaxseg.compute.host import usable_cores
 from jaxseg.execution.estimate import disk_needed, parameters
+from jaxseg.execution.failing_gpus import AT_WORK
 from jaxseg.execution.forecast import Time, time_needed
+from jaxseg.execution.lease import is_held
 from jaxseg.execution.plan import STATES, Item, Plan
+from jaxseg.execution.pool import marks_folder
 from jaxseg.execution.progress import duration, last_entry
 from jaxseg.execution.resources import Resources
 from jaxseg.run_folder import RunFolder
@@ -31,9 +36,18 @@ def print_plan(plan: Plan, resources: Resources, console: Console) -> None:
 
 
 def print_status(plan: Plan, console: Console) -> None:
-    """All runs and how far they are."""
+    """All runs and how far they are, also those that a sweep is at now."""
+    running = _running(plan.folder)
+    at_work = {item.id for item in plan.startable} & running  # not one that has ended, whose worker has left its mark
+    items = (replace(item, state="running") if item.id in at_work else item for item in plan.items)
+    plan = replace(plan, items=tuple(items))
     _print_runs(plan, console)
     _say(console, f"{counted(len(plan.items), 'run')}: {_counts(plan)}")
+
+
+def _running(study: Path) -> set[str]:
+    """Ids; what a sweep that was killed has left behind tells of none."""
+    return {mark.name for mark in marks_folder(study).glob(AT_WORK)} if is_held(study) else set()
 
 
 def _print_runs(plan: Plan, console: Console) -> None:
@@ -43,7 +57,7 @@ def _print_runs(plan: Plan, console: Console) -> None:
 
 
 def _note(plan: Plan, item: Item) -> str:
-    if item.state == "partial":
+    if item.state in ("partial", "running"):
         epoch = last_entry(RunFolder.of(plan.folder, item.run).log).get("epoch", 0)
         return f"epoch {epoch:.0f} of {item.run.recipe.budgets[-1]}"
     return item.why.partition("\n")[0]

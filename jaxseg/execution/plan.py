@@ -16,8 +16,8 @@ from jaxseg.models.receipt import FILE_NAME as RECEIPT
 from jaxseg.run_folder import RunFolder, runs_of
 from jaxseg.wording import listed
 
-State = Literal["done", "partial", "ready", "waiting", "missing", "failed"]
-STATES: tuple[State, ...] = ("done", "partial", "ready", "waiting", "failed", "missing")
+State = Literal["done", "running", "partial", "ready", "waiting", "missing", "failed"]
+STATES: tuple[State, ...] = ("done", "running", "partial", "ready", "waiting", "failed", "missing")
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class Item:
         keeps: names under which its encoder becomes initial weights of other runs.
         weights_dir: where its own initial weights lie.
         after: id of the run that makes its initial weights, where they are not there yet.
-        state: done; partial (resumes); ready; waiting for `after`; failed last time (is tried again); missing
-            (data or weights are not there, do not fit, or are others than it was trained on: cannot start).
+        state: done; running, as `--status` tells of a sweep at work; partial (resumes); ready; waiting for `after`;
+            failed last time (is tried again); missing (data or weights are not there, do not fit, or are others than it
+            was trained on: cannot start).
         why: what is missing, or why it failed.
     """
 

@@ -162,6 +162,11 @@ class _ParslPool:
 
 
 @functools.cache
+def marks_folder(study: Path) -> Path:
+    """Where workers mark the runs that they are at; see `failing_gpus.Marks`."""
+    return study / FOLDER / "running"
+
+
 def parsl_folder(study: Path) -> Path:
     """Parsl's own files; it does not quote paths in its scripts, so odd ones are avoided."""
     return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))

@@ -14,7 +14,7 @@ from jaxseg.errors import InputError, RunsFailedError, StoppedError
 from jaxseg.execution import available, compile_cache, failing_gpus, report
 from jaxseg.execution.lease import Lease, hold_study
 from jaxseg.execution.plan import Item, Plan, check_same_study, make_plan, stored_study
-from jaxseg.execution.pool import FOLDER, OpenPool, Pool, parsl_folder, why_not_run
+from jaxseg.execution.pool import FOLDER, OpenPool, Pool, marks_folder, parsl_folder, why_not_run
 from jaxseg.execution.progress import Progress
 from jaxseg.execution.view import View, view_for
 from jaxseg.execution.work import Assignment, Outcome, failed
@@ -83,7 +83,7 @@ class Sweep:
         if not plan.startable:
             self._write_study()
             return {}
-        marks = self.folder / FOLDER / "running"
+        marks = marks_folder(self.folder)
         shutil.rmtree(marks, ignore_errors=True)  # of a sweep that was killed
         for note in plan.notes:
             self.say(f"missing: {note}")

@@ -35,13 +35,14 @@ def summary(progress: Progress) -> str:
     counts = progress.counts()
     parts = [f"{counts['done']}/{len(progress.states)} done"]
     parts += [f"{counts[state]} {state}" for state in ORDER[1:] if counts[state]]
-    if (left := progress.seconds_left()) is not None:
+    to_come = counts["running"] + counts["queued"] + counts["waiting"]
+    if to_come and (left := progress.seconds_left()) is not None:
         parts.append(f"about {duration(left)} left")
     return ", ".join(parts)
 
 
 class PlainView:
-    """A line for every run that ends, and one every half minute."""
+    """A line for every run that ends by itself, and one every half minute."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console, self._progress = console, progress
@@ -52,9 +53,12 @@ class PlainView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        if self._progress.stopping:
+            self._line(summary(self._progress))
 
     def ended(self, id: str, outcome: Outcome) -> None:
+        if outcome.state == "stopped":  # hundreds at once that had not begun
+            return
         self._line(f"{outcome.state}  {id}  ({summary(self._progress)})")
 
     def refresh(self) -> None:

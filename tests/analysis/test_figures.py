@@ -238,6 +238,14 @@ def test_a_band_over_a_single_point_would_not_be_seen(points, bars):
     assert len(axis.containers) == bars
 
 
+def test_no_band_reaches_beyond_what_a_score_can_be():
+    axis = Figure().subplots()
+    rows = pd.DataFrame({"budget": [40, 80], "dice_mean": [0.1, 0.9], "dice_sd": [0.3, 0.3]})
+    curve(axis, rows, "budget", next(iter(looks(STUDY.weights).values())))
+    heights = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0, 1)
+
+
 def test_patches_of_many_test_datasets_have_markers_of_their_own():
     study = dataclasses.replace(STUDY, test_datasets=tuple(f"site_{number}" for number in range(8)))
     (legend,) = umap_panels(study, fake_embeddings(study)).legends

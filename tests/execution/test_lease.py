@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from jaxseg.errors import InputError, UsageError
 from jaxseg.execution import lease
-from jaxseg.execution.lease import Watch, hold_study
+from jaxseg.execution.lease import PATIENCE, Watch, hold_study, is_held
 
 HOLD = "import sys,time,pathlib\nfrom jaxseg.execution.lease import hold_study\n"
 HOLD += "with hold_study(pathlib.Path(sys.argv[1])) as held:\n print(held.token, flush=True)\n time.sleep(60)"
@@ -133,6 +134,21 @@ def test_a_lock_file_that_cannot_be_read_for_a_while_ends_nothing(
             time.sleep(0.4)
             assert watch.gone()
             assert watch.stopping()
+
+
+def test_whether_a_sweep_is_at_work(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
+    with hold_study(tmp_path) as lease:
+        assert is_held(tmp_path)
+        elsewhere = lease.path.read_text().replace(socket.gethostname(), "another-host")
+    assert not is_held(tmp_path)
+    lease.path.write_text(elsewhere)
+    assert is_held(tmp_path), "on another host, whose lock does not reach here"
+    long_ago = time.time() - 2 * PATIENCE
+    os.utime(lease.path, (long_ago, long_ago))
+    assert not is_held(tmp_path)
+    lease.path.write_text("")
+    assert not is_held(tmp_path)
 
 
 def test_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

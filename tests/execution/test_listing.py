@@ -10,9 +10,12 @@ from rich.console import Console
 from jaxseg.config import Locations, Study
 from jaxseg.execution import listing, speeds
 from jaxseg.execution.forecast import Time
+from jaxseg.execution.lease import hold_study
 from jaxseg.execution.listing import _hours, print_plan, print_status
 from jaxseg.execution.plan import make_plan
+from jaxseg.execution.pool import marks_folder
 from jaxseg.execution.resources import Resources
+from jaxseg.files import write_json
 from jaxseg.run_folder import RunFolder
 
 
@@ -121,6 +124,31 @@ def test_a_run_that_has_begun_tells_how_far_it_is(study: Study, tmp_path: Path, 
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     (line,) = (line for line in lines if line.startswith(run.run_id))
     assert line.split() == [run.run_id, "partial", "epoch", "2", "of", "3"]
+
+
+def test_a_run_that_a_worker_is_at_is_running_while_its_sweep_lives(
+    study: Study, tmp_path: Path, locations: Locations
+) -> None:
+    first, second = study.runs()[:2]
+    done = RunFolder.of(tmp_path, second)
+    done.create(second)
+    write_json(done.done, {"images_per_second": 1.0, "test_datasets": list(study.tested_on)})
+    marks = marks_folder(tmp_path)
+    marks.mkdir(parents=True)
+    for name in (first.run_id, second.run_id, ".working-here-0"):
+        (marks / name).touch()
+
+    def state() -> str:
+        console = Console(file=io.StringIO(), width=200)
+        print_status(make_plan(study, tmp_path, locations), console)
+        states = dict(line.split()[:2] for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+        assert states[second.run_id] == "done", "though its worker has left a mark"
+        return states[first.run_id]
+
+    assert state() == "ready"
+    with hold_study(tmp_path):
+        assert state() == "running"
+    assert state() == "ready", "the marks of a sweep that is gone"
 
 
 @pytest.mark.parametrize(

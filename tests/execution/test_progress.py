@@ -158,6 +158,19 @@ def test_plain_lines(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "epoch 2/3  loss 0.250  Dice 0.750  images/s 12.0" in output
 
 
+def test_stopped_runs_are_counted_not_listed(progress: Progress) -> None:
+    """Most of hundreds had not begun."""
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with view_for(console, progress) as plain:
+        progress.stopping = True
+        for id in list(progress.items)[1:]:
+            progress.states[id] = "stopped"
+            plain.ended(id, Outcome("stopped"))
+        progress.states[next(iter(progress.items))] = "done"
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines == ["0/5 done, 5 queued", "1/5 done, 4 stopped"]
+
+
 def test_summary_names_what_failed(progress: Progress) -> None:
     progress.states.update(dict.fromkeys(list(progress.items)[:2], "failed"))
     assert summary(progress) == "0/5 done, 3 queued, 2 failed"

@@ -92,14 +92,15 @@ def grid_shape(count: int, columns: int = 3) -> tuple[int, int]:
 
 
 def curve(axis: Axes, rows: pd.DataFrame, column: str, look: Look) -> None:
-    """Mean Dice against a column, with a band, or a bar at a single point, of ± 1 sd over repeats."""
+    """Mean Dice against a column, with a band, or a bar at a single point, of ± 1 sd over repeats, within 0 … 1."""
     rows = rows.sort_values(column)
     x, mean = rows[column].to_numpy(), rows["dice_mean"].to_numpy()
     sd = np.nan_to_num(rows["dice_sd"].to_numpy())
-    axis.fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
+    low, high = np.clip(mean - sd, 0, 1), np.clip(mean + sd, 0, 1)
+    axis.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
     axis.plot(x, mean, **look.line())
     if len(x) == 1:
-        axis.errorbar(x, mean, sd, color=look.colour, capsize=3)
+        axis.errorbar(x, mean, (mean - low, high - mean), color=look.colour, capsize=3)
 
 
 def label_panels(axes: np.ndarray, x: str, y: str) -> None:
