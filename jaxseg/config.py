@@ -8,6 +8,7 @@ import math
 import numbers
 import os
 import re
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -27,10 +28,12 @@ RANDOM = "random"  # the initial weights that need no file
 def check_name(kind: str, name: str) -> None:
     """Names become parts of run ids and folders: lower case, digits, underscores."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
+        near = re.sub("[^a-z0-9]+", "_", str(name).lower()).strip("_")
         raise UsageError(
             f"not a usable name of {kind}",
             found=repr(name),
             expected="lower-case letters, digits, underscores",
+            remedy=f"choose another one{near and f', such as {near}'}",
         )
 
 
@@ -336,9 +339,16 @@ class Locations:
         return cls(data.absolute(), weights.absolute())
 
 
+def _where(error: BaseException, path: Path) -> str:
+    """The line of a file that an error passed through last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).absolute() == path.absolute()]
+    return f", line {lines[-1]}" if lines else ""
+
+
 def load_study(path: Path) -> Study:
     """Run a configuration file and return what its `get_study()` gives; `UsageError` says what is wrong."""
-    remedy = "see configs/demo.py for an example"
+    remedy = "see configs/demo.py for an example, and jaxseg/config.py for every field"
     if not path.is_file():
         raise UsageError("no such configuration file", file=path, remedy=remedy)
     spec = importlib.util.spec_from_file_location(f"study_{path.stem}", path)
@@ -354,7 +364,7 @@ def load_study(path: Path) -> Study:
         details = {"found": error.found, "expected": error.expected}
         raise UsageError(error.problem, file=path, remedy=error.remedy or remedy, **details) from error
     except (Exception, SystemExit) as error:
-        raise UsageError(f"cannot be loaded: {error!r}", file=path, remedy=remedy) from error
+        raise UsageError(f"cannot be loaded{_where(error, path)}: {error!r}", file=path, remedy=remedy) from error
     if not isinstance(study, Study):
         raise UsageError("get_study() did not return a Study", file=path, found=type(study).__name__)
     return study

@@ -190,6 +190,10 @@ def test_square_brackets_will_do() -> None:
 
 
 def test_names_that_cannot_be_used() -> None:
+    with pytest.raises(UsageError, match=r"'Mein Labor, 2'(.|\n)*such as mein_labor_2$"):
+        RunConfig("Mein Labor, 2")
+    with pytest.raises(UsageError, match=r"remedy: +choose another one$"):
+        RunConfig("日本")
     with pytest.raises(UsageError, match=r"not a usable name of dataset\n.*\('glas',\)"):
         RunConfig(("glas",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"stands for weights that are drawn\n.*random"):
@@ -209,9 +213,18 @@ def test_a_bad_value_in_a_configuration_file_names_the_file(tmp_path: Path) -> N
         load_study(file)
 
 
+def test_an_error_in_a_configuration_file_tells_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("from jaxseg.config import Recipe\n\ndef get_study():\n    return Recipe(batchsize=4)\n")
+    monkeypatch.chdir(tmp_path)
+    for path in (file, Path("own.py")):
+        with pytest.raises(UsageError, match=r"own\.py: cannot be loaded, line 4: TypeError\(.*'batchsize'"):
+            load_study(path)
+
+
 @pytest.mark.parametrize("code", ["import sys\nsys.exit(0)\n", "def get_study():\n    raise SystemExit\n"])
 def test_a_configuration_file_does_not_end_the_command(tmp_path: Path, code: str) -> None:
     file = tmp_path / "own.py"
     file.write_text(code)
-    with pytest.raises(UsageError, match=r"own\.py: cannot be loaded: SystemExit"):
+    with pytest.raises(UsageError, match=r"own\.py: cannot be loaded, line \d: SystemExit"):
         load_study(file)
