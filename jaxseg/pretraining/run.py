@@ -223,7 +223,8 @@ def _result(job: Job, images: Survey, start: EncoderWeights | None, state: Train
     mean, std, statistics_from = _statistics(images, start)
     receipt = Receipt(
         name=job.name,
-        source=f"Barlow Twins on {len(images.files)} images of {images.folder}",
+        # reports show it and are sent, so without the folders above, which may name projects or patients
+        source=f"Barlow Twins on {len(images.files)} images of {images.folder.name or images.folder}",
         file=str(images.folder),
         sha256=images.sha256,
         bytes=images.bytes,

@@ -103,7 +103,7 @@ def test_the_weights_fit_a_model_and_carry_their_receipt(finished: Job) -> None:
     measured = survey(finished.images, "**/*", 16)
     assert (read.receipt.mean, read.receipt.std) == (measured.mean, measured.std)
     assert read.receipt.sha256 == measured.sha256
-    assert read.receipt.source == f"Barlow Twins on 10 images of {finished.images}"
+    assert read.receipt.source == f"Barlow Twins on 10 images of {finished.images.name}"
     assert read.receipt.statistics_from == "measured on these images"
     assert golden.activations(CONFIG.model.depth, CONFIG.model.width, read.tree()) == read.receipt.golden
 
