@@ -242,7 +242,7 @@ def _patient(pair: _Pair, pattern: re.Pattern[str]) -> str:
     found = pattern.search(pair.id)
     if patient := found.group(found.lastindex or 0) if found else "":
         return patient
-    remedy = "name all images alike, or tell patients in the column patient of a --table"
+    remedy = "mend the pattern, name all images alike, or tell patients in the column patient of a --table"
     raise InputError("its name tells no patient", file=pair.image, expected=f"/{pattern.pattern}/", remedy=remedy)
 
 
