@@ -33,7 +33,7 @@ def draw_scores(findings: Findings, folder: Path) -> list[Picture]:
     if len(study.recipe.budgets) > 1:
         pictures.add("curves", "budget_curves", budget_curves(study, findings.budgets), captions.BUDGET)
     largest = percent(study.fractions[-1])
-    if (findings.out_of_domain["fraction"] == study.fractions[-1]).any():
+    if len(study.tested_on) > 1 and (findings.out_of_domain["fraction"] == study.fractions[-1]).any():
         matrix = out_of_domain_matrix(study, findings.out_of_domain)
         pictures.add("domain", "out_of_domain", matrix, f"{captions.DOMAIN} Trained with {largest} of the images.")
     pictures.add("runs", "training_curves", training_curves(findings.results), captions.TRAINING)

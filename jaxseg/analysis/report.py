@@ -70,7 +70,7 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         comparisons=_records(findings.comparisons),
         test_notes=_notes(findings.comparisons),
         images_as_patients=_images_as_patients(findings),
-        out_of_domain=_records(findings.out_of_domain),
+        out_of_domain=_out_of_domain(findings),
         similarity=_similarity(findings),
         layers=LAYERS,
         weights=provenance.weights_receipts(findings.results),
@@ -83,6 +83,12 @@ def render(findings: Findings, pictures: Sequence[Picture]) -> str:
         margin=100 * comparisons.MARGIN,
         least_patients=comparisons.LEAST_PATIENTS,
     )
+
+
+def _out_of_domain(findings: Findings) -> list[dict[str, Any]]:
+    """None where every run was tested on images of its own dataset alone."""
+    table = findings.out_of_domain
+    return _records(table) if (table["trained_on"] != table["tested_on"]).any() else []
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def test_everything_is_written(small_study):
     assert report == made.folder / "report.html"
     assert {file.stem for file in (made.folder / "tables").iterdir()} == TABLES
     figures = {file.name for file in (made.folder / "figures").iterdir()}
-    for name in ("learning_curves", "budget_curves", "out_of_domain", "paired_differences", "umap", "training_curves"):
+    for name in ("learning_curves", "budget_curves", "paired_differences", "umap", "training_curves"):
         assert {f"{name}.png", f"{name}.pdf"} <= figures
     assert "overlays_tissue_a.png" in figures
     table = pd.read_csv(made.folder / "tables" / "summary.csv")
@@ -149,10 +149,13 @@ def test_a_model_that_cannot_be_opened_costs_the_features_only_and_is_tried_agai
 def test_one_weights_one_repeat_one_budget_one_fraction(small_study):
     recipe = small_study().study.recipe
     alone = type(recipe)(**{**vars(recipe), "budgets": (20,)})
-    made = small_study(weights=("random",), repeats=1, fractions=(1.0,), recipe=alone, name="alone")
+    values = {"weights": ("random",), "repeats": 1, "fractions": (1.0,), "recipe": alone, "name": "alone"}
+    made = small_study(**values, test_datasets=())
     text = run(made).read_text()
     assert "nothing to compare" in text
-    assert not (made.folder / "figures" / "budget_curves.png").exists()
+    assert "domain" not in re.sub(r'src="[^"]*"', "", text), "it was tested on images of its own dataset alone"
+    for name in ("budget_curves", "out_of_domain"):
+        assert not (made.folder / "figures" / f"{name}.png").exists()
 
 
 def test_one_repeat_on_one_patient_has_no_intervals(small_study):
@@ -192,9 +195,11 @@ def test_the_report_stands_alone_and_says_what_it_must(finished_study):
         "n_neighbors 25",
         "1 × cpu",
         "What was run",
+        'id="domain"',
     ):
         assert part in text, part
     assert text.count("How to read it.") == 8
+    assert (finished_study.folder / "figures" / "out_of_domain.pdf").exists()
 
 
 @pytest.mark.parametrize("match", ["epochs", "steps"])
