@@ -161,12 +161,12 @@ class _ParslPool:
         return self.jobs(self.executor) if self.jobs is not None else []
 
 
-@functools.cache
 def marks_folder(study: Path) -> Path:
     """Where workers mark the runs that they are at; see `failing_gpus.Marks`."""
     return study / FOLDER / "running"
 
 
+@functools.cache  # of an odd path one folder, and not a new one at each call
 def parsl_folder(study: Path) -> Path:
     """Parsl's own files; it does not quote paths in its scripts, so odd ones are avoided."""
     return study / FOLDER if PLAIN.fullmatch(str(study)) else Path(tempfile.mkdtemp(prefix="jaxseg-"))

@@ -18,7 +18,7 @@ from jaxseg.errors import InputError, StoppedError, UsageError
 from jaxseg.execution.blocks import FailedBlocks
 from jaxseg.execution.guard import SIGNALS
 from jaxseg.execution.lease import hold_study
-from jaxseg.execution.pool import FOLDER, RETRIES, parsl_pool
+from jaxseg.execution.pool import FOLDER, RETRIES, WORKERS_LOG, parsl_folder, parsl_pool
 from jaxseg.execution.resources import Resources
 from jaxseg.execution.slurm import Slurm
 from jaxseg.execution.work import Assignment, Outcome
@@ -140,6 +140,8 @@ def test_what_parsl_does_not_quote_is_kept_out_of_its_scripts(kernel: Callable[.
     (executor,) = config.executors
     once = executor.launch_cmd.format_map(defaultdict(str))  # as Parsl fills in what it knows, and then the block
     assert f"{study}" in once.format_map(defaultdict(str))
+    assert f"{config.run_dir}/{WORKERS_LOG}" in executor.launch_cmd, "where Parsl's files lie and the sweep looks"
+    assert parsl_folder(study) == Path(config.run_dir)
 
 
 def test_workers_and_what_hands_out_the_runs_are_told_to_end(kernel: Callable[..., Kernel], tmp_path: Path) -> None:
