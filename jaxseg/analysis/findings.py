@@ -11,7 +11,7 @@ from jaxseg.analysis.class_scores import read_class_scores, summarise_classes
 from jaxseg.analysis.comparisons import compare
 from jaxseg.analysis.embedding import Embedding
 from jaxseg.analysis.recommendation import Recommendation, recommend, recommendation_table
-from jaxseg.analysis.scores import Results
+from jaxseg.analysis.scores import Results, unpaired_repeats
 from jaxseg.analysis.summary import at_final_budget, budgets, out_of_domain, summarise, uneven_repeats
 from jaxseg.config import Study
 from jaxseg.datasets.card import Card
@@ -77,6 +77,7 @@ def find(results: Results, cards: Mapping[str, Card]) -> Findings:
         notes=(
             *_flattering(results.study, cards),
             *uneven_repeats(results.study, cells),
+            *unpaired_repeats(results),
             *without_foreground(baseline, classes),
         ),
         class_scores=None if of_classes is None else summarise_classes(of_classes),

@@ -206,6 +206,31 @@ def training_images(state: RunState) -> int | None:
     Raises:
         InputError: it is damaged.
     """
+    return None if (images := _images_of(state, "train")) is None else len(images)
+
+
+def unpaired_repeats(results: Results) -> list[str]:
+    """A note per dataset whose runs of one repeat had different validation images: those of a version that divided
+    patients by another rule stand beside newer ones.
+    """
+    divided: dict[tuple[str, int], set[frozenset[str]]] = defaultdict(set)
+    for state in results.finished():
+        if (images := _images_of(state, "validation")) is not None:
+            divided[state.run.dataset, state.run.repeat].add(frozenset(images))
+    uneven: dict[str, list[str]] = defaultdict(list)
+    for (dataset, repeat), sets in divided.items():
+        if len(sets) > 1:
+            uneven[dataset].append(str(repeat))
+    return [
+        f"Runs of {dataset} had different validation images in one repeat (repeats {listed(repeats)}): some were made "
+        "by a version that divided patients by another rule. Such repeats are no pairs, so that differences vary more. "
+        "Delete the older of these runs and repeat the sweep, which makes them anew."
+        for dataset, repeats in uneven.items()
+    ]
+
+
+def _images_of(state: RunState, part: Literal["train", "validation"]) -> list[str] | None:
+    """Ids as split.json tells them; None where there is none."""
     if not state.folder.split.exists():
         return None
-    return len(read_value(state.folder.split, lambda split: list(split["train"]), what="a split", remedy=state.remedy))
+    return read_value(state.folder.split, lambda split: list(split[part]), what="a split", remedy=state.remedy)

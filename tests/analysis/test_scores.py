@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from jaxseg.analysis.findings import find
 from jaxseg.analysis.scores import COLUMNS, read_results, training_images
 from jaxseg.config import RunConfig, TrainedWeights
 from jaxseg.errors import InputError, UnreadableError
@@ -145,6 +146,18 @@ def test_number_of_training_images(small_study):
             training_images(state)
     state.folder.split.unlink()
     assert training_images(state) is None
+
+
+def test_runs_that_a_former_rule_divided_are_told_beside_others(small_study):
+    """Of whatever weights or fraction: validation images depend on dataset and repeat alone."""
+    made = small_study()
+    assert find(read_results(made.folder), {}).notes == ()
+    first, *_, last = (run for run in made.study.runs() if run.repeat == 1)
+    assert (first.weights, first.fraction) != (last.weights, last.fraction)
+    split = RunFolder.of(made.folder, last).split
+    write_json(split, read_json(split, remedy="") | {"validation": ["another"]})
+    (note,) = find(read_results(made.folder), {}).notes
+    assert note.startswith("Runs of tissue_a had different validation images in one repeat (repeats 1): ")
 
 
 @pytest.mark.parametrize("line", ["{}x\n", '{"step": 1, "ep\n', "3\n", "[]\n", "\0\0\n", "\n"])
