@@ -83,7 +83,8 @@ def main() -> None:
         else:
             listing.print_plan(plan, resources, Console())
             check_can_start(plan)
-            compile_cache.check_private()
+            if plan.startable:  # else nothing would be compiled
+                compile_cache.check_private()
         return
     check_usable(resources)
     open_pool = functools.partial(pool.parsl_pool, folder, resources, slurm)

@@ -70,10 +70,11 @@ class Receipt:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read `<folder>/receipt.json`; `InputError` where it is missing or incomplete."""
+        place = f"--name {folder.name} --out {folder.parent}"
         remedy = (
             "python -m weights_convert list names the known sources and says where to get their files; then: "
-            f"python -m weights_convert convert FILE --source SOURCE --name {folder.name} --out {folder.parent}; "
-            f"or, on images of your own, python launch/pretrain.py --name {folder.name} --out {folder.parent}"
+            f"python -m weights_convert convert FILE --source SOURCE {place}; "
+            f"or, on images of your own, python launch/pretrain.py --images DIR {place}"
         )
         file = folder / FILE_NAME
         if not folder.is_dir():

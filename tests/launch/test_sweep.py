@@ -113,6 +113,15 @@ def test_dry_run_refuses_the_cache_that_the_sweep_would_refuse(environment: dict
     result = sweep(environment, tmp_path, *dry_run)
     assert (result.returncode, f"chmod 700 {cache}" in result.stderr) == (3, True)
     assert "25 runs\n" in result.stdout, "what it was asked for is told all the same"
+    study = load_study(ROOT / "configs" / "demo.py")
+    for run in (*study.runs(), *(maker.run for maker in study.trained_weights)):
+        done = {"images_per_second": 1.0, "test_datasets": list({run.dataset, *study.tested_on})}
+        write_json(RunFolder.of(tmp_path / "x", run).done, done)
+    for maker in study.trained_weights:
+        write_json(tmp_path / "x" / "weights" / maker.name / "receipt.json", {})
+    result = sweep(environment, tmp_path, *dry_run)
+    assert "none, all runs are done" in result.stdout
+    assert result.returncode == 0, "nor would the sweep look at it"
 
 
 def test_status_shows_how_far_runs_are(environment: dict[str, str], tmp_path: Path) -> None:
