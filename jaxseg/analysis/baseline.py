@@ -45,8 +45,8 @@ def without_foreground(baseline: pd.DataFrame, classes: int) -> list[str]:
     whole = baseline[(baseline["subset"] == "all") & (baseline["without_foreground"] > 0)]
     columns = (whole[name].tolist() for name in ("tested_on", "without_foreground", "images"))
     return [
-        f"{bare} of the {images} test images of {name} show no foreground. Such an image scores 1 where a model finds "
-        "nothing in it, 0 where it finds a single pixel: finding nothing anywhere gives a mean Dice of "
+        f"No foreground in {bare} of the {images} test images of {name}. Such an image scores 1 where a model finds "
+        "nothing in it, 0 as soon as it finds a pixel: finding nothing anywhere gives a mean Dice of "
         f"{bare / images:.3f}."
         for name, bare, images in zip(*columns, strict=True)
         if classes == 1

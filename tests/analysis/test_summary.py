@@ -105,7 +105,7 @@ def test_images_without_foreground_by_painting_masks(results):
     assert only(table, tested_on="tissue_b", subset="all").without_foreground == 0
     assert answers[0] < to_beat(table, 1)["tissue_a"] == pytest.approx(answers[1]) == 0.7
     (note,) = without_foreground(table, 1)
-    assert note.startswith("14 of the 20 test images of tissue_a show no foreground.")
+    assert note.startswith("No foreground in 14 of the 20 test images of tissue_a.")
     assert note.endswith("a mean Dice of 0.700.")
     assert without_foreground(table, 3) == []
 
