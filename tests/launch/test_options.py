@@ -147,9 +147,9 @@ def test_pretrain(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "jaxseg.datasets.prepare_folder",
             f"prepare folder --name mine --source s --task t --table t.csv --masks classes --classes a=3 "
-            f"--data-dir {DATA}",
+            f"--patient-pattern ^P --data-dir {DATA}",
             ("mine", Path("s"), DATA),
-            {"task": "t", "table": Path("t.csv"), "masks": "classes", "classes": {"a": 3}},
+            {"task": "t", "table": Path("t.csv"), "masks": "classes", "classes": {"a": 3}, "patient_pattern": "^P"},
         ),
         (
             "jaxseg.analysis.analyze.analyze",

@@ -60,10 +60,16 @@ def bits(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("batch", "told"), [(10, []), (12, ["a batch of 12 shows some of the 10 images more than once"])]
 )
-def test_fewer_images_than_a_batch_are_told(batch: int, told: list[str], image_folder: Path, tmp_path: Path) -> None:
+def test_fewer_images_than_a_batch_are_told(
+    batch: int, told: list[str], image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise StoppedError("before anything is compiled")
+
+    monkeypatch.setattr(run, "make_feed", stop)
     said: list[str] = []
     with pytest.raises(StoppedError):
-        run_pretraining(job(image_folder, tmp_path, batch=batch), lambda: True, TrainOptions(say=said.append))
+        run_pretraining(job(image_folder, tmp_path, batch=batch), options=TrainOptions(say=said.append))
     assert [line.removeprefix("note: ").partition(",")[0] for line in said] == told
 
 
