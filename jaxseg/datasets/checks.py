@@ -110,8 +110,8 @@ def _scattered(rows: Sequence[Row]) -> Iterator[str]:
     scattered = [row.id for row in annotated if row.pieces >= 2 * row.objects]
     if 2 * len(scattered) > len(annotated):
         yield (
-            f"an object lies in several pieces in {len(scattered)} of {len(rows)} images: {listed(scattered)} "
-            "(are the values classes? then prepare with --masks classes)"
+            f"an object lies in several pieces in {len(scattered)} of {len(annotated)} annotated images: "
+            f"{listed(scattered)} (are the values classes? then prepare with --masks classes)"
         )
 
 

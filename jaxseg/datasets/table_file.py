@@ -10,14 +10,16 @@ MARKS = ",;\t"  # where a comma is the decimal mark, spreadsheets write semicolo
 def read_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[Any, Any]]]]:
     """Titles, and the rows below as `csv.DictReader` gives them, each with the number of its line.
 
-    Cells are separated by that one of comma, semicolon and tab which the first line holds most often.
+    Cells are separated by that one of comma, semicolon and tab which the first line holds most often; a line "sep=;"
+    before it, which tells Excel the same, is passed over.
 
     Raises:
         OSError, ValueError, csv.Error: it cannot be read, or is no text in UTF-8.
     """
     with file.open(newline="", encoding="utf-8-sig") as stream:
-        first = stream.readline()
-        stream.seek(0)
-        reader = csv.DictReader(stream, skipinitialspace=True, delimiter=max(MARKS, key=first.count))
-        titles = tuple(reader.fieldnames or ())
-        return titles, [(reader.line_num, row) for row in reader]
+        lines = stream.readlines()
+    above = 1 if lines and lines[0].lower().startswith("sep=") else 0
+    first = lines[above] if lines[above:] else ""
+    reader = csv.DictReader(lines[above:], skipinitialspace=True, delimiter=max(MARKS, key=first.count))
+    titles = tuple(reader.fieldnames or ())
+    return titles, [(above + reader.line_num, row) for row in reader]

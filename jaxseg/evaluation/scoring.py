@@ -41,13 +41,14 @@ def missing_scores(
 ) -> list[Scored]:
     """Scores on those of the datasets that `scores.parquet` lacks; `opened` gives the model of an epoch budget."""
     scored = _tested_on(folder.scores)
-    missing = [name for name in test_datasets if name not in scored]
+    missing, run = [name for name in test_datasets if name not in scored], folder.config()
+    class_names = folder.class_names() or classes_of(run.dataset, data_dir)
     return [
         result
-        for budget in (folder.config().recipe.budgets if missing else ())
+        for budget in (run.recipe.budgets if missing else ())
         for model in (opened(budget),)
         for name in missing
-        for result in score(model, budget, name, data_dir)
+        for result in score(model, budget, name, data_dir, class_names=class_names)
     ]
 
 
@@ -112,7 +113,14 @@ def _tested_on(file: Path) -> set[str]:
 
 
 def score(
-    model: TrainedModel, budget: int, name: str, data_dir: Path, *, crop: int | None = None, stride: int | None = None
+    model: TrainedModel,
+    budget: int,
+    name: str,
+    data_dir: Path,
+    *,
+    crop: int | None = None,
+    stride: int | None = None,
+    class_names: Sequence[str] = (),
 ) -> Iterator[Scored]:
     """Scores of one model on the test images of one dataset, at probability 0.5.
 
@@ -122,13 +130,14 @@ def score(
 
     Args:
         crop, stride: of the windows, pixels; the recipe's where not given.
+        class_names: that the model tells apart, in its order, where they are known.
 
     Raises:
-        UsageError: the dataset has another number of classes than the model.
+        UsageError: the dataset has other classes than the model.
     """
     run, dataset = model.run, open_once(name, data_dir)
     recipe, images = run.recipe, dataset.test
-    check_classes(name, dataset.classes, recipe.model.classes)
+    check_classes(name, dataset.classes, recipe.model.classes, class_names)
     crop, stride = recipe.crop if crop is None else crop, recipe.stride if stride is None else stride
     window = SlidingWindow(recipe.model, crop, stride, recipe.compute_dtype)
     predictions = window.classes(model.folded, _test_images(name, data_dir, crop), model.statistics)

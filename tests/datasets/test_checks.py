@@ -40,7 +40,7 @@ def test_each_oddity_is_said() -> None:
 def test_classes_that_were_taken_for_objects_are_told() -> None:
     several = [dataclasses.replace(row, pieces=2 * row.objects) for row in ROWS]
     assert oddities([*several[:2], ROWS[2]]) == [
-        "an object lies in several pieces in 2 of 3 images: a, b "
+        "an object lies in several pieces in 2 of 3 annotated images: a, b "
         "(are the values classes? then prepare with --masks classes)"
     ]
     assert oddities([several[0], *ROWS[1:]]) == []  # in a few images, objects are cut in two at the border

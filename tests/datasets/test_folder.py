@@ -184,11 +184,13 @@ def test_folders_may_be_written_in_capitals(tmp_path: Path, pictures, with_table
     assert len(found) == 2 if with_table else 3
 
 
-@pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
-def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures, mark: str) -> None:
+@pytest.mark.parametrize(
+    ("mark", "above"), [(",", ""), (";", ""), ("\t", ""), (", ", ""), (";", "sep=;\n"), ("\t", "SEP=\t\r\n")]
+)
+def test_drawn_split_keeps_patients_whole(tmp_path: Path, pictures, mark: str, above: str) -> None:
     _fill(pictures, tmp_path, 12)
     table = tmp_path / "t.csv"
-    table.write_text(f"image{mark}patient\n" + "".join(f's{k}.tif{mark}"p,; {k // 3}"\n' for k in range(12)))
+    table.write_text(f"{above}image{mark}patient\n" + "".join(f's{k}.tif{mark}"p,; {k // 3}"\n' for k in range(12)))
     found = folder_examples("x", tmp_path, table, "auto")
     assert {example.patient for example in found} == {f"p,; {k}" for k in range(4)}
     train, test = ({e.patient for e in found if e.split == split} for split in ("train", "test"))
@@ -236,6 +238,8 @@ def test_a_name_that_tells_no_patient_is_refused(tmp_path: Path, pictures, patte
         ("image,mask\n,\n\nnone.tif,\n", r"(?s)t\.csv, line 4: names a file.*none\.tif"),
         ("image,mask\n,s0.png\n", r"(?s)t\.csv, line 2: names a file"),
         ("image\nnone.tif\n", r"(?s)t\.csv, line 2: names a file.*none\.tif"),
+        ("sep=,\nimage\nnone.tif\n", r"(?s)t\.csv, line 3: names a file.*none\.tif"),
+        ("sep=,\n", "other columns"),
         ("image,mask\ns0.tif,none.png\n", r"(?s)t\.csv, line 2: names a file.*none\.png"),
         ("image,split\ns0.tif,validation\n", "(?s)line 2: unknown split.*validation.*train or test"),
         ("image,split\ns0.tif,train\ns1.tif,\n", r"(?s)some images only.*s1\.tif"),

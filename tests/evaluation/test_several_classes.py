@@ -1,6 +1,8 @@
 """Three classes from the drawn tissue to the report: losses go down, scores by class agree with the predictions."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +156,20 @@ def test_one_class_and_three_do_not_mix(
         train_run(RunFolder(tmp_path / "a"), binary, data, tmp_path)
     with pytest.raises(UsageError, match=r"synthetic_nuclei_a has another number"):
         score_run(RunFolder.of(study, three), ("synthetic_nuclei_a",), data_dir)
+
+
+def test_a_run_is_not_scored_on_the_same_classes_in_another_order(
+    study: Path, three: RunConfig, data: Path, tmp_path: Path
+) -> None:
+    """As a sweep would that finds the run, but not the dataset that it was trained on."""
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(RunFolder.of(study, three).path, folder.path)
+    folder.scores.unlink()
+    done = json.loads(folder.done.read_text()) | {"classes": ["lymphocytes", "lumen", "epithelium"]}
+    folder.done.write_text(json.dumps(done))
+    with pytest.raises(UsageError, match=rf"(?s){NAME}.*lymphocytes, lumen, epithelium"):
+        score_run(folder, (NAME,), data)
+    assert not folder.scores.exists()
 
 
 def test_one_class_has_no_second_table(finished: RunFolder) -> None:
