@@ -13,7 +13,7 @@ from jaxseg.compute import processor
 from jaxseg.compute.host import usable_cores
 from jaxseg.errors import InputError
 from jaxseg.execution.resources import computes_on_cpu
-from jaxseg.files import disk_errors, write_text
+from jaxseg.files import check_may_be_folder, disk_errors, write_text
 
 LEAST_SECONDS = 0.02  # of compiling; what takes less is not worth a file
 CHECKED = "checked.txt"  # entries that were found whole, with sizes and times
@@ -41,9 +41,11 @@ def check() -> Path:
 
 
 def check_private() -> None:
-    """`InputError` where others could have written into the folder; one that is missing will be made."""
+    """`InputError` where others could have written into the folder, or it is a file; a missing one will be made."""
     folder = cache_folder()
-    if not folder.is_dir():
+    with _errors(folder):
+        check_may_be_folder(folder)
+    if not folder.exists():
         return
     status = folder.stat()
     mode = stat.S_IMODE(status.st_mode)

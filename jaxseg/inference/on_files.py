@@ -52,6 +52,7 @@ def predict_files(
     if threshold is not None and classes > 1:
         problem = f"a threshold is for models of one class, this one has {classes}"
         raise UsageError(problem, file=run, found=threshold, remedy="leave it out: pixels get their likeliest class")
+    legend = _legend(RunFolder(run).class_names(), model.run)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     refused: dict[Path, InputError] = {}
@@ -66,7 +67,7 @@ def predict_files(
     if done:
         print(f"{counted(done, 'image')} -> {out}")
     if done and classes > 1:
-        print(f"masks hold {_legend(RunFolder(run).class_names(), model.run)}")
+        print(f"masks hold {legend}")
     _raise(refused, len(files))
 
 

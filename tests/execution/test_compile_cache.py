@@ -35,6 +35,18 @@ def test_wider_mode_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         compile_cache.check()
 
 
+@pytest.mark.parametrize("below", ["", "xla"])
+def test_a_file_in_the_way_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "file" / below))
+    with pytest.raises(InputError, match=r"compilation cache is a file(.|\n)*set JAXSEG_CACHE"):
+        compile_cache.check_private()
+    with pytest.raises(InputError, match=r"compilation cache (.|\n)*set JAXSEG_CACHE"):
+        compile_cache.check()
+
+
 def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))
     tmp_path.chmod(0o700)
