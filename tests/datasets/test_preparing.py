@@ -318,7 +318,7 @@ def test_masks_of_classes_are_told_where_they_are_taken_for_objects(tmp_path: Pa
     classes = {"gland": 1, "vessel": 2} if masks == "classes" else None
     prepare_folder("mylab", tmp_path, tmp_path / "data", task="glands", masks=masks, classes=classes)
     card = read_card("mylab", tmp_path / "data")
-    told = any("lies in several pieces in 3 of 3 images: a, b, c" in warning for warning in card.warnings)
+    told = any("lies in several pieces in 3 of 3 annotated images: a, b, c" in warning for warning in card.warnings)
     assert told == (masks in ("auto", "instances"))
 
 
