@@ -42,7 +42,7 @@ def missing_scores(
     """Scores on those of the datasets that `scores.parquet` lacks; `opened` gives the model of an epoch budget."""
     scored = _tested_on(folder.scores)
     missing, run = [name for name in test_datasets if name not in scored], folder.config()
-    class_names = folder.class_names() or classes_of(run.dataset, data_dir)
+    class_names = _class_names(folder, data_dir)
     return [
         result
         for budget in (run.recipe.budgets if missing else ())
@@ -92,8 +92,13 @@ def about_tests(folder: RunFolder, test_datasets: tuple[str, ...], data_dir: Pat
     former, prepared = folder.scored_on(), fingerprints(data_dir)
     known = {name: former.get(name) or prepared(name) for name in test_datasets}
     about = {"test_datasets": list(test_datasets), "fingerprints": {name: data for name, data in known.items() if data}}
-    classes = folder.class_names() or classes_of(folder.config().dataset, data_dir)
+    classes = _class_names(folder, data_dir)
     return about | ({"classes": list(classes)} if classes else {})
+
+
+def _class_names(folder: RunFolder, data_dir: Path) -> tuple[str, ...]:
+    """Of what the run tells apart: as it has recorded, or as the dataset that it is trained on has them."""
+    return folder.class_names() or classes_of(folder.config().dataset, data_dir)
 
 
 def summarise(folder: RunFolder) -> str:
